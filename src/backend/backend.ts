@@ -1,0 +1,54 @@
+// The interface between what is computed and where. A backend owns buffers and runs the kernels of
+// kernels.ts on them; it knows no tensors, no gradients and no ranks.
+
+import type { KernelArgs, KernelName } from "./kernels.ts";
+import type { MemoryAccount, Purpose } from "./memory.ts";
+
+/** Element types: 4 bytes each. Token ids are i32. */
+export type DType = "f32" | "i32";
+export type HostArray = Float32Array | Int32Array;
+
+/** A piece of device memory. Its owner frees it once; nobody reads it after that. */
+export interface DeviceBuffer {
+  readonly id: number;
+  readonly dtype: DType;
+  /** elements */
+  readonly length: number;
+  readonly purpose: Purpose;
+}
+
+export interface AdapterInfo {
+  /** one line a person understands, e.g. "llvmpipe (LLVM 19.1.7, 256 bits)" */
+  readonly description: string;
+  readonly vendor: string;
+  readonly architecture: string;
+  /** true when a CPU stands in for a GPU, or is the device */
+  readonly software: boolean;
+  readonly features: readonly string[];
+  readonly limits: Readonly<Record<string, number>>;
+}
+
+export interface Backend {
+  readonly name: "webgpu" | "cpu";
+  readonly adapter: AdapterInfo;
+  readonly memory: MemoryAccount;
+  /** bytes of the largest buffer this device gives */
+  readonly maxBufferBytes: number;
+
+  /** Contents are undefined.
+   *  @throws OutOfMemoryError beyond maxBufferBytes, or when the device has no more */
+  allocate(spec: { dtype: DType; length: number; purpose: Purpose }): DeviceBuffer;
+  free(buffer: DeviceBuffer): void;
+  /** Copies `data` to the buffer's start; the caller may change `data` at once. */
+  write(buffer: DeviceBuffer, data: HostArray): void;
+  /** The only call that waits for the device. Returns a fresh array of the buffer's first `length` elements (all by default). */
+  read(buffer: DeviceBuffer, length?: number): Promise<HostArray>;
+  /** Enqueues a kernel. Kernels run in the order of their calls.
+   *  @throws RangeError when an argument does not fit its kernel (see kernels.ts) */
+  run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void;
+  /** Waits until everything enqueued has run, and surfaces its errors. */
+  sync(): Promise<void>;
+  /** Gives back memory kept for reuse. */
+  trim(): void;
+  dispose(): void;
+}

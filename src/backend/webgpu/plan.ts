@@ -1,0 +1,36 @@
+// What a kernel call becomes on WebGPU: a list of dispatches of specialised shaders. Pure data, no device.
+
+import type { DeviceBuffer } from "../backend.ts";
+import type { KernelArgs, KernelName } from "../kernels.ts";
+
+/** One dispatch. Names are the shader's own: `constants` replace initialisers of its named consts, `buffers` its storage
+ *  bindings, `params` the fields of its `Params` uniform struct (scalars: u32, i32, f32). A name the shader does not have, or
+ *  one it has and this lacks, throws. */
+export interface Dispatch {
+  /** file name in shaders/ without .wgsl */
+  shader: string;
+  constants?: Record<string, number | boolean>;
+  buffers: Record<string, DeviceBuffer>;
+  params?: Record<string, number>;
+  workgroups: readonly [number, number, number];
+}
+
+/** What a plan may ask of the device it plans for. */
+export interface DeviceFacts {
+  readonly software: boolean;
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly maxInvocations: number;
+}
+
+export type Plan<K extends KernelName> = (args: KernelArgs[K], device: DeviceFacts) => Dispatch[];
+export type Plans = { [K in KernelName]: Plan<K> };
+
+/** Workgroups a dispatch may have along one dimension, in every WebGPU implementation. */
+export const maxWorkgroups = 65535;
+
+/** A 2-D grid of at least `count` workgroups: the shader's index is workgroup_id.y * num_workgroups.x + workgroup_id.x, guarded. */
+export function grid(count: number): [number, number, number] {
+  const y = Math.ceil(count / maxWorkgroups);
+  return [Math.ceil(count / y), y, 1];
+}
