@@ -1,0 +1,139 @@
+// What a training run is asked for and what it reports: plain data, one JSON object an event.
+// Shared by the trainer that yields them and by whoever shows them; computes nothing.
+
+import type { Backend } from "../backend/backend.ts";
+import type { BytesByPurpose } from "../backend/memory.ts";
+
+/** Everything a run needs beside the model, the text and the backend. */
+export interface TrainParameters {
+  /** sequences in one micro-batch */
+  batch: number;
+  /** tokens in one sequence */
+  context: number;
+  /** optimizer steps */
+  steps: number;
+  learningRate: number;
+  /** where the cosine decay ends */
+  minLearningRate: number;
+  /** steps of linear warm-up */
+  warmup: number;
+  beta1: number;
+  beta2: number;
+  /** on every matrix, embeddings included; never on vectors */
+  weightDecay: number;
+  /** largest global L2 norm of the gradient; 0: no clipping */
+  clip: number;
+  /** probability of dropping, in [0, 1) */
+  dropout: number;
+  /** micro-batches added up before a step */
+  accumulate: number;
+  /** computes a block's activations again in its backward instead of keeping them */
+  recompute: boolean;
+  seed: number;
+  /** steps between evaluations; 0: only at the end */
+  evalEvery: number;
+  /** batches of an evaluation; 0: every whole window of the validation split */
+  evalBatches: number;
+  /** tokens generated at the end; 0: none */
+  sampleTokens: number;
+}
+
+export type TrainEvent = StartEvent | StepEvent | EvalEvent | SampleEvent | DoneEvent;
+
+export interface StartEvent {
+  event: "start";
+  parameters: TrainParameters;
+  /** trainable numbers in the model */
+  parameterCount: number;
+  backend: Backend["name"];
+  /** one line a person understands */
+  adapter: string;
+  /** batch * context * accumulate */
+  tokensPerStep: number;
+}
+
+export interface StepEvent {
+  event: "step";
+  /** counted from 1: steps finished */
+  step: number;
+  /** mean cross-entropy of the step's batch before its update, nats a token */
+  loss: number;
+  /** global L2 norm of the gradient before clipping */
+  gradNorm: number;
+  learningRate: number;
+  tokensPerSecond: number;
+  durationMs: number;
+}
+
+export interface EvalEvent {
+  event: "eval";
+  /** steps finished */
+  step: number;
+  /** nats a token */
+  trainLoss: number;
+  validationLoss: number;
+}
+
+export interface SampleEvent {
+  event: "sample";
+  text: string;
+}
+
+export interface DoneEvent {
+  event: "done";
+  /** steps finished: fewer than asked for when the run was ended early */
+  steps: number;
+  validationLoss: number;
+  peakBytes: BytesByPurpose & { total: number };
+  durationMs: number;
+}
+
+/** The loss or a gradient stopped being a finite number. */
+export class DivergedError extends Error {
+  override name = "DivergedError";
+  /** counted from 1, like a step event's */
+  readonly step: number;
+  readonly learningRate: number;
+  /** "loss", "gradient norm", or the weight where it was first seen */
+  readonly tensor: string;
+  constructor({ step, learningRate, tensor }: { step: number; learningRate: number; tensor: string }) {
+    super(
+      `the run diverged at step ${step}: ${tensor} is no longer a finite number at learning rate ${learningRate}; use a smaller --lr, a longer --warmup or a smaller --clip`,
+    );
+    this.step = step;
+    this.learningRate = learningRate;
+    this.tensor = tensor;
+  }
+}
+
+/** The files of a reference run, as bytes. */
+export interface ReferenceFiles {
+  config: Uint8Array;
+  weights: Uint8Array;
+  batch: Uint8Array;
+  expected: Uint8Array;
+  losses: Uint8Array;
+}
+
+/** A relative L2 error |got - expected| / |expected| and the tensor that has it. */
+export interface WorstError {
+  worst: number;
+  name: string;
+}
+
+/** Errors of a replayed reference run. */
+export interface VerifyResult {
+  /** relative L2 error of the first step's logits */
+  logits: number;
+  grad: WorstError;
+  /** relative error of each step's loss */
+  loss: number[];
+  /** largest relative error of a step's gradient norm */
+  gradNorm: number;
+  after: WorstError;
+  pass: boolean;
+}
+
+/** Largest errors a float32 engine may show against a float64 reference: about 20 times those of PyTorch's own float32 on
+ *  gradients and losses, 10 on logits, 18 on final weights. */
+export const verifyTolerances = { logits: 5e-6, grad: 2e-5, loss: 5e-6, after: 2e-4 } as const;
