@@ -1,0 +1,210 @@
+// Reverse-mode autograd over one step: ops record what their vjp needs, backward() walks the record the other
+// way and frees as it goes. A tape that does not record (evaluation, generation) only owns the temporaries.
+// Not a graph compiler: kernels run when ops are called.
+
+import type { Backend, DeviceBuffer, DType, HostArray } from "../backend/backend.ts";
+import { invariant } from "../backend/errors.ts";
+import type { Purpose } from "../backend/memory.ts";
+import { Parameter, type Shape, Storage, Tensor } from "./tensor.ts";
+
+/** An op's entry: how the gradient of its output becomes gradients of its inputs. */
+interface Node {
+  op: string;
+  output: Tensor;
+  saved: Storage[];
+  vjp: (dy: Tensor, gradients: Gradients) => void | Promise<void>;
+}
+
+/** Where a vjp puts its results. Each method does nothing for an input that needs no gradient. */
+export interface Gradients {
+  /** whether x needs a gradient: lets a vjp skip work that several inputs share */
+  wants(x: Tensor): boolean;
+  /** for kernels that can add: `kernel(dx, accumulate)` */
+  accumulate(x: Tensor, kernel: (dx: DeviceBuffer, accumulate: boolean) => void): void;
+  /** for kernels that overwrite */
+  write(x: Tensor, kernel: (dx: DeviceBuffer) => void): void;
+  /** the gradient is dy itself */
+  pass(x: Tensor, dy: Tensor): void;
+}
+
+/** Called with each op's name and output as it is recorded: how a run finds the first tensor that went bad. */
+export type Observer = (op: string, output: Tensor) => void;
+
+export class Tape implements Gradients {
+  readonly backend: Backend;
+  readonly recording: boolean;
+  readonly #observer: Observer | undefined;
+  #owned = new Set<Tensor>();
+  #nodes: Node[] = [];
+  #gradients = new Map<Tensor, Tensor>();
+
+  constructor(backend: Backend, options: { recording: boolean; observer?: Observer }) {
+    this.backend = backend;
+    this.recording = options.recording;
+    this.#observer = options.observer;
+  }
+
+  /** An uninitialised tensor that lives until it, or the tape, is disposed. */
+  empty(spec: { shape: Shape; dtype?: DType; purpose?: Purpose; name?: string; requiresGrad?: boolean }): Tensor {
+    const { dtype = "f32", purpose = "activations" } = spec;
+    return this.#own(Storage.allocate(this.backend, { shape: spec.shape, dtype, purpose }), spec);
+  }
+
+  /** Host data on this tape: token ids, targets. */
+  input(data: HostArray, spec: { shape: Shape; name?: string }): Tensor {
+    const tensor = this.empty({ ...spec, dtype: data instanceof Int32Array ? "i32" : "f32" });
+    this.backend.write(tensor.buffer, data);
+    return tensor;
+  }
+
+  /** Another handle on x's memory that belongs to this tape. */
+  view(x: Tensor, spec: { shape?: Shape; requiresGrad?: boolean } = {}): Tensor {
+    return this.#own(x.storage.retain(), { shape: spec.shape ?? x.shape, name: x.name, requiresGrad: spec.requiresGrad ?? x.requiresGrad });
+  }
+
+  /** The output of an op over `inputs`. Not differentiable until `record` says how. */
+  output(op: string, spec: { shape: Shape; inputs: readonly (Tensor | undefined)[] }): Tensor {
+    const requiresGrad = this.recording && spec.inputs.some((x) => x?.requiresGrad);
+    return this.empty({ shape: spec.shape, name: op, requiresGrad });
+  }
+
+  /** Remembers how to differentiate `output`; keeps `saved` alive until then. */
+  record(node: {
+    op: string;
+    output: Tensor;
+    saved: readonly (Tensor | undefined)[];
+    vjp: (dy: Tensor, gradients: Gradients) => void | Promise<void>;
+  }): Tensor {
+    this.#observer?.(node.op, node.output);
+    if (!node.output.requiresGrad) return node.output;
+    const saved = node.saved.filter((x) => x !== undefined).map((x) => x.storage.retain());
+    this.#nodes.push({ op: node.op, output: node.output, saved, vjp: node.vjp });
+    return node.output;
+  }
+
+  /** Runs `block` without keeping its intermediates; backward runs it again. Same bits, less memory, one more forward.
+   *  `block` may use parameters and constants, but of this tape's tensors only its argument. Chen et al., arXiv 1604.06174. */
+  async checkpoint(x: Tensor, block: (x: Tensor) => Promise<Tensor>): Promise<Tensor> {
+    if (!this.recording) return block(x);
+    const output = await this.#nested(false, async (inner) => {
+      const y = await block(inner.view(x));
+      return this.view(y, { requiresGrad: true });
+    });
+    return this.record({
+      op: "checkpoint",
+      output,
+      saved: [x],
+      vjp: (dy, gradients) =>
+        this.#nested(true, async (inner) => {
+          const again = inner.view(x, { requiresGrad: true });
+          await inner.backward(await block(again), dy);
+          const dx = inner.#gradients.get(again);
+          if (dx) gradients.pass(x, dx);
+        }),
+    });
+  }
+
+  async #nested<T>(recording: boolean, run: (inner: Tape) => Promise<T>): Promise<T> {
+    using inner = new Tape(this.backend, { recording, observer: this.#observer });
+    return await run(inner);
+  }
+
+  /** Adds d(loss)/d(parameter) to every parameter's gradient, given `seed` = the gradient of `loss` (1 if absent; then loss is [1]).
+   *  Frees what each op saved as soon as it is used. */
+  async backward(loss: Tensor, seed?: Tensor): Promise<void> {
+    invariant(this.recording, "backward on a tape that does not record");
+    if (seed) this.#gradients.set(loss, new Tensor(seed.storage.retain(), { shape: seed.shape }));
+    else this.accumulate(loss, (dx) => this.backend.run("fill", { y: dx, n: 1, value: 1 }));
+    for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) {
+      const dy = this.#gradients.get(node.output);
+      try {
+        if (dy) await node.vjp(dy, this);
+      } finally {
+        for (const storage of node.saved) storage.release();
+      }
+      this.#gradients.delete(node.output);
+      dy?.dispose();
+    }
+  }
+
+  wants(x: Tensor): boolean {
+    return x.requiresGrad;
+  }
+
+  accumulate(x: Tensor, kernel: (dx: DeviceBuffer, accumulate: boolean) => void): void {
+    if (!x.requiresGrad) return;
+    if (x instanceof Parameter) {
+      kernel(x.gradient.buffer, x.gradientFilled);
+      x.gradientFilled = true;
+      return;
+    }
+    const present = this.#ownGradient(x);
+    if (present) kernel(present.buffer, true);
+    else kernel(this.#newGradient(x).buffer, false);
+  }
+
+  write(x: Tensor, kernel: (dx: DeviceBuffer) => void): void {
+    this.accumulate(x, (dx, accumulate) => {
+      if (!accumulate) return kernel(dx);
+      const part = this.backend.allocate({ dtype: "f32", length: x.size, purpose: "scratch" });
+      kernel(part);
+      this.backend.run("axpy", { x: part, y: dx, n: x.size, alpha: 1 });
+      this.backend.free(part);
+    });
+  }
+
+  pass(x: Tensor, dy: Tensor): void {
+    if (!x.requiresGrad) return;
+    if (x instanceof Parameter || this.#gradients.has(x)) {
+      this.accumulate(x, (dx, accumulate) => {
+        if (accumulate) this.backend.run("axpy", { x: dy.buffer, y: dx, n: x.size, alpha: 1 });
+        else this.backend.run("scale", { x: dy.buffer, y: dx, n: x.size, alpha: 1 });
+      });
+    } else this.#gradients.set(x, new Tensor(dy.storage.retain(), { shape: x.shape }));
+  }
+
+  /** x's gradient in memory of its own: one that `pass` shared is copied before the first addition to it. */
+  #ownGradient(x: Tensor): Tensor | undefined {
+    const present = this.#gradients.get(x);
+    if (!present?.storage.shared) return present;
+    this.#gradients.delete(x);
+    const copy = this.#newGradient(x);
+    this.backend.run("scale", { x: present.buffer, y: copy.buffer, n: x.size, alpha: 1 });
+    present.dispose();
+    return copy;
+  }
+
+  #newGradient(x: Tensor): Tensor {
+    const storage = Storage.allocate(this.backend, { shape: x.shape, dtype: "f32", purpose: "scratch" });
+    const gradient = new Tensor(storage, { shape: x.shape, name: `gradient of ${x.name}` });
+    this.#gradients.set(x, gradient);
+    return gradient;
+  }
+
+  #own(storage: Storage, spec: { shape: Shape; name?: string; requiresGrad?: boolean }): Tensor {
+    const tensor = new Tensor(storage, { shape: spec.shape, name: spec.name, requiresGrad: spec.requiresGrad, tape: this });
+    this.#owned.add(tensor);
+    return tensor;
+  }
+
+  /** Frees everything this tape still holds. */
+  dispose(): void {
+    for (const node of this.#nodes) for (const storage of node.saved) storage.release();
+    for (const gradient of this.#gradients.values()) gradient.dispose();
+    for (const tensor of this.#owned) tensor.dispose();
+    this.#nodes = [];
+    this.#gradients.clear();
+    this.#owned.clear();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** The tape that the op's inputs live on.
+ *  @throws TypeError when none of them does: an op needs at least one tensor that a tape made */
+export function tapeOf(...inputs: readonly (Tensor | undefined)[]): Tape {
+  for (const x of inputs) if (x?.tape) return x.tape;
+  throw new TypeError("an op needs an input that lives on a tape: start from tape.input(...) or tape.view(weight)");
+}

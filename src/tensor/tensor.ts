@@ -1,0 +1,145 @@
+// A tensor: a shape over device memory that it shares by reference count. It computes nothing (ops.ts) and
+// remembers nothing (tape.ts). Rows are contiguous; the last dim runs fastest.
+
+import type { Backend, DeviceBuffer, DType, HostArray } from "../backend/backend.ts";
+import { invariant } from "../backend/errors.ts";
+import type { Purpose } from "../backend/memory.ts";
+import type { Tape } from "./tape.ts";
+
+// Browsers that lack explicit resource management get the symbol that compiled `using` falls back to.
+if (!Symbol.dispose) Object.defineProperty(Symbol, "dispose", { value: Symbol.for("Symbol.dispose") });
+
+export type Shape = readonly number[];
+
+/** Number of elements of a shape. */
+export const sizeOf = (shape: Shape): number => shape.reduce((product, extent) => product * extent, 1);
+
+/** One buffer and how many hold it; the last to let go frees it. */
+export class Storage {
+  #holders = 1;
+  constructor(
+    readonly backend: Backend,
+    readonly buffer: DeviceBuffer,
+  ) {}
+
+  static allocate(backend: Backend, spec: { shape: Shape; dtype: DType; purpose: Purpose }): Storage {
+    return new Storage(backend, backend.allocate({ dtype: spec.dtype, length: sizeOf(spec.shape), purpose: spec.purpose }));
+  }
+
+  get shared(): boolean {
+    return this.#holders > 1;
+  }
+
+  get alive(): boolean {
+    return this.#holders > 0;
+  }
+
+  retain(): this {
+    invariant(this.alive, "a freed tensor was retained");
+    this.#holders++;
+    return this;
+  }
+
+  release(): void {
+    invariant(this.alive, "a tensor was freed twice");
+    if (--this.#holders === 0) this.backend.free(this.buffer);
+  }
+}
+
+/** What a tensor is made of, besides its memory. */
+export interface TensorSpec {
+  shape: Shape;
+  /** for messages: which tensor went bad, which did not fit */
+  name?: string;
+  requiresGrad?: boolean;
+  tape?: Tape;
+}
+
+export class Tensor {
+  readonly shape: Shape;
+  readonly requiresGrad: boolean;
+  /** the tape whose ops made it; parameters and constants have none */
+  readonly tape: Tape | undefined;
+  name: string;
+  #held = true;
+
+  constructor(
+    readonly storage: Storage,
+    spec: TensorSpec,
+  ) {
+    this.shape = spec.shape;
+    this.requiresGrad = spec.requiresGrad ?? false;
+    this.tape = spec.tape;
+    this.name = spec.name ?? "";
+  }
+
+  get backend(): Backend {
+    return this.storage.backend;
+  }
+
+  get dtype(): DType {
+    return this.storage.buffer.dtype;
+  }
+
+  /** number of elements */
+  get size(): number {
+    return sizeOf(this.shape);
+  }
+
+  get buffer(): DeviceBuffer {
+    invariant(this.storage.alive, `tensor ${this.name || `[${this.shape}]`} is used after it was freed`);
+    return this.storage.buffer;
+  }
+
+  /** Lets go of the memory; it is freed when nothing else (a tape's saved tensors) holds it. Safe to call twice. */
+  dispose(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.storage.release();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** The values, in row-major order. Waits for the device: the only call that does. */
+  async read(): Promise<HostArray> {
+    return this.backend.read(this.buffer, this.size);
+  }
+}
+
+/** Where the gradient of a parameter is summed over a step's micro-batches, by ops that add where they can. */
+export class Parameter extends Tensor {
+  readonly gradient: Tensor;
+  /** false until the first contribution of a step, which overwrites instead of adding */
+  gradientFilled = false;
+  /** whether AdamW decays it */
+  readonly decay: boolean;
+
+  constructor(storage: Storage, spec: { shape: Shape; name: string; decay: boolean }) {
+    super(storage, { ...spec, requiresGrad: true });
+    this.decay = spec.decay;
+    this.gradient = new Tensor(
+      Storage.allocate(storage.backend, { shape: spec.shape, dtype: "f32", purpose: "gradients" }),
+      { shape: spec.shape, name: `gradient of ${spec.name}` },
+    );
+  }
+
+  override dispose(): void {
+    super.dispose();
+    this.gradient.dispose();
+  }
+}
+
+/** A tensor outside any tape (weights, tables, optimizer state) holding `data`, or zeros without it. */
+export function constant(
+  backend: Backend,
+  spec: { shape: Shape; data?: HostArray; dtype?: DType; purpose: Purpose; name?: string },
+): Tensor {
+  const dtype = spec.dtype ?? (spec.data instanceof Int32Array ? "i32" : "f32");
+  if (spec.data && spec.data.length !== sizeOf(spec.shape))
+    throw new RangeError(`${spec.name ?? "tensor"} [${spec.shape}] needs ${sizeOf(spec.shape)} values, got ${spec.data.length}`);
+  const storage = Storage.allocate(backend, { shape: spec.shape, dtype, purpose: spec.purpose });
+  backend.write(storage.buffer, spec.data ?? (dtype === "i32" ? new Int32Array(sizeOf(spec.shape)) : new Float32Array(sizeOf(spec.shape))));
+  return new Tensor(storage, { shape: spec.shape, name: spec.name });
+}
