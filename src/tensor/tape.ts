@@ -35,6 +35,7 @@ export class Tape implements Gradients {
   readonly recording: boolean;
   readonly #observer: Observer | undefined;
   #owned = new Set<Tensor>();
+  #kept: Disposable[] = [];
   #nodes: Node[] = [];
   #gradients = new Map<Tensor, Tensor>();
 
@@ -55,6 +56,12 @@ export class Tape implements Gradients {
     const tensor = this.empty({ ...spec, dtype: data instanceof Int32Array ? "i32" : "f32" });
     this.backend.write(tensor.buffer, data);
     return tensor;
+  }
+
+  /** Disposes `thing` with the tape. */
+  keep<T extends Disposable>(thing: T): T {
+    this.#kept.push(thing);
+    return thing;
   }
 
   /** Another handle on x's memory that belongs to this tape. */
@@ -192,6 +199,8 @@ export class Tape implements Gradients {
     for (const node of this.#nodes) for (const storage of node.saved) storage.release();
     for (const gradient of this.#gradients.values()) gradient.dispose();
     for (const tensor of this.#owned) tensor.dispose();
+    for (const thing of this.#kept) thing[Symbol.dispose]();
+    this.#kept = [];
     this.#nodes = [];
     this.#gradients.clear();
     this.#owned.clear();

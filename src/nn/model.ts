@@ -1,0 +1,142 @@
+// A transformer on a layout: makes its weights, runs its forward pass, and gives its weights back as a checkpoint's.
+// Gradients are the tape's business, updates the optimizer's.
+
+import type { Backend } from "../backend/backend.ts";
+import { invariant, UserError } from "../backend/errors.ts";
+import type { Initial, LayerCache, Layout, Sequence } from "../parallel/layout.ts";
+import { rotaryTable } from "../tensor/ops/attention.ts";
+import { Ids } from "../tensor/ops/embedding.ts";
+import type { Tape } from "../tensor/tape.ts";
+import { constant, type Parameter, type Tensor } from "../tensor/tensor.ts";
+import type { Architecture, DropoutRates, Pass } from "./architecture.ts";
+import type { ModelConfig } from "./config.ts";
+import { gpt2 } from "./gpt2.ts";
+import { llama } from "./llama.ts";
+import { exportWeight, importWeight } from "./weights.ts";
+
+export type CheckpointTensors = Map<string, { shape: readonly number[]; data: Float32Array }>;
+
+export interface ForwardOptions {
+  /** token ids, row-major [batch, tokens] */
+  tokens: Int32Array;
+  sequence: Sequence;
+  /** masks are a function of (seed, step); `rates` default to the config's */
+  dropout?: { seed: number; step: number; rates?: DropoutRates };
+  /** recompute each block in the backward instead of keeping its activations */
+  recompute?: boolean;
+  /** one entry a layer; sequence.offset tokens are in it already */
+  cache?: readonly LayerCache[];
+}
+
+export class Model {
+  readonly config: ModelConfig;
+  readonly layout: Layout;
+  readonly parameters: readonly Parameter[];
+  readonly vocabSize: number;
+  readonly maxPositions: number;
+  readonly architecture: Architecture;
+  readonly #byName: ReadonlyMap<string, Parameter>;
+  readonly #rotary: Tensor | undefined;
+
+  /** Weights come from `weights` (Hugging Face's names and shapes), or are drawn from `seed`.
+   *  @throws UserError when a weight is missing or misshapen */
+  constructor(
+    readonly backend: Backend,
+    options: {
+      config: ModelConfig;
+      layout: Layout;
+      seed: number;
+      weights?: ReadonlyMap<string, { shape: readonly number[]; data: ArrayLike<number> }>;
+    },
+  ) {
+    const { config, weights } = options;
+    this.config = config;
+    this.layout = options.layout;
+    this.architecture = config.model_type === "gpt2" ? gpt2(config) : llama(config);
+    this.vocabSize = this.architecture.vocabSize;
+    this.maxPositions = this.architecture.maxPositions;
+    this.parameters = this.architecture.weights.map((weight, item) => {
+      const { name, shape, kind, start } = weight;
+      const initial: Initial = weights
+        ? { kind: "data", data: importWeight(weight, weights) }
+        : "std" in start
+          ? { kind: "normal", std: start.std, seed: options.seed, item }
+          : { kind: "constant", value: start.constant };
+      return this.layout.parameter({ name, shape, kind, initial });
+    });
+    this.#byName = new Map(this.parameters.map((parameter) => [parameter.name, parameter]));
+    const { ropeTheta, heads } = this.architecture;
+    if (ropeTheta) {
+      const spec = { positions: this.maxPositions, headWidth: heads.headWidth, theta: ropeTheta };
+      const shape = [spec.positions, heads.headWidth / 2, 2];
+      this.#rotary = constant(backend, { shape, data: rotaryTable(spec), purpose: "weights", name: "rotary table" });
+    }
+  }
+
+  /** logits[B T, V], padding columns may follow.
+   *  @throws UserError when the sequence is longer than the model's positions, or a token id is out of range */
+  async logits(tape: Tape, options: ForwardOptions): Promise<Tensor> {
+    const { sequence, tokens } = options;
+    const { architecture } = this;
+    if (sequence.offset + sequence.tokens > this.maxPositions)
+      throw new UserError(
+        `a sequence of ${sequence.offset + sequence.tokens} tokens is longer than the model's ${this.maxPositions} positions; use a shorter context`,
+      );
+    invariant(tokens.length === sequence.batch * sequence.tokens, "tokens do not fill the sequence");
+    const places = Int32Array.from(tokens, (_, i) => sequence.offset + (i % sequence.tokens));
+    const ids = tape.keep(new Ids(this.backend, { ids: tokens, limit: this.vocabSize }));
+    const positions = tape.keep(new Ids(this.backend, { ids: places, limit: this.maxPositions, name: "position" }));
+    const { dropout } = options;
+    const pass: Pass = {
+      layout: this.layout,
+      tape,
+      sequence,
+      tokens: ids,
+      positions,
+      weight: (name) => {
+        const parameter = this.#byName.get(name);
+        invariant(parameter, `the model has no weight ${name}`);
+        return parameter;
+      },
+      bias: (name) => this.#byName.get(name),
+      rotary: this.#rotary,
+      cache: options.cache,
+      dropout: dropout && { ...dropout, rates: dropout.rates ?? architecture.dropout },
+    };
+    let h = await architecture.embed(pass);
+    for (let layer = 0; layer < architecture.layers; layer++) {
+      const before = h;
+      const block = (x: Tensor) => architecture.block(pass, x, layer);
+      h = options.recompute ? await tape.checkpoint(before, block) : await block(before);
+      before.dispose();
+    }
+    using last = h;
+    return architecture.head(pass, last);
+  }
+
+  /** scale * summed negative log likelihood of `targets`, [1]; scale 1/(B T) makes the mean, in nats a token. */
+  async loss(tape: Tape, options: ForwardOptions & { targets: Int32Array; scale: number }): Promise<Tensor> {
+    using logits = await this.logits(tape, options);
+    const targets = tape.keep(new Ids(this.backend, { ids: options.targets, limit: this.vocabSize, name: "target id" }));
+    return this.layout.crossEntropy(logits, { targets, vocabSize: this.vocabSize, scale: options.scale });
+  }
+
+  /** Whole tensors under their checkpoint names: of the weights, or of what `select` takes from each (its gradient, a moment). */
+  async checkpoint(select: (parameter: Parameter) => Tensor = (parameter) => parameter): Promise<CheckpointTensors> {
+    const tensors: CheckpointTensors = new Map();
+    for (const [index, weight] of this.architecture.weights.entries()) {
+      const whole = await this.layout.gather(select(this.parameters[index]), weight);
+      for (const [name, tensor] of exportWeight(weight, whole)) tensors.set(name, tensor);
+    }
+    return tensors;
+  }
+
+  dispose(): void {
+    for (const parameter of this.parameters) parameter.dispose();
+    this.#rotary?.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

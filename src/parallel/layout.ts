@@ -1,0 +1,78 @@
+// The one interface that models are written against: what a transformer asks for, whoever holds which block.
+// A layout decides what part of a tensor this rank has and what it exchanges; ops compute on what is there.
+//
+// Legend: B batch, T tokens, D width, F hidden width, V vocabulary, C fused q,k,v columns. Shapes are the whole's; a rank
+// may hold a block of them. Activations are matrices whose rows are (sample, token).
+
+import type { DropoutArgs, HeadShape } from "../backend/kernels.ts";
+import type { Ids } from "../tensor/ops/embedding.ts";
+import type { NormKind } from "../tensor/ops/norm.ts";
+import type { Tape } from "../tensor/tape.ts";
+import type { Parameter, Tensor } from "../tensor/tensor.ts";
+
+/** What a parameter is to a layout: which of its dims follow which activation.
+ *  "column", "columnBias": a linear whose output is split over ranks next (qkv, up), "row", "rowBias": one whose input was (projections);
+ *  "vector": along the width (norms); "vocabulary": [V, D], rows padded as the layout needs; "positions": [T, D]. */
+export type ParameterKind = "column" | "columnBias" | "row" | "rowBias" | "vector" | "vocabulary" | "positions";
+
+/** How a parameter starts, so that any rank can make its own block of it. */
+export type Initial =
+  | { kind: "normal"; std: number; seed: number; item: number }
+  | { kind: "constant"; value: number }
+  /** the whole tensor, row-major */
+  | { kind: "data"; data: Float32Array };
+
+/** The whole of a parameter, whatever a rank holds of it. */
+export interface Whole {
+  name: string;
+  /** logical shape, before padding */
+  shape: readonly number[];
+  kind: ParameterKind;
+}
+
+export type ParameterSpec = Whole & { initial: Initial };
+
+/** The samples of a forward pass. `offset`: the position of each sample's first token (> 0 only with a cache). */
+export interface Sequence {
+  batch: number;
+  tokens: number;
+  offset: number;
+}
+
+/** Fused rows of earlier tokens, [batch, capacity, C], one tensor a layer. */
+export interface LayerCache {
+  rows: Tensor;
+}
+
+export interface Layout {
+  readonly name: string;
+
+  /** This rank's block of a parameter. */
+  parameter(spec: ParameterSpec): Parameter;
+  /** The whole logical tensor (no padding) of which `block` is a parameter, its gradient or its optimizer state. */
+  gather(block: Tensor, whole: Whole): Promise<Float32Array>;
+
+  /** h[B T, D] = table[tokens] (+ positions[place in the sequence]). */
+  embedding(tape: Tape, options: { tokens: Ids; table: Parameter; positions?: { ids: Ids; table: Parameter } }): Promise<Tensor>;
+  /** y[B T, N] = x[B T, K] w[K, N] + bias[N]. */
+  linear(x: Tensor, w: Parameter, bias?: Parameter): Promise<Tensor>;
+  /** Normalises rows of the whole width. */
+  norm(x: Tensor, options: { kind: NormKind; gain: Parameter; bias?: Parameter; eps: number }): Promise<Tensor>;
+  /** y[B T, heads * headWidth] of fused rows qkv [B T, C]; rotates by `rotary` first; with a cache appends to it and attends over it. */
+  attention(
+    qkv: Tensor,
+    options: { shape: HeadShape; sequence: Sequence; rotary?: Tensor; dropout?: DropoutArgs; cache?: LayerCache },
+  ): Promise<Tensor>;
+  dropout(x: Tensor, options: DropoutArgs): Tensor;
+  /** logits[B T, V] = x[B T, D] table[V, D] transposed; padding columns may follow. */
+  head(x: Tensor, table: Parameter): Promise<Tensor>;
+  /** scale * sum over rows of the negative log likelihood, [1]: the whole's, on every rank. */
+  crossEntropy(logits: Tensor, options: { targets: Ids; vocabSize: number; scale: number }): Promise<Tensor>;
+
+  /** out[0] = sum over all elements of the whole of gradient^2. */
+  gradientNormSquared(parameters: readonly Parameter[], out: Tensor): Promise<void>;
+  /** The last row of each sample's logits, [B, V] without padding. Waits for the device. */
+  lastLogits(logits: Tensor, options: { sequence: Sequence; vocabSize: number }): Promise<Float32Array>;
+  /** An empty cache for each of `layers` layers. The caller disposes its rows. */
+  cache(options: { layers: number; batch: number; capacity: number; shape: HeadShape }): LayerCache[];
+}

@@ -1,0 +1,132 @@
+// One rank holds everything and exchanges nothing: the reference that every other layout must equal.
+
+import type { Backend } from "../backend/backend.ts";
+import { type DropoutArgs, type HeadShape, reducePartials } from "../backend/kernels.ts";
+import { attention, cachedAttention, fusedWidth, rotary } from "../tensor/ops/attention.ts";
+import { dropout } from "../tensor/ops/elementwise.ts";
+import { embedding, type Ids } from "../tensor/ops/embedding.ts";
+import { crossEntropy } from "../tensor/ops/loss.ts";
+import { type NormKind, norm } from "../tensor/ops/norm.ts";
+import { matmul } from "../tensor/ops/products.ts";
+import { type Tape, tapeOf } from "../tensor/tape.ts";
+import { constant, Parameter, sizeOf, type Tensor } from "../tensor/tensor.ts";
+import { initialBlock, padTo } from "./block.ts";
+import type { LayerCache, Layout, ParameterSpec, Sequence, Whole } from "./layout.ts";
+
+/** Rows of a vocabulary table are padded to this multiple, so that rows of logits stay aligned to vec4. */
+const vocabularyUnit = 4;
+
+export class Serial implements Layout {
+  readonly name = "serial";
+  readonly #backend: Backend;
+
+  constructor(backend: Backend) {
+    this.#backend = backend;
+  }
+
+  parameter(spec: ParameterSpec): Parameter {
+    const [rows, cols] = spec.shape.length === 1 ? [1, spec.shape[0]] : spec.shape;
+    const held = spec.kind === "vocabulary" ? padTo(rows, vocabularyUnit) : rows;
+    const data = initialBlock(spec, { rows: { from: 0, to: held }, cols: { from: 0, to: cols } });
+    const shape = spec.shape.length === 1 ? spec.shape : [held, cols];
+    const { storage } = constant(this.#backend, { shape, data, purpose: "weights", name: spec.name });
+    return new Parameter(storage, { shape, name: spec.name, decay: shape.length > 1 });
+  }
+
+  async gather(block: Tensor, whole: Whole): Promise<Float32Array> {
+    const values = (await block.read()) as Float32Array;
+    return values.subarray(0, sizeOf(whole.shape));
+  }
+
+  async embedding(
+    tape: Tape,
+    options: { tokens: Ids; table: Parameter; positions?: { ids: Ids; table: Parameter } },
+  ): Promise<Tensor> {
+    return embedding(tape, { ids: options.tokens, table: options.table, add: options.positions });
+  }
+
+  async linear(x: Tensor, w: Parameter, bias?: Parameter): Promise<Tensor> {
+    return matmul(x, w, { form: "nn", bias, name: w.name.replace(/\.weight$/, "") });
+  }
+
+  async norm(x: Tensor, options: { kind: NormKind; gain: Parameter; bias?: Parameter; eps: number }): Promise<Tensor> {
+    return norm(x, { ...options, width: x.shape[1] });
+  }
+
+  async attention(
+    qkv: Tensor,
+    options: { shape: HeadShape; sequence: Sequence; rotary?: Tensor; dropout?: DropoutArgs; cache?: LayerCache },
+  ): Promise<Tensor> {
+    const { shape, sequence, cache } = options;
+    const { batch, tokens, offset } = sequence;
+    using turned = options.rotary ? rotary(qkv, { shape, table: options.rotary, tokens, offset }) : undefined;
+    const rows = turned ?? qkv;
+    if (cache) {
+      appendToCache(rows, { cache: cache.rows, sequence });
+      return cachedAttention(rows, { shape, cache: cache.rows, batch, queries: tokens, keys: offset + tokens });
+    }
+    const mask = options.dropout && { ...options.dropout, batchOffset: 0, headOffset: 0, globalHeads: shape.heads };
+    return attention(rows, { shape, batch, tokens, dropout: mask });
+  }
+
+  dropout(x: Tensor, options: DropoutArgs): Tensor {
+    return dropout(x, { ...options, rowOffset: 0, colOffset: 0 });
+  }
+
+  async head(x: Tensor, table: Parameter): Promise<Tensor> {
+    return matmul(x, table, { form: "nt", name: "logits" });
+  }
+
+  async crossEntropy(logits: Tensor, options: { targets: Ids; vocabSize: number; scale: number }): Promise<Tensor> {
+    return crossEntropy(logits, { targets: options.targets.ids, validCols: options.vocabSize, scale: options.scale });
+  }
+
+  async gradientNormSquared(parameters: readonly Parameter[], out: Tensor): Promise<void> {
+    const partials = this.#backend.allocate({ dtype: "f32", length: reducePartials, purpose: "scratch" });
+    parameters.forEach(({ gradient }, index) => {
+      const args = { x: gradient.buffer, partials, y: out.buffer, n: gradient.size, scale: 1, square: true };
+      this.#backend.run("sum", { ...args, accumulate: index > 0 });
+    });
+    this.#backend.free(partials);
+  }
+
+  async lastLogits(logits: Tensor, options: { sequence: Sequence; vocabSize: number }): Promise<Float32Array> {
+    const { batch, tokens } = options.sequence;
+    const cols = logits.shape[1];
+    using last = tapeOf(logits).empty({ shape: [batch, options.vocabSize], purpose: "scratch" });
+    this.#backend.run("copy", {
+      x: logits.buffer,
+      y: last.buffer,
+      shape: [1, 1, batch, options.vocabSize],
+      xStrides: [0, 0, tokens * cols, 1],
+      yStrides: [0, 0, options.vocabSize, 1],
+      xOffset: (tokens - 1) * cols,
+      yOffset: 0,
+    });
+    return (await last.read()) as Float32Array;
+  }
+
+  cache(options: { layers: number; batch: number; capacity: number; shape: HeadShape }): LayerCache[] {
+    const shape = [options.batch, options.capacity, fusedWidth(options.shape)];
+    return Array.from({ length: options.layers }, (_, layer) => ({
+      rows: constant(this.#backend, { shape, purpose: "activations", name: `key-value cache ${layer}` }),
+    }));
+  }
+}
+
+/** cache[b, offset + t] = rows[b tokens + t]. */
+function appendToCache(rows: Tensor, options: { cache: Tensor; sequence: Sequence }): void {
+  const { batch, tokens, offset } = options.sequence;
+  const [, capacity, cols] = options.cache.shape;
+  if (offset + tokens > capacity)
+    throw new RangeError(`the key-value cache holds ${capacity} tokens, ${offset + tokens} are needed`);
+  rows.backend.run("copy", {
+    x: rows.buffer,
+    y: options.cache.buffer,
+    shape: [1, batch, tokens, cols],
+    xStrides: [0, tokens * cols, cols, 1],
+    yStrides: [0, capacity * cols, cols, 1],
+    xOffset: 0,
+    yOffset: offset * cols,
+  });
+}
