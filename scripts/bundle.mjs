@@ -1,0 +1,65 @@
+// esbuild as this project uses it: WGSL as text without comments, scripts left where they are.
+
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { build } from "esbuild";
+import { root } from "./project.mjs";
+
+/** A shader without comments, indentation, blank lines and runs of blanks. Line breaks stay: a compile error's line is worth more
+ *  than the few bytes they cost under gzip. WGSL has no string literals, so a comment can be nothing else. Block comments nest. */
+export function stripShader(source) {
+  let code = "";
+  for (let i = 0; i < source.length; ) {
+    if (source.startsWith("//", i)) {
+      while (i < source.length && source[i] !== "\n") i++;
+    } else if (source.startsWith("/*", i)) {
+      let depth = 0;
+      do {
+        const step = source.startsWith("/*", i) ? 1 : source.startsWith("*/", i) ? -1 : 0;
+        depth += step;
+        i += step === 0 ? 1 : 2;
+      } while (depth > 0 && i < source.length);
+      code += " ";
+    } else code += source[i++];
+  }
+  const lines = code.split("\n").map((line) => line.trim().replace(/\s+/g, " "));
+  return `${lines.filter((line) => line !== "").join("\n")}\n`;
+}
+
+const shaders = {
+  name: "shaders",
+  setup(builder) {
+    builder.onLoad({ filter: /\.wgsl$/ }, async ({ path }) => ({
+      contents: stripShader(await readFile(path, "utf8")),
+      loader: "text",
+    }));
+  },
+};
+
+// Tests import scripts, which find the project from where they lie: never bundle them.
+const scriptsStay = {
+  name: "scripts stay",
+  setup(builder) {
+    builder.onResolve({ filter: /\/scripts\/.*\.mjs$/ }, ({ path, resolveDir }) => ({
+      path: pathToFileURL(resolve(resolveDir, path)).href,
+      external: true,
+    }));
+  },
+};
+
+/** Bundles as ES modules. `platform: "node"` leaves packages to Node; "browser" leaves only what a browser never reaches.
+ *  @param {{ entryPoints: string[] } & Record<string, unknown>} options */
+export function bundle({ platform = "node", ...options }) {
+  return build({
+    absWorkingDir: root,
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    platform,
+    logLevel: "silent",
+    ...(platform === "node" ? { packages: "external" } : { external: ["webgpu", "gpu.js", "node:*"] }),
+    plugins: [shaders, scriptsStay],
+    ...options,
+  });
+}

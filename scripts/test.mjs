@@ -1,0 +1,133 @@
+// `npm test`: sets up, checks, then runs every test file on every adapter it is meant for. Ends with `N passed, N failed`.
+//   npm test -- unit                 one suite
+//   npm test -- gpu products         only files whose path has "products" in it
+//   npm test -- gpu --backend cpu    on one of cpu, lavapipe, swiftshader, device (the machine's own driver)
+
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { filesBelow, installDependencies, requireNode, root, SetupError, script } from "./project.mjs";
+import { inParallel, runFile } from "./runner.mjs";
+
+/** Two files at a time even on larger machines: software adapters use every core themselves. */
+const filesAtOnce = Math.min(2, availableParallelism());
+/** The slowest file, products on SwiftShader, takes a good minute on two cores. */
+const timeoutMs = 300_000;
+
+const backends = ["cpu", "lavapipe", "swiftshader", "device"];
+
+function parseCommand() {
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: { backend: { type: "string" } } });
+  if (values.backend && !backends.includes(values.backend)) {
+    throw new SetupError(`--backend ${values.backend}: use one of ${backends.join(", ")}`);
+  }
+  const files = filesBelow("test", /\.test\.ts$/).filter((file) => !file.startsWith("test/fixtures/"));
+  const suites = [...new Set(files.map(suiteOf))];
+  const suite = suites.includes(positionals[0]) ? positionals.shift() : undefined;
+  const wanted = files.filter(
+    (file) => (suite === undefined || suiteOf(file) === suite) && positionals.every((word) => file.includes(word)),
+  );
+  if (wanted.length === 0) {
+    throw new SetupError(
+      `no test file matches ${process.argv.slice(2).join(" ")}; the suites are ${suites.join(", ")}`,
+    );
+  }
+  return { wanted, backend: values.backend, everything: process.argv.length === 2 };
+}
+
+/** A suite is a folder of test/. */
+const suiteOf = (file) => file.split("/")[1];
+
+/** The adapters a file runs on, each a name and the environment that selects it. Suites other than these two use a backend. */
+function adaptersOf(file, { backend, found, vulkanDriver }) {
+  const suite = suiteOf(file);
+  if (suite === "unit") return backend ? [] : [{ name: "", env: {} }];
+  if (suite === "browser") return backend ? [] : [{ name: "chromium", env: { CHROMIUM_PATH: found.chromium } }];
+  const webgpu = { SHARDGRAD_TEST_BACKEND: "webgpu" };
+  const all = {
+    cpu: { SHARDGRAD_TEST_BACKEND: "cpu" },
+    ...(found.lavapipe && { lavapipe: { ...webgpu, ...vulkanDriver(found.lavapipe) } }),
+    ...(found.swiftshader && { swiftshader: { ...webgpu, ...vulkanDriver(found.swiftshader) } }),
+    device: webgpu,
+  };
+  // The machine's own driver is one nobody chose: it counts where it is asked for, or where it is the only one.
+  const byDefault = found.lavapipe ? ["cpu", "lavapipe", "swiftshader"] : ["cpu", "device"];
+  if (backend && !all[backend]) throw new SetupError(`--backend ${backend} exists on Linux only; use cpu or device`);
+  return (backend ? [backend] : byDefault).map((name) => ({ name, env: all[name] }));
+}
+
+const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
+const indented = (text) => text.trimEnd().replace(/^/gm, "    ");
+
+async function main() {
+  requireNode();
+  await installDependencies();
+  const { wanted, backend, everything } = parseCommand();
+  const { setUp, vulkanDriver } = await import("./setup.mjs");
+  const needsAdapters = wanted.some((file) => suiteOf(file) !== "unit");
+  const found = needsAdapters ? await setUp() : {};
+
+  let passed = 0;
+  let failed = 0;
+  const report = (line, output) => console.log(output ? `${line}\n${indented(output)}` : line);
+
+  if (everything) {
+    const { checks } = await import("./check.mjs");
+    await checks((name, { ok, output, durationMs }) => {
+      if (!ok) failed++;
+      report(`${ok ? "ok  " : "FAIL"} check ${name} (${seconds(durationMs)})`, ok ? "" : output);
+    });
+  }
+  if (wanted.some((file) => suiteOf(file) === "browser")) await (await import("./build.mjs")).ensureBuilt();
+
+  const { bundle } = await import("./bundle.mjs");
+  // A folder of this run's own (two may run at once), inside the project, where Node finds its packages.
+  mkdirSync(join(root, "build"), { recursive: true });
+  const bundles = mkdtempSync(join(root, "build/test-"));
+  // Mesa wants a place for sockets and complains on stderr when there is none.
+  const runtime = mkdtempSync(join(tmpdir(), "shardgrad-"));
+  const runs = [];
+  for (const file of wanted) {
+    const outfile = join(bundles, file.replace(/\.ts$/, ".mjs"));
+    try {
+      await bundle({ entryPoints: [file], outfile, sourcemap: "inline" });
+    } catch (error) {
+      failed++;
+      report(`FAIL ${file}: does not bundle`, error.message);
+      continue;
+    }
+    for (const adapter of adaptersOf(file, { backend, found, vulkanDriver })) runs.push({ file, outfile, adapter });
+  }
+  // The slowest first, so that no core idles at the end.
+  const weight = ({ adapter }) => ["chromium", "swiftshader", "lavapipe"].indexOf(adapter.name) >>> 0;
+  runs.sort((a, b) => weight(a) - weight(b));
+  await inParallel(runs, {
+    width: filesAtOnce,
+    work: async ({ file, outfile, adapter }) => {
+      const env = { XDG_RUNTIME_DIR: runtime, ...adapter.env };
+      const result = await runFile({ file: outfile, cwd: root, env, timeoutMs });
+      passed += result.passed;
+      failed += result.failed;
+      const name = [file.replace(/^test\//, ""), adapter.name].filter(Boolean).join(" on ");
+      const line = `${name}: ${result.passed} passed (${seconds(result.durationMs)})`;
+      if (result.reason === undefined) report(`ok   ${line}`);
+      else report(`FAIL ${line}: ${result.reason}`, result.output);
+    },
+  });
+  for (const folder of [bundles, runtime]) rmSync(folder, { recursive: true, force: true });
+  if (runs.length === 0 && failed === 0)
+    throw new SetupError("nothing to run: unit and browser tests take no --backend");
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+await script(async () => {
+  try {
+    return await main();
+  } catch (error) {
+    console.error(error instanceof SetupError ? error.message : error);
+    console.log("0 passed, 1 failed");
+    return 1;
+  }
+});
