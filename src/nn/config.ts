@@ -62,7 +62,17 @@ export interface RunConfig {
 }
 
 const gpt2Fields = [
-  ...["model_type", "vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner", "activation_function", "layer_norm_epsilon"],
+  ...[
+    "model_type",
+    "vocab_size",
+    "n_positions",
+    "n_embd",
+    "n_layer",
+    "n_head",
+    "n_inner",
+    "activation_function",
+    "layer_norm_epsilon",
+  ],
   ...["resid_pdrop", "embd_pdrop", "attn_pdrop", "bias", "tie_word_embeddings"],
 ];
 const llamaFields = [
@@ -72,11 +82,44 @@ const llamaFields = [
 
 /** Fields of real config.json files that say nothing about what is computed here. */
 const harmless = [
-  ...["run", "architectures", "_name_or_path", "name_or_path", "torch_dtype", "dtype", "transformers_version", "initializer_range"],
-  ...["use_cache", "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id", "task_specific_params", "n_ctx"],
+  ...[
+    "run",
+    "architectures",
+    "_name_or_path",
+    "name_or_path",
+    "torch_dtype",
+    "dtype",
+    "transformers_version",
+    "initializer_range",
+  ],
+  ...[
+    "use_cache",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "unk_token_id",
+    "sep_token_id",
+    "task_specific_params",
+    "n_ctx",
+  ],
   ...["summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout"],
-  ...["gradient_checkpointing", "output_attentions", "output_hidden_states", "return_dict", "pretraining_tp", "max_length"],
-  ...["_attn_implementation", "auto_map", "id2label", "label2id", "tokenizer_class", "torchscript", "chunk_size_feed_forward"],
+  ...[
+    "gradient_checkpointing",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+    "pretraining_tp",
+    "max_length",
+  ],
+  ...[
+    "_attn_implementation",
+    "auto_map",
+    "id2label",
+    "label2id",
+    "tokenizer_class",
+    "torchscript",
+    "chunk_size_feed_forward",
+  ],
 ];
 
 /** Fields that would change results, with the one value that does not; undefined: null only. */
@@ -106,7 +149,9 @@ const llamaFixed = {
  *  @throws UserError naming the field: unknown, of a wrong type, out of range, or of no effect here though it should have one */
 export function parseModelConfig(json: unknown): ModelConfig {
   const fields = new Fields(json, "model config");
-  return fields.choice("model_type", { choices: ["gpt2", "llama"] }) === "gpt2" ? parseGpt2(fields) : parseLlama(fields);
+  return fields.choice("model_type", { choices: ["gpt2", "llama"] }) === "gpt2"
+    ? parseGpt2(fields)
+    : parseLlama(fields);
 }
 
 function parseGpt2(fields: Fields): Gpt2Config {
@@ -151,7 +196,12 @@ function parseLlama(fields: Fields): LlamaConfig {
     tie_word_embeddings: fields.boolean("tie_word_embeddings", false),
     hidden_act: "silu",
   };
-  requireDivides({ name: "num_attention_heads", count: num_attention_heads, ofName: "hidden_size", of: config.hidden_size });
+  requireDivides({
+    name: "num_attention_heads",
+    count: num_attention_heads,
+    ofName: "hidden_size",
+    of: config.hidden_size,
+  });
   requireDivides({
     name: "num_key_value_heads",
     count: config.num_key_value_heads,
@@ -168,7 +218,17 @@ function parseLlama(fields: Fields): LlamaConfig {
   return config;
 }
 
-function requireDivides({ name, count, ofName, of }: { name: string; count: number; ofName: string; of: number }): void {
+function requireDivides({
+  name,
+  count,
+  ofName,
+  of,
+}: {
+  name: string;
+  count: number;
+  ofName: string;
+  of: number;
+}): void {
   if (of % count === 0) return;
   const below = Math.floor(of / count) * count;
   const widths = below > 0 ? `${below} or ${below + count}` : `${count}`;

@@ -75,7 +75,10 @@ export class Fields {
     }
   }
 
-  number(name: string, { fallback, needed, ok }: { fallback?: number; needed: string; ok(value: number): boolean }): number {
+  number(
+    name: string,
+    { fallback, needed, ok }: { fallback?: number; needed: string; ok(value: number): boolean },
+  ): number {
     const value = this.get(name) ?? fallback;
     if (typeof value !== "number" || !Number.isFinite(value) || !ok(value)) throw this.refuse(name, needed);
     return value;
@@ -94,7 +97,11 @@ export class Fields {
 
   /** A number from 0 up to, not including, 1. */
   fraction(name: string, fallback?: number): number {
-    return this.number(name, { fallback, needed: "a number from 0 to below 1", ok: (value) => value >= 0 && value < 1 });
+    return this.number(name, {
+      fallback,
+      needed: "a number from 0 to below 1",
+      ok: (value) => value >= 0 && value < 1,
+    });
   }
 
   boolean(name: string, fallback?: boolean): boolean {
@@ -108,7 +115,10 @@ export class Fields {
     const found = choices.find((choice) => choice === value);
     if (found === undefined) {
       const near = typeof value === "string" ? nearest(value, choices) : undefined;
-      throw this.refuse(name, `${choices.map((choice) => `"${choice}"`).join(" or ")}${near ? `; did you mean "${near}"?` : ""}`);
+      throw this.refuse(
+        name,
+        `${choices.map((choice) => `"${choice}"`).join(" or ")}${near ? `; did you mean "${near}"?` : ""}`,
+      );
     }
     return found;
   }
@@ -118,7 +128,10 @@ export class Fields {
     for (const [name, only] of Object.entries(allowed)) {
       const value = this.get(name);
       if (value !== undefined && value !== only) {
-        throw this.refuse(name, only === undefined ? "null: it is not supported" : `${show(only)}: nothing else is supported`);
+        throw this.refuse(
+          name,
+          only === undefined ? "null: it is not supported" : `${show(only)}: nothing else is supported`,
+        );
       }
     }
   }
