@@ -1,0 +1,115 @@
+// One growable linear memory and the list of its free pieces: where every buffer of the cpu backend lives, so that
+// WebAssembly kernels can reach them all. First fit, coalescing (Knuth, TAOCP 1, 2.5). It knows bytes, not buffers.
+
+import { OutOfMemoryError } from "../errors.ts";
+
+const pageBytes = 65536;
+/** A vector register of WebAssembly SIMD. */
+const alignment = 16;
+/** 32-bit WebAssembly addresses. */
+export const addressableBytes = 2 ** 32;
+
+const alignUp = (bytes: number): number => Math.ceil(bytes / alignment) * alignment;
+
+export class LinearMemory {
+  readonly maxBytes: number;
+  readonly #memory: WebAssembly.Memory;
+  /** Current contents. Growing detaches the one before: never kept across an allocate. */
+  bytes: ArrayBuffer;
+  // Free pieces by ascending start; neighbours never touch.
+  readonly #starts: number[] = [];
+  readonly #lengths: number[] = [];
+
+  constructor({ maxBytes }: { maxBytes: number }) {
+    const maximum = Math.floor(maxBytes / pageBytes);
+    if (!(maximum >= 1 && maxBytes <= addressableBytes)) {
+      throw new RangeError(`maxBytes is ${maxBytes}, needs ${pageBytes} (one page) to ${addressableBytes} (32-bit addresses)`);
+    }
+    this.maxBytes = maximum * pageBytes;
+    this.#memory = new WebAssembly.Memory({ initial: 1, maximum });
+    this.bytes = this.#memory.buffer;
+    this.#insert(0, this.bytes.byteLength);
+  }
+
+  get freeBytes(): number {
+    return this.#lengths.reduce((sum, length) => sum + length, 0);
+  }
+
+  /** Start of a piece of at least `byteLength` bytes, a multiple of 16. Contents are undefined.
+   *  @throws OutOfMemoryError when no piece is long enough and the memory cannot grow */
+  allocate(byteLength: number): number {
+    const length = alignUp(byteLength);
+    let at = this.#lengths.findIndex((free) => free >= length);
+    if (at < 0) {
+      this.#grow(length);
+      at = this.#lengths.length - 1;
+    }
+    const start = this.#starts[at];
+    if (this.#lengths[at] === length) {
+      this.#starts.splice(at, 1);
+      this.#lengths.splice(at, 1);
+    } else {
+      this.#starts[at] += length;
+      this.#lengths[at] -= length;
+    }
+    return start;
+  }
+
+  /** Gives back what `allocate(byteLength)` gave at `start`. */
+  free(start: number, byteLength: number): void {
+    this.#insert(start, alignUp(byteLength));
+  }
+
+  /** Makes the last free piece at least `length` bytes long. */
+  #grow(length: number): void {
+    const end = this.bytes.byteLength;
+    const last = this.#starts.length - 1;
+    const tail = last >= 0 && this.#starts[last] + this.#lengths[last] === end ? this.#lengths[last] : 0;
+    const needed = Math.ceil((length - tail) / pageBytes) * pageBytes;
+    // A half more than there is: the number of times that every view must be made again stays logarithmic.
+    const generous = Math.min(Math.max(needed, Math.ceil(end / 2 / pageBytes) * pageBytes), this.maxBytes - end);
+    if (needed > this.maxBytes - end || !(this.#tryGrow(generous) || this.#tryGrow(needed))) {
+      throw new OutOfMemoryError(
+        `allocate: asked for ${length} bytes, but the cpu backend holds ${end} of at most ${this.maxBytes} bytes, ${this.freeBytes} of them free ` +
+          `(longest piece ${Math.max(0, ...this.#lengths)}), and cannot grow; use a smaller batch, context or model`,
+        "allocate",
+      );
+    }
+    this.bytes = this.#memory.buffer;
+    this.#insert(end, this.bytes.byteLength - end);
+  }
+
+  #tryGrow(byteLength: number): boolean {
+    try {
+      this.#memory.grow(byteLength / pageBytes);
+      return true;
+    } catch (error) {
+      if (error instanceof RangeError) return false;
+      throw error;
+    }
+  }
+
+  #insert(start: number, length: number): void {
+    let at = 0;
+    for (let end = this.#starts.length; at < end; ) {
+      const middle = (at + end) >> 1;
+      if (this.#starts[middle] < start) at = middle + 1;
+      else end = middle;
+    }
+    const joinsPrevious = at > 0 && this.#starts[at - 1] + this.#lengths[at - 1] === start;
+    const joinsNext = at < this.#starts.length && start + length === this.#starts[at];
+    if (joinsPrevious) {
+      this.#lengths[at - 1] += length + (joinsNext ? this.#lengths[at] : 0);
+      if (joinsNext) {
+        this.#starts.splice(at, 1);
+        this.#lengths.splice(at, 1);
+      }
+    } else if (joinsNext) {
+      this.#starts[at] = start;
+      this.#lengths[at] += length;
+    } else {
+      this.#starts.splice(at, 0, start);
+      this.#lengths.splice(at, 0, length);
+    }
+  }
+}
