@@ -1,0 +1,191 @@
+// Runs one kernel on the backend under test: uploads, runs, reads back, frees, and checks what a kernel must leave
+// alone. Knows no arithmetic. Runs in Node and in a page; never skips.
+
+import type { Backend, DeviceBuffer, HostArray } from "../../src/backend/backend.ts";
+import type { KernelArgs, KernelName } from "../../src/backend/kernels.ts";
+import { createBackend } from "../../src/backend/select.ts";
+import { firstDifference } from "./compare.ts";
+
+type BufferName<K extends KernelName> = {
+  [F in keyof KernelArgs[K]]-?: NonNullable<KernelArgs[K][F]> extends DeviceBuffer ? F : never;
+}[keyof KernelArgs[K]];
+
+/** A kernel's arguments with arrays where the kernel has buffers. One array given twice is one buffer. */
+export type HostArgs<K extends KernelName> = {
+  [F in keyof KernelArgs[K]]: NonNullable<KernelArgs[K][F]> extends DeviceBuffer ? HostArray : KernelArgs[K][F];
+};
+
+/** The buffers each kernel writes; it must leave its others as they were. */
+const written = {
+  matmul: ["y"],
+  attention: ["y", "lse"],
+  attentionGrad: ["delta", "dqkv"],
+  rotary: ["y"],
+  normStats: ["stats"],
+  normApply: ["y"],
+  normGradSums: ["sums"],
+  normGradInput: ["dx"],
+  normGradGain: ["dgain"],
+  gelu: ["y"],
+  geluGrad: ["dx"],
+  siluGate: ["y"],
+  siluGateGrad: ["dx"],
+  dropout: ["y"],
+  embedding: ["y"],
+  embeddingGrad: ["dtable"],
+  rowMax: ["max"],
+  sumExp: ["sums"],
+  crossEntropy: ["losses"],
+  crossEntropyGrad: ["dx"],
+  sum: ["partials", "y"],
+  columnSum: ["y"],
+  adamw: ["w", "m", "v"],
+  add: ["y"],
+  axpy: ["y"],
+  scale: ["y"],
+  fill: ["y"],
+  copy: ["y"],
+} as const satisfies { [K in KernelName]: readonly BufferName<K>[] };
+
+type Results<K extends KernelName> = Record<(typeof written)[K][number], Float32Array>;
+
+/** Elements behind every buffer's end that no kernel may read (they are NaN) or write. */
+const guardLength = 9;
+/** Buffers above this are not read back only to see that they are unchanged: it would take longer than the test. */
+const largeLength = 1 << 20;
+
+const isArray = (value: unknown): value is HostArray => value instanceof Float32Array || value instanceof Int32Array;
+
+/** An array to be written: NaN, so that an element the kernel forgets is seen. */
+export const blank = (length: number): Float32Array => new Float32Array(length).fill(Number.NaN);
+
+let opened: Promise<Backend> | undefined;
+
+/** The backend named by SHARDGRAD_TEST_BACKEND (environment variable, or a global in a page), opened once.
+ *  @throws Error when it is not named, or when another one came */
+export function backendUnderTest(): Promise<Backend> {
+  opened ??= (async () => {
+    const scope = globalThis as {
+      SHARDGRAD_TEST_BACKEND?: string;
+      process?: { env?: Record<string, string | undefined> };
+    };
+    const name = scope.SHARDGRAD_TEST_BACKEND ?? scope.process?.env?.SHARDGRAD_TEST_BACKEND;
+    if (name !== "cpu" && name !== "webgpu") {
+      throw new Error(`SHARDGRAD_TEST_BACKEND is ${name ?? "not set"}; set it to cpu or webgpu`);
+    }
+    const backend = await createBackend({ backend: name });
+    if (backend.name !== name) throw new Error(`asked for the ${name} backend, got ${backend.name}`);
+    return backend;
+  })();
+  return opened;
+}
+
+/** Ends the backend under test. Every file registers it with `test.after`: an open device keeps Node alive. */
+export async function closeBackend(): Promise<void> {
+  const closing = opened;
+  opened = undefined;
+  (await closing?.catch(() => undefined))?.dispose();
+}
+
+function guarded(data: HostArray): HostArray {
+  const Copy = data.constructor as { new (length: number): HostArray };
+  const copy = new Copy(data.length + guardLength);
+  copy.fill(data instanceof Float32Array ? Number.NaN : 0x7fffffff, data.length);
+  copy.set(data);
+  return copy;
+}
+
+class Upload {
+  readonly #buffers = new Map<HostArray, { buffer: DeviceBuffer; data: HostArray }>();
+
+  constructor(
+    readonly backend: Backend,
+    readonly guard: boolean,
+  ) {}
+
+  /** `args` with every array replaced by a buffer that holds it. */
+  bind<K extends KernelName>(args: HostArgs<K>): KernelArgs[K] {
+    const bound: Record<string, unknown> = { ...args };
+    for (const [name, value] of Object.entries(args)) {
+      if (isArray(value)) bound[name] = this.#upload(value);
+    }
+    return bound as KernelArgs[K];
+  }
+
+  #upload(array: HostArray): DeviceBuffer {
+    const known = this.#buffers.get(array);
+    if (known) return known.buffer;
+    const data = this.guard ? guarded(array) : array.slice();
+    const dtype = array instanceof Float32Array ? "f32" : "i32";
+    const buffer = this.backend.allocate({ dtype, length: data.length, purpose: "activations" });
+    this.#buffers.set(array, { buffer, data });
+    this.backend.write(buffer, data);
+    return buffer;
+  }
+
+  /** What the buffer of `array` holds now. @throws Error when the kernel wrote behind its end */
+  async read(array: HostArray, name: string): Promise<Float32Array> {
+    const { buffer, data } = this.#buffers.get(array)!;
+    const now = await this.backend.read(buffer);
+    const at = firstDifference(now.subarray(array.length), data.subarray(array.length));
+    if (at >= 0) throw new Error(`wrote ${at + 1} elements behind the end of ${name}`);
+    return now.slice(0, array.length) as Float32Array;
+  }
+
+  async checkUnchanged(array: HostArray, name: string): Promise<void> {
+    const { buffer, data } = this.#buffers.get(array)!;
+    const at = firstDifference(await this.backend.read(buffer), data);
+    if (at >= 0) throw new Error(`changed its input ${name} at ${at}`);
+  }
+
+  free(): void {
+    for (const { buffer } of this.#buffers.values()) this.backend.free(buffer);
+  }
+}
+
+function checkNoLeak(backend: Backend, kernel: string): void {
+  if (backend.memory.total !== 0) throw new Error(`${kernel} left ${backend.memory.total} bytes allocated`);
+}
+
+/** Runs `kernel` on copies of the arrays in `args`; returns what it wrote, and leaves the arrays alone.
+ *  @throws Error when it wrote behind a buffer's end, changed an input or left memory allocated */
+export async function compute<K extends KernelName>(kernel: K, args: HostArgs<K>): Promise<Results<K>> {
+  const backend = await backendUnderTest();
+  const upload = new Upload(backend, true);
+  const results: Record<string, Float32Array> = {};
+  try {
+    backend.run(kernel, upload.bind(args));
+    const outputs = new Set<HostArray>();
+    const arrays = Object.entries(args).filter((entry): entry is [string, HostArray] => isArray(entry[1]));
+    for (const [name, array] of arrays) {
+      if (!written[kernel].some((output) => output === name)) continue;
+      outputs.add(array);
+      results[name] = await upload.read(array, `${kernel}'s ${name}`);
+    }
+    for (const [name, array] of arrays) {
+      if (!outputs.has(array) && array.length <= largeLength) await upload.checkUnchanged(array, `${kernel}'s ${name}`);
+    }
+  } finally {
+    upload.free();
+  }
+  checkNoLeak(backend, kernel);
+  return results as Results<K>;
+}
+
+/** The message of the RangeError with which `kernel` refuses `args`; buffers are exactly as long as the arrays.
+ *  @throws Error when it does not refuse, or with another kind of error */
+export async function refusal<K extends KernelName>(kernel: K, args: HostArgs<K>): Promise<string> {
+  const backend = await backendUnderTest();
+  const upload = new Upload(backend, false);
+  try {
+    backend.run(kernel, upload.bind(args));
+    await backend.sync();
+  } catch (error) {
+    if (error instanceof RangeError) return error.message;
+    throw error;
+  } finally {
+    upload.free();
+    checkNoLeak(backend, kernel);
+  }
+  throw new Error(`${kernel} took what it must refuse`);
+}
