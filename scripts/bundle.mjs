@@ -49,7 +49,7 @@ const scriptsStay = {
 };
 
 /** Bundles as ES modules. `platform: "node"` leaves packages to Node; "browser" leaves only what a browser never reaches.
- *  @param {{ entryPoints: string[] } & Record<string, unknown>} options */
+ *  @param {import("esbuild").BuildOptions} options */
 export function bundle({ platform = "node", ...options }) {
   return build({
     absWorkingDir: root,
