@@ -32,7 +32,11 @@ export interface Pass {
 }
 
 /** x with residual or embedding dropout at `site`, a number of its own for each place a mask is drawn; x itself without. */
-export function maybeDropout(pass: Pass, x: Tensor, options: { place: "embedding" | "residual"; site: number }): Tensor {
+export function maybeDropout(
+  pass: Pass,
+  x: Tensor,
+  options: { place: "embedding" | "residual"; site: number },
+): Tensor {
   const args = dropoutArgs(pass, options);
   return args ? pass.layout.dropout(x, args) : x;
 }

@@ -21,7 +21,10 @@ export function gpt2(config: Gpt2Config): Architecture {
     return { part: 0, column: third * D + head * K + (c % K) };
   };
 
-  const linear = (name: string, spec: { inputs: number; outputs: number; kind: "column" | "row"; std: number }): WeightSpec[] => {
+  const linear = (
+    name: string,
+    spec: { inputs: number; outputs: number; kind: "column" | "row"; std: number },
+  ): WeightSpec[] => {
     const { kind, inputs, outputs, std } = spec;
     const weight = plainWeight({ name: `${name}.weight`, shape: [inputs, outputs], kind, start: { std } });
     const bias = plainWeight({ name: `${name}.bias`, shape: [outputs], kind: `${kind}Bias`, start: { constant: 0 } });
@@ -105,7 +108,7 @@ export function gpt2(config: Gpt2Config): Architecture {
 
     async head(pass, x) {
       using normed = await layerNorm(pass, x, "ln_f");
-      return pass.layout.head(normed, pass.weight("wte.weight"));
+      return await pass.layout.head(normed, pass.weight("wte.weight"));
     },
   };
 }

@@ -37,10 +37,20 @@ export function llama(config: LlamaConfig): Architecture {
         shape: [D, group * kvHeads],
         kind: "column",
         start: { std: 0.02 },
-        parts: [part(`${p}self_attn.q_proj`, D), part(`${p}self_attn.k_proj`, K * kvHeads), part(`${p}self_attn.v_proj`, K * kvHeads)],
+        parts: [
+          part(`${p}self_attn.q_proj`, D),
+          part(`${p}self_attn.k_proj`, K * kvHeads),
+          part(`${p}self_attn.v_proj`, K * kvHeads),
+        ],
         column: fusedQkv,
       },
-      plainWeight({ name: `${p}self_attn.o_proj.weight`, shape: [D, D], kind: "row", start: { std: residualStd }, transposed: true }),
+      plainWeight({
+        name: `${p}self_attn.o_proj.weight`,
+        shape: [D, D],
+        kind: "row",
+        start: { std: residualStd },
+        transposed: true,
+      }),
       gain(`${p}post_attention_layernorm`),
       {
         name: `${p}mlp.gate_up_proj.weight`,
@@ -50,7 +60,13 @@ export function llama(config: LlamaConfig): Architecture {
         parts: [part(`${p}mlp.gate_proj`, F), part(`${p}mlp.up_proj`, F)],
         column: (c) => ({ part: c % 2, column: c >> 1 }),
       },
-      plainWeight({ name: `${p}mlp.down_proj.weight`, shape: [F, D], kind: "row", start: { std: residualStd }, transposed: true }),
+      plainWeight({
+        name: `${p}mlp.down_proj.weight`,
+        shape: [F, D],
+        kind: "row",
+        start: { std: residualStd },
+        transposed: true,
+      }),
     ];
   };
   const table = (name: string) => plainWeight({ name, shape: [V, D], kind: "vocabulary", start: { std: 0.02 } });
@@ -74,7 +90,10 @@ export function llama(config: LlamaConfig): Architecture {
     weights,
 
     async embed(pass) {
-      const h = await pass.layout.embedding(pass.tape, { tokens: pass.tokens, table: pass.weight("model.embed_tokens.weight") });
+      const h = await pass.layout.embedding(pass.tape, {
+        tokens: pass.tokens,
+        table: pass.weight("model.embed_tokens.weight"),
+      });
       const kept = maybeDropout(pass, h, { place: "embedding", site: 0 });
       if (kept !== h) h.dispose();
       return kept;
@@ -106,7 +125,10 @@ export function llama(config: LlamaConfig): Architecture {
 
     async head(pass, x) {
       using normed = await rmsNorm(pass, x, "model.norm");
-      return pass.layout.head(normed, pass.weight(config.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight"));
+      return await pass.layout.head(
+        normed,
+        pass.weight(config.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight"),
+      );
     },
   };
 }

@@ -111,14 +111,16 @@ export class Model {
       before.dispose();
     }
     using last = h;
-    return architecture.head(pass, last);
+    return await architecture.head(pass, last);
   }
 
   /** scale * summed negative log likelihood of `targets`, [1]; scale 1/(B T) makes the mean, in nats a token. */
   async loss(tape: Tape, options: ForwardOptions & { targets: Int32Array; scale: number }): Promise<Tensor> {
     using logits = await this.logits(tape, options);
-    const targets = tape.keep(new Ids(this.backend, { ids: options.targets, limit: this.vocabSize, name: "target id" }));
-    return this.layout.crossEntropy(logits, { targets, vocabSize: this.vocabSize, scale: options.scale });
+    const targets = tape.keep(
+      new Ids(this.backend, { ids: options.targets, limit: this.vocabSize, name: "target id" }),
+    );
+    return await this.layout.crossEntropy(logits, { targets, vocabSize: this.vocabSize, scale: options.scale });
   }
 
   /** Whole tensors under their checkpoint names: of the weights, or of what `select` takes from each (its gradient, a moment). */

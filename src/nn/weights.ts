@@ -38,7 +38,9 @@ export function importWeight(spec: WeightSpec, tensors: Tensors): Float32Array {
   const sources = spec.parts.map((part) => {
     const tensor = tensors.get(part.name);
     if (!tensor)
-      throw new UserError(`the checkpoint has no tensor ${part.name}, which this config needs; check that config and weights belong together`);
+      throw new UserError(
+        `the checkpoint has no tensor ${part.name}, which this config needs; check that config and weights belong together`,
+      );
     if (tensor.shape.join() !== part.shape.join())
       throw new UserError(
         `tensor ${part.name} is [${tensor.shape.join(", ")}] in the checkpoint, the config needs [${part.shape.join(", ")}]; check that config and weights belong together`,
@@ -56,7 +58,10 @@ export function importWeight(spec: WeightSpec, tensors: Tensors): Float32Array {
 }
 
 /** The checkpoint's tensors from a whole parameter: importWeight's inverse. */
-export function exportWeight(spec: WeightSpec, whole: Float32Array): Map<string, { shape: readonly number[]; data: Float32Array }> {
+export function exportWeight(
+  spec: WeightSpec,
+  whole: Float32Array,
+): Map<string, { shape: readonly number[]; data: Float32Array }> {
   const targets = spec.parts.map((part) => new Float32Array(part.shape.reduce((a, b) => a * b, 1)));
   const cols = spec.shape[spec.shape.length - 1];
   const rows = spec.shape.length === 1 ? 1 : spec.shape[0];

@@ -71,8 +71,8 @@ export interface Layout {
 
   /** out[0] = sum over all elements of the whole of gradient^2. */
   gradientNormSquared(parameters: readonly Parameter[], out: Tensor): Promise<void>;
-  /** The last row of each sample's logits, [B, V] without padding. Waits for the device. */
-  lastLogits(logits: Tensor, options: { sequence: Sequence; vocabSize: number }): Promise<Float32Array>;
+  /** Logits without padding on the host, row-major: [B T, V], or [B, V] of each sample's last row. Waits for the device. */
+  gatherLogits(logits: Tensor, options: { sequence: Sequence; vocabSize: number; last: boolean }): Promise<Float32Array>;
   /** An empty cache for each of `layers` layers. The caller disposes its rows. */
   cache(options: { layers: number; batch: number; capacity: number; shape: HeadShape }): LayerCache[];
 }

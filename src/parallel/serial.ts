@@ -90,20 +90,25 @@ export class Serial implements Layout {
     this.#backend.free(partials);
   }
 
-  async lastLogits(logits: Tensor, options: { sequence: Sequence; vocabSize: number }): Promise<Float32Array> {
-    const { batch, tokens } = options.sequence;
+  async gatherLogits(
+    logits: Tensor,
+    options: { sequence: Sequence; vocabSize: number; last: boolean },
+  ): Promise<Float32Array> {
+    const { sequence, vocabSize, last } = options;
     const cols = logits.shape[1];
-    using last = tapeOf(logits).empty({ shape: [batch, options.vocabSize], purpose: "scratch" });
+    const step = last ? sequence.tokens : 1;
+    const rows = (sequence.batch * sequence.tokens) / step;
+    using kept = tapeOf(logits).empty({ shape: [rows, vocabSize], purpose: "scratch" });
     this.#backend.run("copy", {
       x: logits.buffer,
-      y: last.buffer,
-      shape: [1, 1, batch, options.vocabSize],
-      xStrides: [0, 0, tokens * cols, 1],
-      yStrides: [0, 0, options.vocabSize, 1],
-      xOffset: (tokens - 1) * cols,
+      y: kept.buffer,
+      shape: [1, 1, rows, vocabSize],
+      xStrides: [0, 0, step * cols, 1],
+      yStrides: [0, 0, vocabSize, 1],
+      xOffset: (step - 1) * cols,
       yOffset: 0,
     });
-    return (await last.read()) as Float32Array;
+    return (await kept.read()) as Float32Array;
   }
 
   cache(options: { layers: number; batch: number; capacity: number; shape: HeadShape }): LayerCache[] {

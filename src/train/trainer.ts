@@ -1,0 +1,207 @@
+// The training loop: batches in, events out. Knows nothing of ranks (the layout does), of files or of terminals.
+
+import type { Backend } from "../backend/backend.ts";
+import { UserError } from "../backend/errors.ts";
+import type { DropoutRates } from "../nn/architecture.ts";
+import { type ModelConfig, parameterCount } from "../nn/config.ts";
+import { Model } from "../nn/model.ts";
+import type { Layout } from "../parallel/layout.ts";
+import { Serial } from "../parallel/serial.ts";
+import { Tape } from "../tensor/tape.ts";
+import { constant, type Tensor } from "../tensor/tensor.ts";
+import type { Corpus, Split, Windows } from "./corpus.ts";
+import { firstBadTensor } from "./diagnose.ts";
+import { meanLoss } from "./evaluate.ts";
+import { DivergedError, type TrainEvent, type TrainParameters } from "./events.ts";
+import { generate } from "./generate.ts";
+import { AdamW } from "./optimizer.ts";
+import { learningRateAt } from "./schedule.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+export interface TrainOptions {
+  backend: Backend;
+  config: ModelConfig;
+  tokenizer: Tokenizer;
+  corpus: Corpus;
+  parameters: TrainParameters;
+  /** ends the run after the step under way, with what it has */
+  signal?: AbortSignal;
+  /** defaults to one rank that holds everything */
+  layout?: Layout;
+}
+
+/** PyTorch's default */
+const eps = 1e-8;
+
+/** Validation batches looked at when a run is ended early: about as exact as nanoGPT's estimate, in seconds. */
+const earlyEvalBatches = 20;
+
+/** A training run on one text. The device's memory is free again when the generator ends, however it ends.
+ *  @throws UserError when model, text and parameters do not fit each other; DivergedError when the loss or a gradient is no longer finite */
+export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent> {
+  const { backend, config, parameters, corpus, tokenizer, signal } = options;
+  checkFit(options);
+  const layout = options.layout ?? new Serial(backend);
+  using model = new Model(backend, { config, layout, seed: parameters.seed });
+  using run = new Run(model, parameters);
+  const tokensPerStep = parameters.batch * parameters.context * parameters.accumulate;
+  const started = performance.now();
+  yield {
+    event: "start",
+    parameters,
+    parameterCount: parameterCount(config),
+    backend: backend.name,
+    adapter: backend.adapter.description,
+    tokensPerStep,
+  };
+
+  let done = 0;
+  while (done < parameters.steps && !signal?.aborted) {
+    const stepStarted = performance.now();
+    const learningRate = learningRateAt(done, parameters);
+    const micros = Array.from({ length: parameters.accumulate }, (_, micro) => run.draw(corpus, { split: "train", step: done, micro }));
+    const { loss, gradNorm } = await run.step(micros, { step: done, learningRate });
+    done++;
+    if (!Number.isFinite(loss) || !Number.isFinite(gradNorm))
+      throw new DivergedError({ step: done, learningRate, tensor: await run.diagnose(micros, { step: done - 1 }) });
+    const durationMs = performance.now() - stepStarted;
+    const tokensPerSecond = (tokensPerStep / durationMs) * 1000;
+    yield { event: "step", step: done, loss, gradNorm, learningRate, tokensPerSecond, durationMs };
+    if (parameters.evalEvery > 0 && done % parameters.evalEvery === 0 && done < parameters.steps)
+      yield { event: "eval", step: done, ...(await run.evaluate(corpus, parameters.evalBatches)) };
+  }
+
+  const early = done < parameters.steps;
+  const last = await run.evaluate(corpus, early ? earlyEvalBatches : parameters.evalBatches);
+  yield { event: "eval", step: done, ...last };
+  const validationLoss =
+    early || parameters.evalBatches === 0 ? last.validationLoss : await run.validationLoss(corpus, 0);
+  if (parameters.sampleTokens > 0)
+    yield { event: "sample", text: await run.sample(tokenizer, { corpus, tokens: parameters.sampleTokens }) };
+  yield {
+    event: "done",
+    steps: done,
+    validationLoss,
+    peakBytes: backend.memory.peak,
+    durationMs: performance.now() - started,
+  };
+}
+
+function checkFit({ config, corpus, tokenizer, parameters }: TrainOptions): void {
+  if (tokenizer.vocabSize !== config.vocab_size)
+    throw new UserError(`the tokenizer has ${tokenizer.vocabSize} tokens, the config's vocab_size is ${config.vocab_size}; make them equal`);
+  if (corpus.context !== parameters.context)
+    throw new UserError(`the corpus was cut for a context of ${corpus.context}, the run asks for ${parameters.context}; make them equal`);
+}
+
+/** A model under training: its optimizer, and how it steps. */
+class Run {
+  readonly #model: Model;
+  readonly #parameters: TrainParameters;
+  readonly #optimizer: AdamW;
+  /** [2]: the step's loss, its squared gradient norm: read together, once a step */
+  readonly #report: Tensor;
+  readonly #rates: DropoutRates;
+
+  constructor(model: Model, parameters: TrainParameters) {
+    const { backend, layout, architecture } = model;
+    const { beta1, beta2, weightDecay, clip, dropout } = parameters;
+    this.#model = model;
+    this.#parameters = parameters;
+    this.#optimizer = new AdamW(backend, { beta1, beta2, eps, weightDecay, clip, layout, parameters: model.parameters });
+    this.#report = constant(backend, { shape: [2], purpose: "scratch", name: "step report" });
+    this.#rates = dropout > 0 ? { embedding: dropout, residual: dropout, attention: dropout } : architecture.dropout;
+  }
+
+  draw(corpus: Corpus, options: { split: Split; step: number; micro: number }): Windows {
+    const { seed, batch, context } = this.#parameters;
+    return corpus.batch({ seed, batch, context, ...options });
+  }
+
+  #forward(tape: Tape, options: { windows: Windows; step: number; micro: number }): Promise<Tensor> {
+    const { batch, context, accumulate, seed, recompute } = this.#parameters;
+    const { windows, step, micro } = options;
+    return this.#model.loss(tape, {
+      tokens: windows.inputs,
+      targets: windows.targets,
+      sequence: { batch, tokens: context, offset: 0 },
+      scale: 1 / (batch * context * accumulate),
+      dropout: { seed, step: step * accumulate + micro, rates: this.#rates },
+      recompute,
+    });
+  }
+
+  /** One optimizer step over the micro-batches' mean gradient. Waits for the device once, for the two numbers it returns. */
+  async step(micros: readonly Windows[], options: { step: number; learningRate: number }) {
+    const { backend } = this.#model;
+    const report = this.#report.buffer;
+    for (const [micro, windows] of micros.entries()) {
+      using tape = new Tape(backend, { recording: true });
+      const loss = await this.#forward(tape, { windows, step: options.step, micro });
+      if (micro === 0) backend.run("scale", { x: loss.buffer, y: report, n: 1, alpha: 1 });
+      else backend.run("axpy", { x: loss.buffer, y: report, n: 1, alpha: 1 });
+      await tape.backward(loss);
+    }
+    await this.#optimizer.step({ learningRate: options.learningRate });
+    backend.run("copy", {
+      x: this.#optimizer.normSquared.buffer,
+      y: report,
+      shape: [1, 1, 1, 1],
+      xStrides: [0, 0, 0, 1],
+      yStrides: [0, 0, 0, 1],
+      xOffset: 0,
+      yOffset: 1,
+    });
+    const [loss, normSquared] = await this.#report.read();
+    return { loss, gradNorm: Math.sqrt(normSquared) };
+  }
+
+  /** The first tensor of a step that is not finite. AdamW left the weights as they were, so the step can be run again. */
+  async diagnose(micros: readonly Windows[], options: { step: number }): Promise<string> {
+    for (const [micro, windows] of micros.entries()) {
+      const bad = await firstBadTensor(this.#model, (tape) => this.#forward(tape, { windows, step: options.step, micro }));
+      if (bad) return bad;
+    }
+    return "the gradient norm";
+  }
+
+  async evaluate(corpus: Corpus, batches: number): Promise<{ trainLoss: number; validationLoss: number }> {
+    const train = this.#drawMany(corpus, { split: "train", batches: batches || earlyEvalBatches });
+    return { trainLoss: await this.#mean(train), validationLoss: await this.validationLoss(corpus, batches) };
+  }
+
+  /** Over `batches` random batches, or exactly, over every whole window, when 0. */
+  validationLoss(corpus: Corpus, batches: number): Promise<number> {
+    return this.#mean(
+      batches === 0 ? corpus.windows("validation") : this.#drawMany(corpus, { split: "validation", batches }),
+    );
+  }
+
+  #mean(windows: Windows): Promise<number> {
+    const { context, batch } = this.#parameters;
+    return meanLoss(this.#model, { windows, context, batch });
+  }
+
+  /** The same batches at every evaluation: evaluations differ by the weights alone. */
+  #drawMany(corpus: Corpus, options: { split: Split; batches: number }): Windows {
+    const { seed, batch, context } = this.#parameters;
+    const { split, batches } = options;
+    // A step number no training step reaches: evaluation never looks at the batch just trained on.
+    return corpus.batch({ seed, step: 0xffffffff, batch: batch * batches, context, split });
+  }
+
+  /** Text that follows the validation split's first token. */
+  async sample(tokenizer: Tokenizer, options: { corpus: Corpus; tokens: number }): Promise<string> {
+    const { seed } = this.#parameters;
+    const prompt = options.corpus.tokens.validation.slice(0, 1);
+    const tokens: number[] = [];
+    const sampling = { temperature: 0.8, topK: 0, topP: 0.95, seed };
+    for await (const token of generate(this.#model, { prompt, tokens: options.tokens, ...sampling })) tokens.push(token);
+    return tokenizer.decode([...prompt, ...tokens]);
+  }
+
+  [Symbol.dispose](): void {
+    this.#optimizer.dispose();
+    this.#report.dispose();
+  }
+}
