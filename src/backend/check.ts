@@ -1,8 +1,24 @@
 // Refuses kernel arguments that do not fit the catalogue of kernels.ts. It runs before every kernel on every
 // backend, so it allocates nothing unless it throws. It sees shapes and buffers, never a buffer's contents.
 
-import type { DeviceBuffer, DType } from "./backend.ts";
-import type { DropoutArgs, HeadShape, KernelArgs, KernelName } from "./kernels.ts";
+import {
+  atLeast,
+  atMost,
+  attentionDropout,
+  distinct,
+  dropoutArgs,
+  finite,
+  fusedColumns,
+  geluForm,
+  holds,
+  normKind,
+  normShape,
+  offset,
+  size,
+  vocabularyShape,
+  withinU32,
+} from "./demands.ts";
+import type { KernelArgs, KernelName } from "./kernels.ts";
 import { reducePartials } from "./kernels.ts";
 
 type Check<K extends KernelName> = (args: KernelArgs[K]) => void;
@@ -10,113 +26,9 @@ type Check<K extends KernelName> = (args: KernelArgs[K]) => void;
 /** @throws RangeError naming kernel, argument, what was got and what is needed */
 export function checkKernel<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
   const check: Check<K> | undefined = checks[kernel];
-  if (check === undefined) throw new RangeError(`no kernel is named ${String(kernel)}; kernels.ts lists those that are`);
+  if (check === undefined)
+    throw new RangeError(`no kernel is named ${String(kernel)}; kernels.ts lists those that are`);
   check(args);
-}
-
-const u32Limit = 2 ** 32;
-
-function size(kernel: KernelName, name: string, value: number): void {
-  if (!Number.isSafeInteger(value) || value < 1) {
-    const why = value === 0 ? "is 0, and empty input is refused: skip the call" : `is ${value}, needs a positive integer`;
-    throw new RangeError(`${kernel}: ${name} ${why}`);
-  }
-}
-
-function offset(kernel: KernelName, name: string, value: number): void {
-  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${kernel}: ${name} is ${value}, needs an integer >= 0`);
-}
-
-function u32(kernel: KernelName, name: string, value: number): void {
-  if (!Number.isInteger(value) || value < 0 || value >= u32Limit) {
-    throw new RangeError(`${kernel}: ${name} is ${value}, needs an integer in [0, 2^32)`);
-  }
-}
-
-function finite(kernel: KernelName, name: string, value: number): void {
-  if (!Number.isFinite(value)) throw new RangeError(`${kernel}: ${name} is ${value}, needs a finite number`);
-}
-
-function atLeast(kernel: KernelName, name: string, value: number, least: number, needs: string): void {
-  if (!(value >= least)) throw new RangeError(`${kernel}: ${name} is ${value}, needs >= ${needs} = ${least}`);
-}
-
-function atMost(kernel: KernelName, name: string, value: number, most: number, needs: string): void {
-  if (!(value <= most)) throw new RangeError(`${kernel}: ${name} is ${value}, needs <= ${needs} = ${most}`);
-}
-
-/** `buffer` holds at least `length` elements of `dtype`; `shape` is how the catalogue writes that length. */
-function holds(kernel: KernelName, name: string, buffer: DeviceBuffer, length: number, shape: string, dtype: DType = "f32"): void {
-  if (buffer === undefined || buffer === null) throw new RangeError(`${kernel}: ${name} is missing, needs a buffer of ${shape} = ${length} ${dtype}`);
-  if (buffer.dtype !== dtype) throw new RangeError(`${kernel}: ${name} holds ${buffer.dtype}, needs ${dtype}`);
-  if (!(buffer.length >= length)) {
-    throw new RangeError(`${kernel}: ${name} holds ${buffer.length} elements of ${buffer.dtype}, needs ${shape} = ${length}`);
-  }
-}
-
-function distinct(kernel: KernelName, output: string, written: DeviceBuffer, other: string, read: DeviceBuffer | undefined): void {
-  if (written === read) throw new RangeError(`${kernel}: ${output} is ${other}'s own buffer; give the result a buffer of its own`);
-}
-
-/** Columns of a fused row. */
-function fusedColumns(kernel: KernelName, shape: HeadShape): number {
-  size(kernel, "heads", shape.heads);
-  size(kernel, "kvHeads", shape.kvHeads);
-  size(kernel, "headWidth", shape.headWidth);
-  if (shape.heads % shape.kvHeads !== 0) {
-    throw new RangeError(`${kernel}: ${shape.heads} heads do not divide over ${shape.kvHeads} kvHeads; use a divisor of ${shape.heads}`);
-  }
-  return (shape.heads + 2 * shape.kvHeads) * shape.headWidth;
-}
-
-function dropoutArgs(kernel: KernelName, args: DropoutArgs): void {
-  if (!(args.probability >= 0 && args.probability < 1)) {
-    throw new RangeError(`${kernel}: dropout probability is ${args.probability}, needs [0, 1)`);
-  }
-  u32(kernel, "seed", args.seed);
-  u32(kernel, "stream", args.stream);
-  u32(kernel, "step", args.step);
-}
-
-/** The masks count rows and columns of the whole in 32 bits. */
-function withinU32(kernel: KernelName, name: string, extent: number): void {
-  if (extent > u32Limit) throw new RangeError(`${kernel}: dropout counts ${extent} ${name}, and its counter has 32 bits; use smaller batches`);
-}
-
-function attentionDropout(kernel: KernelName, args: KernelArgs["attention"]["dropout"], batch: number, heads: number, tokens: number): void {
-  if (args === undefined) return;
-  dropoutArgs(kernel, args);
-  offset(kernel, "batchOffset", args.batchOffset);
-  offset(kernel, "headOffset", args.headOffset);
-  size(kernel, "globalHeads", args.globalHeads);
-  atLeast(kernel, "globalHeads", args.globalHeads, args.headOffset + heads, "headOffset + heads");
-  withinU32(kernel, "rows", (batch + args.batchOffset) * args.globalHeads * tokens);
-}
-
-/** rows, cols, width and eps of every norm kernel that knows the whole row. */
-function normShape(kernel: KernelName, args: { rows: number; cols: number; width: number; eps: number }): void {
-  size(kernel, "rows", args.rows);
-  size(kernel, "cols", args.cols);
-  size(kernel, "width", args.width);
-  atLeast(kernel, "width", args.width, args.cols, "cols");
-  finite(kernel, "eps", args.eps);
-  atLeast(kernel, "eps", args.eps, 0, "0");
-}
-
-function normKind(kernel: KernelName, kind: string): void {
-  if (kind !== "layer" && kind !== "rms") throw new RangeError(`${kernel}: kind is ${kind}, needs "layer" or "rms"`);
-}
-
-function geluForm(kernel: KernelName, form: string): void {
-  if (form !== "tanh" && form !== "exact") throw new RangeError(`${kernel}: form is ${form}, needs "tanh" or "exact"`);
-}
-
-/** rows, cols and validCols of the softmax kernels; validCols may be 0: a shard that is all padding. */
-function vocabularyShape(kernel: KernelName, args: { rows: number; cols: number; validCols: number }): void {
-  size(kernel, "rows", args.rows);
-  size(kernel, "cols", args.cols);
-  offset(kernel, "validCols", args.validCols);
-  atMost(kernel, "validCols", args.validCols, args.cols, "cols");
 }
 
 /** One past the furthest element that a strided copy touches. */
@@ -139,7 +51,8 @@ const checks: { [K in KernelName]: Check<K> } = {
     size("matmul", "m", o.m);
     size("matmul", "n", o.n);
     size("matmul", "k", o.k);
-    if (o.transposeA && o.transposeB) throw new RangeError("matmul: transposeA and transposeB together are refused; y = (b a)T instead");
+    if (o.transposeA && o.transposeB)
+      throw new RangeError("matmul: transposeA and transposeB together are refused; y = (b a)T instead");
     holds("matmul", "a", o.a, o.batch * o.m * o.k, "batch * m * k");
     holds("matmul", "b", o.b, o.batch * o.k * o.n, "batch * k * n");
     holds("matmul", "y", o.y, o.batch * o.m * o.n, "batch * m * n");
@@ -196,7 +109,8 @@ const checks: { [K in KernelName]: Check<K> } = {
 
   rotary(o) {
     const columns = fusedColumns("rotary", o);
-    if (o.headWidth % 2 !== 0) throw new RangeError(`rotary: headWidth is ${o.headWidth}, needs an even number: columns turn in pairs`);
+    if (o.headWidth % 2 !== 0)
+      throw new RangeError(`rotary: headWidth is ${o.headWidth}, needs an even number: columns turn in pairs`);
     size("rotary", "rows", o.rows);
     size("rotary", "tokens", o.tokens);
     offset("rotary", "offset", o.offset);
@@ -399,8 +313,10 @@ const checks: { [K in KernelName]: Check<K> } = {
     atLeast("adamw", "eps", o.eps, 0, "0");
     if (!(o.beta1 >= 0 && o.beta1 < 1)) throw new RangeError(`adamw: beta1 is ${o.beta1}, needs [0, 1)`);
     if (!(o.beta2 >= 0 && o.beta2 < 1)) throw new RangeError(`adamw: beta2 is ${o.beta2}, needs [0, 1)`);
-    if (!(o.correction1 > 0 && o.correction1 <= 1)) throw new RangeError(`adamw: correction1 is ${o.correction1}, needs 1 - beta1^step in (0, 1]`);
-    if (!(o.correction2 > 0 && o.correction2 <= 1)) throw new RangeError(`adamw: correction2 is ${o.correction2}, needs 1 - beta2^step in (0, 1]`);
+    if (!(o.correction1 > 0 && o.correction1 <= 1))
+      throw new RangeError(`adamw: correction1 is ${o.correction1}, needs 1 - beta1^step in (0, 1]`);
+    if (!(o.correction2 > 0 && o.correction2 <= 1))
+      throw new RangeError(`adamw: correction2 is ${o.correction2}, needs 1 - beta2^step in (0, 1]`);
     holds("adamw", "w", o.w, o.n, "n");
     holds("adamw", "g", o.g, o.n, "n");
     holds("adamw", "m", o.m, o.n, "n");

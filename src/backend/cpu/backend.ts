@@ -103,7 +103,9 @@ class CpuBackend implements Backend, Views {
     const view = this.#view(this.#own(buffer, "write"));
     const dtype = data instanceof Float32Array ? "f32" : "i32";
     if (dtype !== buffer.dtype || data.length > buffer.length) {
-      throw new RangeError(`write: got ${data.length} elements of ${dtype}, buffer ${buffer.id} holds ${buffer.length} of ${buffer.dtype}`);
+      throw new RangeError(
+        `write: got ${data.length} elements of ${dtype}, buffer ${buffer.id} holds ${buffer.length} of ${buffer.dtype}`,
+      );
     }
     view.set(data);
   }
@@ -146,7 +148,9 @@ class CpuBackend implements Backend, Views {
 
   #own(buffer: DeviceBuffer, call: string): CpuBuffer {
     if (!(buffer instanceof CpuBuffer) || buffer.owner !== this) {
-      throw new RangeError(`${call}: buffer ${buffer.id} belongs to another backend; use buffers of the backend that is called`);
+      throw new RangeError(
+        `${call}: buffer ${buffer.id} belongs to another backend; use buffers of the backend that is called`,
+      );
     }
     if (buffer.freed) throw new RangeError(`${call}: buffer ${buffer.id} (${buffer.purpose}) was freed already`);
     return buffer;

@@ -23,7 +23,9 @@ export class LinearMemory {
   constructor({ maxBytes }: { maxBytes: number }) {
     const maximum = Math.floor(maxBytes / pageBytes);
     if (!(maximum >= 1 && maxBytes <= addressableBytes)) {
-      throw new RangeError(`maxBytes is ${maxBytes}, needs ${pageBytes} (one page) to ${addressableBytes} (32-bit addresses)`);
+      throw new RangeError(
+        `maxBytes is ${maxBytes}, needs ${pageBytes} (one page) to ${addressableBytes} (32-bit addresses)`,
+      );
     }
     this.maxBytes = maximum * pageBytes;
     this.#memory = new WebAssembly.Memory({ initial: 1, maximum });

@@ -20,7 +20,10 @@ function columnsOf({ heads, kvHeads, headWidth }: HeadShape, h: number) {
 const fusedColumns = ({ heads, kvHeads, headWidth }: HeadShape): number => (heads + 2 * kvHeads) * headWidth;
 
 /** Row of the whole, for dropout, of query 0 of (b, h). */
-function firstRow({ batchOffset, headOffset, globalHeads }: AttentionDropout, { b, h, tokens }: { b: number; h: number; tokens: number }): number {
+function firstRow(
+  { batchOffset, headOffset, globalHeads }: AttentionDropout,
+  { b, h, tokens }: { b: number; h: number; tokens: number },
+): number {
   return ((b + batchOffset) * globalHeads + h + headOffset) * tokens;
 }
 
@@ -62,7 +65,15 @@ export const attention: Kernel<"attention"> = (args, views) => {
         gemm({
           ...{ a: scores, aOffset: 0, aRowStride: visible, aColStride: 1 },
           ...{ b: kv, bOffset: kvStart + columns.v, bRowStride: C, bColStride: 1 },
-          ...{ c: y, cOffset: ((b * queries + i0) * heads + h) * W, cRowStride: heads * W, m, n: W, k: visible, accumulate: false },
+          ...{
+            c: y,
+            cOffset: ((b * queries + i0) * heads + h) * W,
+            cRowStride: heads * W,
+            m,
+            n: W,
+            k: visible,
+            accumulate: false,
+          },
         });
       }
     }
@@ -128,7 +139,10 @@ export const attentionGrad: Kernel<"attentionGrad"> = (args, views) => {
           const at = (b * heads + h) * tokens + i0 + i;
           const seen = i0 + i + 1;
           if (mask && args.dropout) {
-            mask.row({ row: firstRow(args.dropout, { b, h, tokens }) + i0 + i, firstCol: 0 }, factors.subarray(0, seen));
+            mask.row(
+              { row: firstRow(args.dropout, { b, h, tokens }) + i0 + i, firstCol: 0 },
+              factors.subarray(0, seen),
+            );
           }
           const rowLse = lse[at];
           const rowDelta = delta[at];

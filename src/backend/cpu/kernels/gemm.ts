@@ -42,14 +42,35 @@ export function gemm(o: Gemm): void {
     const add = o.accumulate || k0 > 0;
     for (let n0 = 0; n0 < o.n; n0 += cols) {
       const n = Math.min(cols, o.n - n0);
-      pack(panelB, { x: o.b, offset: o.bOffset + k0 * o.bRowStride + n0 * o.bColStride, stride: o.bColStride, depthStride: o.bRowStride, extent: n, k });
+      pack(panelB, {
+        x: o.b,
+        offset: o.bOffset + k0 * o.bRowStride + n0 * o.bColStride,
+        stride: o.bColStride,
+        depthStride: o.bRowStride,
+        extent: n,
+        k,
+      });
       for (let m0 = 0; m0 < o.m; m0 += rows) {
         const m = Math.min(rows, o.m - m0);
-        pack(panelA, { x: o.a, offset: o.aOffset + m0 * o.aRowStride + k0 * o.aColStride, stride: o.aRowStride, depthStride: o.aColStride, extent: m, k });
+        pack(panelA, {
+          x: o.a,
+          offset: o.aOffset + m0 * o.aRowStride + k0 * o.aColStride,
+          stride: o.aRowStride,
+          depthStride: o.aColStride,
+          extent: m,
+          k,
+        });
         for (let j = 0; j < n; j += block) {
           for (let i = 0; i < m; i += block) {
             multiplyTile(i * k, j * k, k);
-            storeTile(o.c, o.cOffset + (m0 + i) * o.cRowStride + n0 + j, o.cRowStride, Math.min(block, m - i), Math.min(block, n - j), add);
+            storeTile(
+              o.c,
+              o.cOffset + (m0 + i) * o.cRowStride + n0 + j,
+              o.cRowStride,
+              Math.min(block, m - i),
+              Math.min(block, n - j),
+              add,
+            );
           }
         }
       }
@@ -158,7 +179,14 @@ function multiplyTile(aStart: number, bStart: number, k: number): void {
   tile[15] = c33;
 }
 
-function storeTile(c: Float32Array, offset: number, rowStride: number, height: number, width: number, add: boolean): void {
+function storeTile(
+  c: Float32Array,
+  offset: number,
+  rowStride: number,
+  height: number,
+  width: number,
+  add: boolean,
+): void {
   for (let i = 0; i < height; i++) {
     const row = offset + i * rowStride;
     if (add) for (let j = 0; j < width; j++) c[row + j] += tile[i * block + j];
@@ -167,7 +195,23 @@ function storeTile(c: Float32Array, offset: number, rowStride: number, height: n
 }
 
 /** Fewer rows than a block (a token being generated): packing b would cost more than the product. */
-function thin({ a, aOffset, aRowStride, aColStride, b, bOffset, bRowStride, bColStride, c, cOffset, cRowStride, m, n, k, accumulate }: Gemm): void {
+function thin({
+  a,
+  aOffset,
+  aRowStride,
+  aColStride,
+  b,
+  bOffset,
+  bRowStride,
+  bColStride,
+  c,
+  cOffset,
+  cRowStride,
+  m,
+  n,
+  k,
+  accumulate,
+}: Gemm): void {
   for (let i = 0; i < m; i++) {
     const aRow = aOffset + i * aRowStride;
     const cRow = cOffset + i * cRowStride;

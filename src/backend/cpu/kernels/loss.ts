@@ -39,7 +39,10 @@ export const crossEntropy: Kernel<"crossEntropy"> = ({ rows, ...buffers }, views
   for (let r = 0; r < rows; r++) losses[r] = max[r] + Math.log(sums[2 * r]) - sums[2 * r + 1];
 };
 
-export const crossEntropyGrad: Kernel<"crossEntropyGrad"> = ({ rows, cols, validCols, colOffset, scale, ...buffers }, views) => {
+export const crossEntropyGrad: Kernel<"crossEntropyGrad"> = (
+  { rows, cols, validCols, colOffset, scale, ...buffers },
+  views,
+) => {
   const x = views.f32(buffers.x);
   const max = views.f32(buffers.max);
   const sums = views.f32(buffers.sums);

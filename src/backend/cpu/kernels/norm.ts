@@ -24,8 +24,10 @@ export const normStats: Kernel<"normStats"> = ({ rows, cols, kind, ...buffers },
 };
 
 /** 1 / sqrt(variance + eps) of row r. */
-const reciprocalDeviation = (stats: Float32Array, { r, width, eps }: { r: number; width: number; eps: number }): number =>
-  1 / Math.sqrt(stats[2 * r + 1] / width + eps);
+const reciprocalDeviation = (
+  stats: Float32Array,
+  { r, width, eps }: { r: number; width: number; eps: number },
+): number => 1 / Math.sqrt(stats[2 * r + 1] / width + eps);
 
 // y = (x - mean) rstd gain + bias
 export const normApply: Kernel<"normApply"> = ({ rows, cols, width, eps, ...buffers }, views) => {

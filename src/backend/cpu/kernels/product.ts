@@ -14,7 +14,23 @@ export const matmul: Kernel<"matmul"> = ({ batch, m, n, k, transposeA, transpose
     const aOffset = z * m * k;
     const bOffset = z * k * n;
     const cOffset = z * m * n;
-    gemm({ a, aOffset, aRowStride, aColStride, b, bOffset, bRowStride, bColStride, c, cOffset, cRowStride: n, m, n, k, accumulate });
+    gemm({
+      a,
+      aOffset,
+      aRowStride,
+      aColStride,
+      b,
+      bOffset,
+      bRowStride,
+      bColStride,
+      c,
+      cOffset,
+      cRowStride: n,
+      m,
+      n,
+      k,
+      accumulate,
+    });
   }
   if (bias) {
     for (let row = 0; row < batch * m * n; row += n) for (let j = 0; j < n; j++) c[row + j] += bias[j];

@@ -2,7 +2,10 @@
 
 import type { Kernel } from "./kernel.ts";
 
-export const rotary: Kernel<"rotary"> = ({ heads, kvHeads, headWidth, rows, tokens, offset, inverse, ...buffers }, views) => {
+export const rotary: Kernel<"rotary"> = (
+  { heads, kvHeads, headWidth, rows, tokens, offset, inverse, ...buffers },
+  views,
+) => {
   const x = views.f32(buffers.x);
   const table = views.f32(buffers.table);
   const y = views.f32(buffers.y);
