@@ -73,7 +73,7 @@ export function backendUnderTest(): Promise<Backend> {
     if (name !== "cpu" && name !== "webgpu") {
       throw new Error(`SHARDGRAD_TEST_BACKEND is ${name ?? "not set"}; set it to cpu or webgpu`);
     }
-    const backend = await createBackend({ backend: name });
+    const { backend } = await createBackend({ backend: name });
     if (backend.name !== name) throw new Error(`asked for the ${name} backend, got ${backend.name}`);
     return backend;
   })();

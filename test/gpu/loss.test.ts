@@ -107,12 +107,12 @@ test("cross-entropy of three vocabulary blocks, combined by maximum and sum: the
   const max = new Float32Array(rows).fill(-3.4e38);
   for (const part of parts) {
     const local = await compute("rowMax", { ...part, max: blank(rows) });
-    local.max.forEach((e, i) => (max[i] = Math.max(max[i], e)));
+    for (let i = 0; i < rows; i++) max[i] = Math.max(max[i], local.max[i]);
   }
   const sums = new Float32Array(rows * 2);
   for (const part of parts) {
     const local = await compute("sumExp", { ...part, max, targets, sums: blank(rows * 2) });
-    local.sums.forEach((e, i) => (sums[i] += e));
+    for (let i = 0; i < 2 * rows; i++) sums[i] += local.sums[i];
   }
   const { losses } = await compute("crossEntropy", { max, sums, losses: blank(rows), rows });
   const whole = { rows, cols: vocabulary, validCols: vocabulary, colOffset: 0 };

@@ -6,7 +6,7 @@ import { assertSame, assertWithin } from "./compare.ts";
 import { closeBackend, compute } from "./harness.ts";
 import type { AdamW } from "./oracle/optimizer.ts";
 import { adamw } from "./oracle/optimizer.ts";
-import { normal } from "./oracle/random.ts";
+import { normal, repeated } from "./oracle/random.ts";
 
 const plain: AdamW = {
   ...{ learningRate: 3e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.1, clip: 0 },
@@ -51,12 +51,11 @@ test("adamw: clips a gradient longer than clip, leaves a shorter one", async () 
 test("adamw of 4194241: more than 65535 workgroups of 64, like elements alike", async () => {
   const [n, period] = [65535 * 64 + 1, 1021];
   const few = state(period);
-  const tile = (x: Float32Array) => Float32Array.from({ length: n }, (_, i) => x[i % period]);
-  const many = { w: tile(few.w), g: tile(few.g), m: tile(few.m), v: tile(few.v) };
+  const many = { w: repeated(few.w, n), g: repeated(few.g, n), m: repeated(few.m, n), v: repeated(few.v, n) };
   const normSquared = Float32Array.of(1);
   const wanted = await compute("adamw", { ...few, ...plain, n: period, normSquared });
   const after = await compute("adamw", { ...many, ...plain, n, normSquared });
-  for (const name of ["w", "m", "v"] as const) assertSame(after[name], tile(wanted[name]), name);
+  for (const name of ["w", "m", "v"] as const) assertSame(after[name], repeated(wanted[name], n), name);
 });
 
 test("adamw: the first step from zero moments moves each weight by the learning rate against its gradient's sign", async () => {

@@ -54,8 +54,8 @@ export function crossEntropy(max: Float32Array, sums: Float32Array): Expected {
 }
 
 export function crossEntropyGrad(
-  x: Float32Array,
-  c: Block & { max: Float32Array; sums: Float32Array; targets: Int32Array; dy: number; scale: number },
+  x: ArrayLike<number>,
+  c: Block & { max: ArrayLike<number>; sums: ArrayLike<number>; targets: Int32Array; dy: number; scale: number },
 ): Expected {
   const factor = multiply(parameter(c.scale), exact(c.dy));
   return expected(c.rows * c.cols, (i) => {

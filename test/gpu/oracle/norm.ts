@@ -21,11 +21,14 @@ export type Kind = "layer" | "rms";
 /** stats[rows, 2]. A mean carries gamma(n) sum|x| / n and a division; the sum of squares about a mean that is off by e is larger by
  *  n e^2 (the cross term vanishes) and carries gamma(n + 3) for its subtractions (2), squares and additions. The two passes of
  *  Chan, Golub & LeVeque 1983, not E[x^2] - E[x]^2. */
-export function normStats(x: Float32Array, { rows, cols, kind }: { rows: number; cols: number; kind: Kind }): Expected {
+export function normStats(
+  x: ArrayLike<number>,
+  { rows, cols, kind }: { rows: number; cols: number; kind: Kind },
+): Expected {
   const values = new Float64Array(rows * 2);
   const bounds = new Float64Array(rows * 2);
   for (let row = 0; row < rows; row++) {
-    const elements = x.subarray(row * cols, (row + 1) * cols);
+    const elements = Float64Array.from({ length: cols }, (_, col) => x[row * cols + col]);
     let mean = 0;
     let meanError = 0;
     if (kind === "layer") {
@@ -43,7 +46,7 @@ export function normStats(x: Float32Array, { rows, cols, kind }: { rows: number;
 }
 
 interface Row {
-  stats: Float32Array;
+  stats: ArrayLike<number>;
   width: number;
   eps: number;
 }
@@ -58,8 +61,8 @@ const normalised = (x: number, r: Row, row: number, scale: Rounded): Rounded =>
   multiply(subtract(exact(x), exact(r.stats[row * 2])), scale);
 
 export function normApply(
-  x: Float32Array,
-  c: Row & { gain: Float32Array; bias?: Float32Array; rows: number; cols: number },
+  x: ArrayLike<number>,
+  c: Row & { gain: ArrayLike<number>; bias?: ArrayLike<number>; rows: number; cols: number },
 ): Expected {
   const scales = Array.from({ length: c.rows }, (_, row) => rstd(c, row));
   return expected(c.rows * c.cols, (i) => {
@@ -71,13 +74,13 @@ export function normApply(
 }
 
 interface GradCase extends Row {
-  x: Float32Array;
-  dy: Float32Array;
+  x: ArrayLike<number>;
+  dy: ArrayLike<number>;
   rows: number;
   cols: number;
 }
 
-export function normGradSums(c: GradCase & { gain: Float32Array; kind: Kind }): Expected {
+export function normGradSums(c: GradCase & { gain: ArrayLike<number>; kind: Kind }): Expected {
   const sums = Array.from({ length: c.rows }, (_, row) => {
     const scale = rstd(c, row);
     const gs: Rounded[] = [];
@@ -93,7 +96,9 @@ export function normGradSums(c: GradCase & { gain: Float32Array; kind: Kind }): 
   return expected(sums.length, (i) => sums[i]);
 }
 
-export function normGradInput(c: GradCase & { gain: Float32Array; sums: Float32Array; dx0?: Float32Array }): Expected {
+export function normGradInput(
+  c: GradCase & { gain: ArrayLike<number>; sums: ArrayLike<number>; dx0?: Float32Array },
+): Expected {
   const scales = Array.from({ length: c.rows }, (_, row) => rstd(c, row));
   return expected(c.rows * c.cols, (i) => {
     const row = Math.floor(i / c.cols);

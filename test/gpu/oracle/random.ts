@@ -28,3 +28,8 @@ export function integers(length: number, { seed, below }: { seed: number; below:
   const next = uniform(seed);
   return Int32Array.from({ length }, () => Math.floor(next() * below));
 }
+
+/** `length` elements, x over and over: data for kernels whose elements do not see each other, larger than an oracle is quick for. */
+export function repeated(x: Float32Array, length: number): Float32Array {
+  return Float32Array.from({ length }, (_, i) => x[i % x.length]);
+}
