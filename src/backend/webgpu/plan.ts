@@ -21,6 +21,8 @@ export interface DeviceFacts {
   readonly vendor: string;
   readonly architecture: string;
   readonly maxInvocations: number;
+  /** threads a subgroup when all have the same number, else 0; 0 also without the feature */
+  readonly subgroupSize: number;
 }
 
 export type Plan<K extends KernelName> = (args: KernelArgs[K], device: DeviceFacts) => Dispatch[];

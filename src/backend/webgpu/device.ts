@@ -1,0 +1,60 @@
+// From a GPUAdapter to a GPUDevice with all the adapter gives, and to words about it. Runs in the browser and
+// in Node alike; where the adapter comes from is select.ts.
+
+import type { AdapterInfo } from "../backend.ts";
+import type { DeviceFacts } from "./plan.ts";
+
+/** Limits are 'default' unless asked for: 128 MiB a binding, 256 invocations a workgroup. */
+const wantedLimits = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupsPerDimension",
+  "minUniformBufferOffsetAlignment",
+] as const;
+
+const wantedFeatures = ["shader-f16", "subgroups", "timestamp-query"] as const;
+
+/** Drivers that run shaders on the CPU, as their names appear in vendor, architecture or description. */
+const softwareNames = /llvmpipe|lavapipe|swiftshader|basic render|software/i;
+
+/** What an adapter says of itself. */
+export function describeAdapter(adapter: GPUAdapter): AdapterInfo {
+  const { vendor, architecture, description, isFallbackAdapter, subgroupMinSize, subgroupMaxSize } = adapter.info;
+  const name = description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
+  const limits: Record<string, number> = {};
+  for (const limit of wantedLimits) limits[limit] = adapter.limits[limit];
+  limits.subgroupMinSize = subgroupMinSize ?? 0;
+  limits.subgroupMaxSize = subgroupMaxSize ?? 0;
+  return {
+    description: name,
+    vendor,
+    architecture,
+    software: isFallbackAdapter === true || softwareNames.test(`${vendor} ${architecture} ${description}`),
+    features: [...adapter.features].sort(),
+    limits,
+  };
+}
+
+/** Opens the adapter's device; an adapter gives one device only. */
+export async function openDevice(adapter: GPUAdapter): Promise<{ device: GPUDevice; info: AdapterInfo }> {
+  const info = describeAdapter(adapter);
+  const device = await adapter.requestDevice({
+    label: "shardgrad",
+    requiredLimits: Object.fromEntries(wantedLimits.map((limit) => [limit, info.limits[limit]])),
+    requiredFeatures: wantedFeatures.filter((feature) => adapter.features.has(feature)),
+  });
+  return { device, info: { ...info, features: [...device.features].sort() } };
+}
+
+export function deviceFacts(info: AdapterInfo): DeviceFacts {
+  const { software, vendor, architecture, limits, features } = info;
+  const { maxComputeInvocationsPerWorkgroup: maxInvocations, subgroupMinSize, subgroupMaxSize } = limits;
+  const subgroupSize = features.includes("subgroups") && subgroupMinSize === subgroupMaxSize ? subgroupMaxSize : 0;
+  return { software, vendor, architecture, maxInvocations, subgroupSize };
+}
