@@ -143,14 +143,18 @@ test("cross-entropy of three vocabulary blocks, combined by maximum and sum: the
   }
 });
 
-test("sumExp: a NaN logit makes its own row's sum NaN and no other", async () => {
+test("sumExp: a NaN logit makes its own row's sum not finite and no other", async () => {
   const c = { rows: 4, cols: 70, validCols: 70, colOffset: 0 };
   const x = logits(c, 1);
-  x[2 * 70 + 69] = Number.NaN;
-  const max = rowMax(logits(c, 1), c);
+  const max = rowMax(x, c);
   const targets = integers(4, { seed: 79, below: 60 });
+  const wanted = sumExp(x, { ...c, max, targets });
+  x[2 * 70 + 69] = Number.NaN;
   const { sums } = await compute("sumExp", { ...c, x, max, targets, sums: blank(8) });
-  assertWithin(sums, sumExp(x, { ...c, max, targets }), "sums");
+  // WGSL leaves exp of a NaN open (section 15.7.2): SwiftShader makes it infinite
+  if (Number.isFinite(sums[4])) throw new Error(`the row's sum is ${sums[4]}`);
+  sums[4] = wanted.values[4];
+  assertWithin(sums, wanted, "the rest");
 });
 
 test.after(closeBackend);
