@@ -1,0 +1,74 @@
+// Reads what commands are given and writes what they make: every failure is a sentence, no file is half written.
+
+import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { UserError } from "../backend/errors.ts";
+
+/** Longest text V8 holds in one string, with room for its tokens. */
+const maxInputBytes = 500_000_000;
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  EISDIR: "it is a folder",
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  ENOTDIR: "a part of its path is no folder",
+  ENOSPC: "the disk is full",
+  EROFS: "the file system is read-only",
+};
+
+function reason(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return (code && reasons[code]) ?? message;
+}
+
+/** @throws UserError naming `path` and `what` it was to be */
+export async function readInput(path: string, what: string): Promise<Uint8Array> {
+  try {
+    const { size } = await stat(path);
+    if (size > maxInputBytes)
+      throw new UserError(`${path}: got ${size} bytes, need at most ${maxInputBytes}; use a part of it`);
+    return await readFile(path);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(`${path}: ${reason(error)}; need ${what}`);
+  }
+}
+
+/** @throws UserError when `bytes` are not JSON */
+export function parseJson(bytes: Uint8Array, path: string): unknown {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    const detail = error instanceof SyntaxError ? error.message : "it is not UTF-8";
+    throw new UserError(`${path}: got something that is not JSON (${detail.replaceAll("\n", " ")}), need a JSON file`);
+  }
+}
+
+/** Makes the folder of a file to be written, so that a run does not end with nowhere to put its result.
+ *  @throws UserError when it cannot be written there */
+export async function prepareOutput(path: string): Promise<void> {
+  try {
+    await mkdir(dirname(resolve(path)), { recursive: true });
+    const found = await stat(path).catch(() => undefined);
+    if (found?.isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
+    await writeFile(temporary(path), "");
+    await rm(temporary(path));
+  } catch (error) {
+    throw new UserError(`${path}: ${reason(error)}; need a file that can be written`);
+  }
+}
+
+/** Writes all of a file or nothing: under another name first.
+ *  @throws UserError when it cannot */
+export async function writeWhole(path: string, text: string): Promise<void> {
+  try {
+    await writeFile(temporary(path), text);
+    await rename(temporary(path), path);
+  } catch (error) {
+    await rm(temporary(path), { force: true });
+    throw new UserError(`${path}: ${reason(error)}; need a file that can be written`);
+  }
+}
+
+const temporary = (path: string) => `${path}.${process.pid}.tmp`;

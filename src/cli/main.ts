@@ -1,0 +1,40 @@
+// The command `shardgrad`: parses, hands over to a command's own file, and turns errors into exit codes.
+// 0 done, 1 the run failed, 2 what was asked for cannot be done.
+
+import { Command, CommanderError } from "commander";
+import { DeviceError, UserError } from "../backend/errors.ts";
+import { DivergedError } from "../train/events.ts";
+import { addInfo, packageVersion } from "./info.ts";
+import { addTrain } from "./train.ts";
+import { addVerify } from "./verify.ts";
+
+const program = new Command("shardgrad")
+  .description("trains transformers on WebGPU, in Node as in the browser")
+  .version(await packageVersion())
+  .exitOverride()
+  .configureOutput({ outputError: (message, write) => write(oneLine(message)) });
+// Commands take over exitOverride and the output settings of the program they are added to.
+addTrain(program);
+addVerify(program);
+addInfo(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = explain(error);
+}
+
+/** commander puts its suggestion on a line of its own. */
+function oneLine(message: string): string {
+  return `${message.trim().replaceAll("\n", " ")}\n`;
+}
+
+/** Says what went wrong where commander has not yet, and returns the exit code. */
+function explain(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  const known = error instanceof UserError || error instanceof DeviceError || error instanceof DivergedError;
+  // Anything else is our bug, and its stack is what a report of it needs.
+  const text = known ? error.message : error instanceof Error ? error.stack : String(error);
+  process.stderr.write(`error: ${text}\n`);
+  return error instanceof UserError ? 2 : 1;
+}

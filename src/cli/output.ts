@@ -1,0 +1,46 @@
+// Where a command's words go: stdout is for people, or, with --json, for JSON lines and nothing else, while people
+// read stderr.
+
+export class Output {
+  /** the stream people read */
+  readonly human: NodeJS.WriteStream;
+  constructor(readonly json: boolean) {
+    this.human = json ? process.stderr : process.stdout;
+    // A reader that went away (| head) wants no more: that is no failure.
+    process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "EPIPE") process.exit(0);
+      throw error;
+    });
+  }
+
+  /** One line for people. */
+  say(line: string): void {
+    this.human.write(`${line}\n`);
+  }
+
+  /** One event for programs; nothing without --json. */
+  event(event: object): void {
+    if (this.json) process.stdout.write(`${JSON.stringify(event)}\n`);
+  }
+}
+
+/** Bytes as a person reads them. */
+export function bytesText(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const unit = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log2(Math.max(bytes, 1)) / 10)));
+  const value = bytes / 2 ** (10 * unit);
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** A time span: 4.2 s, 3:07, 2:03:07. */
+export function durationText(ms: number): string {
+  if (!Number.isFinite(ms)) return "-";
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  const two = (n: number) => String(n).padStart(2, "0");
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
+}
+
+/** A count with thousands apart: 12,345. */
+export const countText = (count: number): string => Math.round(count).toLocaleString("en-US");

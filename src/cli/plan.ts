@@ -1,0 +1,184 @@
+// From flags and files to a run that can start: everything a user can get wrong is refused here, before a device is
+// touched or memory taken.
+
+import { UserError } from "../backend/errors.ts";
+import { type ModelConfig, maxContext, parameterCount, parseModelConfig } from "../nn/config.ts";
+import { type Corpus, makeCorpus } from "../train/corpus.ts";
+import type { TrainParameters } from "../train/events.ts";
+import { byteTokenizer, charTokenizer, type Tokenizer } from "../train/tokenizer.ts";
+import { parseJson, readInput } from "./files.ts";
+import { fallbackOf, type NumberFlagName } from "./flags.ts";
+import { readText } from "./text.ts";
+
+/** Flags as given; absent ones are undefined. */
+export interface TrainFlags {
+  data?: string;
+  config?: string;
+  arch?: "gpt2" | "llama";
+  tokenizer: "char" | "byte";
+  bias?: boolean;
+  activation?: "gelu" | "gelu_new";
+  recompute: boolean;
+  numbers: Partial<Record<NumberFlagName, number>>;
+}
+
+export interface TrainPlan {
+  /** how reports call the text */
+  textName: string;
+  config: ModelConfig;
+  tokenizer: Tokenizer;
+  corpus: Corpus;
+  parameters: TrainParameters;
+}
+
+/** Weights, gradients and AdamW's moments take 16 bytes each: beyond this no device holds them. */
+const maxParameters = 2e10;
+
+/** @throws UserError for the first thing that does not fit */
+export async function planTrain(flags: TrainFlags): Promise<TrainPlan> {
+  const parameters = trainParameters(flags.numbers, flags.recompute);
+  const file = flags.config === undefined ? undefined : await readConfig(flags.config);
+  const { name, text } = await readText(flags.data);
+  const tokenizer = flags.tokenizer === "char" ? charTokenizer(text) : byteTokenizer();
+  const config = modelConfig(flags, { file, vocabSize: tokenizer.vocabSize });
+  if (flags.numbers.context === undefined) parameters.context = Math.min(parameters.context, maxContext(config));
+  if (parameters.context > maxContext(config)) {
+    throw new UserError(
+      `got --context ${parameters.context}, need at most the config's ${maxContext(config)} positions; use a shorter --context`,
+    );
+  }
+  if (parameterCount(config) > maxParameters) {
+    throw new UserError(
+      `got a model of ${parameterCount(config).toExponential(1)} parameters, need at most ${maxParameters.toExponential(0)} on one device; use fewer --layers or less --width`,
+    );
+  }
+  const corpus = makeCorpus({ tokens: tokenizer.encode(text), context: parameters.context });
+  if (flags.numbers.dropout === undefined) parameters.dropout = dropoutOf(config);
+  return { textName: name, config, tokenizer, corpus, parameters };
+}
+
+function trainParameters(numbers: TrainFlags["numbers"], recompute: boolean): TrainParameters {
+  const steps = numbers.steps ?? fallbackOf("steps");
+  const learningRate = numbers.lr ?? fallbackOf("lr");
+  const minLearningRate = numbers["min-lr"] ?? learningRate / 10;
+  const warmup = numbers.warmup ?? Math.min(100, Math.floor(steps / 10));
+  if (minLearningRate > learningRate) {
+    throw new UserError(`got --min-lr ${minLearningRate} with --lr ${learningRate}, need --min-lr at most --lr`);
+  }
+  if (warmup > steps)
+    throw new UserError(`got --warmup ${warmup} with --steps ${steps}, need --warmup at most --steps`);
+  const parameters = {
+    batch: numbers.batch ?? fallbackOf("batch"),
+    context: numbers.context ?? fallbackOf("context"),
+    steps,
+    learningRate,
+    minLearningRate,
+    warmup,
+    beta1: numbers.beta1 ?? fallbackOf("beta1"),
+    beta2: numbers.beta2 ?? fallbackOf("beta2"),
+    weightDecay: numbers["weight-decay"] ?? fallbackOf("weight-decay"),
+    clip: numbers.clip ?? fallbackOf("clip"),
+    dropout: numbers.dropout ?? fallbackOf("dropout"),
+    accumulate: numbers.accumulate ?? fallbackOf("accumulate"),
+    recompute,
+    seed: numbers.seed ?? fallbackOf("seed"),
+    evalEvery: numbers["eval-every"] ?? fallbackOf("eval-every"),
+    evalBatches: numbers["eval-batches"] ?? fallbackOf("eval-batches"),
+    sampleTokens: numbers.sample ?? fallbackOf("sample"),
+  };
+  const { batch, context } = parameters;
+  if (batch * context >= 2 ** 31) {
+    throw new UserError(
+      `got --batch ${batch} with --context ${context}, need fewer than 2^31 tokens; use --accumulate instead`,
+    );
+  }
+  return parameters;
+}
+
+async function readConfig(path: string): Promise<Record<string, unknown>> {
+  const json = parseJson(await readInput(path, "a model's config.json"), path);
+  // What is no object is refused by the parser, in its words.
+  if (typeof json !== "object" || json === null || Array.isArray(json)) parseModelConfig(json);
+  return json as Record<string, unknown>;
+}
+
+/** The config file with flags over it, or flags over defaults; the tokenizer's vocabulary in both. */
+function modelConfig(
+  flags: TrainFlags,
+  { file, vocabSize }: { file: Record<string, unknown> | undefined; vocabSize: number },
+): ModelConfig {
+  if (file && flags.arch !== undefined && flags.arch !== file.model_type) {
+    throw new UserError(
+      `got --arch ${flags.arch} with a --config of model_type ${JSON.stringify(file.model_type)}, need the same in both; leave out --arch`,
+    );
+  }
+  const arch = file ? file.model_type : (flags.arch ?? "gpt2");
+  const over = arch === "llama" ? llamaFields(flags) : gpt2Fields(flags);
+  const base = file ?? (arch === "llama" ? llamaDefaults(flags) : gpt2Defaults(flags));
+  const given = Object.entries(over).filter(([, value]) => value !== undefined);
+  const config = parseModelConfig({ vocab_size: vocabSize, ...base, ...Object.fromEntries(given) });
+  if (config.vocab_size !== vocabSize) {
+    throw new UserError(
+      `got a --config of vocab_size ${config.vocab_size} with a tokenizer of ${vocabSize} tokens, need the same; leave vocab_size out of the file`,
+    );
+  }
+  return config;
+}
+
+function gpt2Defaults({ numbers }: TrainFlags): Record<string, unknown> {
+  const n_positions = numbers.context ?? fallbackOf("context");
+  const sizes = { n_embd: fallbackOf("width"), n_layer: fallbackOf("layers"), n_head: fallbackOf("heads") };
+  return { model_type: "gpt2", n_positions, ...sizes };
+}
+
+function gpt2Fields({ numbers, bias, activation }: TrainFlags): Record<string, unknown> {
+  if (numbers["kv-heads"] !== undefined && numbers["kv-heads"] !== numbers.heads) {
+    throw new UserError(
+      `got --kv-heads ${numbers["kv-heads"]} with gpt2, need --arch llama: gpt2 has as many as heads`,
+    );
+  }
+  const { dropout } = numbers;
+  return {
+    n_embd: numbers.width,
+    n_layer: numbers.layers,
+    n_head: numbers.heads,
+    n_inner: numbers.ffn,
+    activation_function: activation,
+    bias,
+    resid_pdrop: dropout,
+    embd_pdrop: dropout,
+    attn_pdrop: dropout,
+  };
+}
+
+function llamaDefaults({ numbers }: TrainFlags): Record<string, unknown> {
+  const hidden_size = numbers.width ?? fallbackOf("width");
+  return {
+    model_type: "llama",
+    max_position_embeddings: numbers.context ?? fallbackOf("context"),
+    hidden_size,
+    intermediate_size: Math.ceil((hidden_size * 8) / 3 / 8) * 8,
+    num_hidden_layers: fallbackOf("layers"),
+    num_attention_heads: fallbackOf("heads"),
+  };
+}
+
+function llamaFields({ numbers, bias, activation }: TrainFlags): Record<string, unknown> {
+  if (bias) throw new UserError("got --bias with llama, which has no biases; leave it out");
+  if (activation !== undefined)
+    throw new UserError(`got --activation ${activation} with llama, whose activation is silu; leave it out`);
+  return {
+    hidden_size: numbers.width,
+    intermediate_size: numbers.ffn,
+    num_hidden_layers: numbers.layers,
+    num_attention_heads: numbers.heads,
+    num_key_value_heads: numbers["kv-heads"],
+  };
+}
+
+/** The config's rate where it has one; 0 where its three differ: the trainer then takes them from the config. */
+function dropoutOf(config: ModelConfig): number {
+  if (config.model_type === "llama") return fallbackOf("dropout");
+  const { resid_pdrop, embd_pdrop, attn_pdrop } = config;
+  return resid_pdrop === embd_pdrop && resid_pdrop === attn_pdrop ? resid_pdrop : 0;
+}

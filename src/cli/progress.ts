@@ -1,0 +1,77 @@
+// A training run as a person follows it: a bar on a terminal, a line now and then elsewhere.
+
+import cliProgress from "cli-progress";
+import type { MemoryAccount } from "../backend/memory.ts";
+import type { TrainEvent } from "../train/events.ts";
+import { bytesText, countText, durationText, type Output } from "./output.ts";
+
+/** Time between two lines where there is no terminal. */
+const lineEveryMs = 5000;
+
+/** Part of the past that a step leaves in the throughput shown: about the last twenty steps count. */
+const throughputMemory = 0.95;
+
+const barFormat = "{bar} {value}/{total}  loss {loss}  validation {validation}  {rate} tokens/s  {memory}  ETA {eta}";
+
+export class Progress {
+  readonly #output: Output;
+  readonly #memory: MemoryAccount;
+  readonly #steps: number;
+  #bar: cliProgress.SingleBar | undefined;
+  #validation = "-";
+  #msPerStep: number | undefined;
+  #lastLine = performance.now();
+
+  constructor(output: Output, { memory, steps }: { memory: MemoryAccount; steps: number }) {
+    this.#output = output;
+    this.#memory = memory;
+    this.#steps = steps;
+    if (!output.human.isTTY) return;
+    this.#bar = new cliProgress.SingleBar(
+      { format: barFormat, stream: output.human, barsize: 20, hideCursor: true, gracefulExit: false, linewrap: false },
+      cliProgress.Presets.shades_classic,
+    );
+    this.#bar.start(steps, 0, { loss: "-", validation: "-", rate: "-", memory: "-", eta: "-" });
+  }
+
+  show(event: TrainEvent): void {
+    if (event.event === "eval") this.#validation = event.validationLoss.toFixed(3);
+    if (event.event === "step") {
+      const past = this.#msPerStep ?? event.durationMs;
+      this.#msPerStep = throughputMemory * past + (1 - throughputMemory) * event.durationMs;
+      const shown = {
+        loss: event.loss.toFixed(3),
+        validation: this.#validation,
+        rate: countText((event.tokensPerSecond * event.durationMs) / this.#msPerStep),
+        memory: bytesText(this.#memory.total),
+        eta: durationText((this.#steps - event.step) * this.#msPerStep),
+      };
+      this.#bar?.update(event.step, shown);
+      const due = event.step === 1 || performance.now() - this.#lastLine >= lineEveryMs;
+      if (!this.#bar && due) {
+        this.#lastLine = performance.now();
+        const { loss, rate, memory, eta } = shown;
+        this.#output.say(`step ${event.step}/${this.#steps}  loss ${loss}  ${rate} tokens/s  ${memory}  ETA ${eta}`);
+      }
+    }
+    if (event.event === "eval" && !this.#bar) {
+      const { step, trainLoss } = event;
+      this.#output.say(
+        `step ${step}/${this.#steps}  train loss ${trainLoss.toFixed(4)}  validation loss ${this.#validation}`,
+      );
+    }
+    if (event.event === "sample" || event.event === "done") this.stop();
+  }
+
+  /** A line that the bar does not overwrite. */
+  say(line: string): void {
+    if (this.#bar) this.#output.human.write("\n");
+    this.#output.say(line);
+  }
+
+  /** Leaves the bar as it stands and gives the terminal back. */
+  stop(): void {
+    this.#bar?.stop();
+    this.#bar = undefined;
+  }
+}

@@ -1,0 +1,145 @@
+// `shardgrad train`: plans, opens a backend, follows the run, reports. The run itself is train/trainer.ts.
+
+import { type Command, Option } from "commander";
+import type { Backend } from "../backend/backend.ts";
+import { type BackendChoice, createBackend } from "../backend/select.ts";
+import { parameterCount } from "../nn/config.ts";
+import { train } from "../train/trainer.ts";
+import { backendOption, jsonOption } from "./common.ts";
+import { prepareOutput, writeWhole } from "./files.ts";
+import { type NumberFlagName, numberFlags, parseNumberFlag } from "./flags.ts";
+import { bytesText, countText, durationText, Output } from "./output.ts";
+import { planTrain, type TrainFlags, type TrainPlan } from "./plan.ts";
+import { Progress } from "./progress.ts";
+import { remember, type TrainRecord } from "./record.ts";
+import { renderReport } from "./report.ts";
+
+/** Where the run on the bundled text leaves its report. */
+const defaultReport = "out/report.html";
+
+export function addTrain(program: Command): void {
+  const command = program
+    .command("train")
+    .description("train a GPT-2 or a Llama on a text; without --data on this package's own sources")
+    .option("--data <file>", "UTF-8 text; its first 90% trains, the rest validates")
+    .option("--config <file>", "the model's config.json in Hugging Face's fields; other flags override it")
+    .addOption(new Option("--arch <name>", "architecture (default: gpt2)").choices(["gpt2", "llama"]))
+    .addOption(new Option("--tokenizer <name>", "what a token is").choices(["char", "byte"]).default("char"));
+  for (const [name, flag] of Object.entries(numberFlags)) {
+    const fallback = "fallback" in flag ? ` (default: ${flag.fallback})` : "";
+    command.option(`--${name} <number>`, flag.help + fallback);
+  }
+  command
+    .option("--bias", "biases in products and norms, gpt2 only (default)")
+    .option("--no-bias", "leaves every bias out, as nanoGPT does")
+    .addOption(
+      new Option("--activation <name>", "gpt2's: exact, or its tanh approximation (default: gelu_new)").choices([
+        "gelu",
+        "gelu_new",
+      ]),
+    )
+    .option("--recompute", "computes activations again in the backward pass: less memory, more time", false)
+    .option("--report <file>", `writes the run as one HTML page (default without --data: ${defaultReport})`)
+    .addOption(backendOption())
+    .addOption(jsonOption())
+    .action(runTrain);
+}
+
+/** Options as commander hands them over: texts, names in camel case. */
+interface TrainOptions extends Omit<TrainFlags, "numbers"> {
+  backend: BackendChoice;
+  json: boolean;
+  report?: string;
+}
+
+async function runTrain(options: TrainOptions & Record<string, unknown>): Promise<void> {
+  const output = new Output(options.json);
+  const plan = await planTrain({ ...options, numbers: numbersOf(options) });
+  const reportPath = options.report ?? (options.data === undefined ? defaultReport : undefined);
+  if (reportPath !== undefined) await prepareOutput(reportPath);
+
+  const { backend, note } = await createBackend({ backend: options.backend });
+  try {
+    const record = recordOf(plan, note);
+    output.say(note);
+    try {
+      await follow(plan, { backend, record, output });
+    } catch (error) {
+      record.failure = error instanceof Error ? error.message : String(error);
+      throw error;
+    } finally {
+      if (reportPath !== undefined && record.steps.length > 0) await writeWhole(reportPath, renderReport(record));
+    }
+    if (record.sample !== undefined) output.say(`\n${printable(record.sample)}\n`);
+    if (record.done) {
+      const { steps, validationLoss, peakBytes, durationMs } = record.done;
+      const ended = steps < plan.parameters.steps ? `ended at step ${steps}` : `${steps} steps`;
+      output.say(
+        `${ended} in ${durationText(durationMs)}, validation loss ${validationLoss.toFixed(4)}, peak memory ${bytesText(peakBytes.total)}`,
+      );
+    }
+    if (reportPath !== undefined && record.steps.length > 0) output.say(`report: ${reportPath}`);
+  } finally {
+    backend.dispose();
+  }
+}
+
+function numbersOf(options: Record<string, unknown>): TrainFlags["numbers"] {
+  const numbers: TrainFlags["numbers"] = {};
+  for (const name of Object.keys(numberFlags) as NumberFlagName[]) {
+    const text = options[name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())];
+    if (typeof text === "string") numbers[name] = parseNumberFlag(name, text);
+  }
+  return numbers;
+}
+
+function recordOf({ textName, tokenizer, corpus, config }: TrainPlan, note: string): TrainRecord {
+  const textTokens = corpus.tokens.train.length + corpus.tokens.validation.length;
+  return {
+    textName,
+    textTokens,
+    vocabSize: tokenizer.vocabSize,
+    tokenizer: tokenizer.name,
+    config,
+    note,
+    steps: [],
+    evals: [],
+  };
+}
+
+/** Runs to the end, or to the first Ctrl-C: then with what it has. The second Ctrl-C ends the process. */
+async function follow(
+  { config, tokenizer, corpus, parameters, textName }: TrainPlan,
+  { backend, record, output }: { backend: Backend; record: TrainRecord; output: Output },
+): Promise<void> {
+  output.say(
+    `${config.model_type} of ${countText(parameterCount(config))} parameters on ${textName}: ${countText(record.textTokens)} ${tokenizer.name} tokens, ${tokenizer.vocabSize} different`,
+  );
+  const progress = new Progress(output, { memory: backend.memory, steps: parameters.steps });
+  const controller = new AbortController();
+  const interrupt = () => {
+    if (controller.signal.aborted) {
+      progress.stop();
+      process.exit(130);
+    }
+    controller.abort();
+    progress.say("ending after this step; press Ctrl-C again to stop at once");
+  };
+  process.on("SIGINT", interrupt);
+  try {
+    for await (const event of train({ backend, config, tokenizer, corpus, parameters, signal: controller.signal })) {
+      remember(record, event);
+      output.event(event);
+      progress.show(event);
+    }
+  } finally {
+    progress.stop();
+    process.off("SIGINT", interrupt);
+  }
+}
+
+/** Generated text without the control characters that would move a terminal's cursor. */
+function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\ufffd");
+}
