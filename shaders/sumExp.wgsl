@@ -25,6 +25,11 @@ fn rowSum(value: f32, lane: u32) -> f32 {
   return tree[lane - lane % ROW_THREADS];
 }
 
+// A device may take exp(NaN) for infinity, and assume that floats are never NaN: so by their bits.
+fn expOrNaN(v: f32) -> f32 {
+  return select(exp(v), v, (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u);
+}
+
 @compute @workgroup_size(ROW_THREADS * GROUP_ROWS)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -37,7 +42,7 @@ fn main(
   let end = select(0u, params.validCols, row < params.rows);
   let largest = maxima[min(row, params.rows - 1u)];
   var sum = 0.0;
-  for (var c = first; c < end; c += ROW_THREADS) { sum += exp(x[row * params.cols + c] - largest); }
+  for (var c = first; c < end; c += ROW_THREADS) { sum += expOrNaN(x[row * params.cols + c] - largest); }
   sum = rowSum(sum, lane);
   if (first == 0u && row < params.rows) {
     let label = targets[row] - params.colOffset;
