@@ -3,7 +3,7 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { invariant, UserError } from "../backend/errors.ts";
-import type { Initial, LayerCache, Layout, Sequence } from "../parallel/layout.ts";
+import type { Initial, LayerCache, Layout, ParameterSpec, Sequence } from "../parallel/layout.ts";
 import { rotaryTable } from "../tensor/ops/attention.ts";
 import { Ids } from "../tensor/ops/embedding.ts";
 import type { Tape } from "../tensor/tape.ts";
@@ -55,22 +55,34 @@ export class Model {
     this.architecture = config.model_type === "gpt2" ? gpt2(config) : llama(config);
     this.vocabSize = this.architecture.vocabSize;
     this.maxPositions = this.architecture.maxPositions;
-    this.parameters = this.architecture.weights.map((weight, item) => {
+    const specs = this.architecture.weights.map((weight, item): ParameterSpec => {
       const { name, shape, kind, start } = weight;
-      const initial: Initial = weights
-        ? { kind: "data", data: importWeight(weight, weights) }
-        : "std" in start
+      if (weights) return { name, shape, kind, initial: { kind: "data", data: importWeight(weight, weights) } };
+      const initial: Initial =
+        "std" in start
           ? { kind: "normal", std: start.std, seed: options.seed, item }
           : { kind: "constant", value: start.constant };
-      return this.layout.parameter({ name, shape, kind, initial });
+      return { name, shape, kind, initial };
     });
-    this.#byName = new Map(this.parameters.map((parameter) => [parameter.name, parameter]));
-    const { ropeTheta, heads } = this.architecture;
-    if (ropeTheta) {
-      const spec = { positions: this.maxPositions, headWidth: heads.headWidth, theta: ropeTheta };
-      const shape = [spec.positions, heads.headWidth / 2, 2];
-      this.#rotary = constant(backend, { shape, data: rotaryTable(spec), purpose: "weights", name: "rotary table" });
+    const made: Parameter[] = [];
+    try {
+      for (const spec of specs) made.push(this.layout.parameter(spec));
+      this.#rotary = this.#makeRotary();
+    } catch (error) {
+      // A device that runs out half-way gets back what it gave.
+      for (const parameter of made) parameter.dispose();
+      throw error;
     }
+    this.parameters = made;
+    this.#byName = new Map(this.parameters.map((parameter) => [parameter.name, parameter]));
+  }
+
+  #makeRotary(): Tensor | undefined {
+    const { ropeTheta, heads, maxPositions } = this.architecture;
+    if (ropeTheta === undefined) return undefined;
+    const data = rotaryTable({ positions: maxPositions, headWidth: heads.headWidth, theta: ropeTheta });
+    const shape = [maxPositions, heads.headWidth / 2, 2];
+    return constant(this.backend, { shape, data, purpose: "weights", name: "rotary table" });
   }
 
   /** logits[B T, V], padding columns may follow.

@@ -105,7 +105,7 @@ export class Tape implements Gradients {
         this.#nested(true, async (inner) => {
           const again = inner.view(x, { requiresGrad: true });
           await inner.backward(await block(again), dy);
-          const dx = inner.#gradients.get(again);
+          const dx = inner.gradient(again);
           if (dx) gradients.pass(x, dx);
         }),
     });
@@ -132,6 +132,11 @@ export class Tape implements Gradients {
       this.#gradients.delete(node.output);
       dy?.dispose();
     }
+  }
+
+  /** After backward: the gradient of a tensor that no op of this tape made (a view). The tape keeps owning it. */
+  gradient(x: Tensor): Tensor | undefined {
+    return this.#gradients.get(x);
   }
 
   wants(x: Tensor): boolean {
