@@ -119,14 +119,15 @@ const libraryFolders = [
 ];
 const findLoader = () => firstBelow(libraryFolders, /^libvulkan\.so\.1/);
 
-/** Lavapipe's driver manifest, of a Mesa that Dawn accepts. The manifest's api_version ends in the number of the Vulkan headers the
- *  driver was built with, which tells Mesa's age: 22.3 has 1.3.230, 24.0 has 1.3.274. */
+/** Lavapipe's driver manifest, of a Mesa that Dawn accepts. The last part of the manifest's api_version is the number of the Vulkan
+ *  headers the driver was built with, which grows through all of Vulkan 1 and so tells Mesa's age: 230 in Mesa 22.3 (which Dawn
+ *  refuses), 274 in 24.0, 305 in 25.0. */
 function findLavapipe() {
   const folders = ["/etc", "/usr/local/share", "/usr/share"].map((folder) => join(folder, "vulkan/icd.d"));
   const manifest = firstBelow(folders, /^lvp_icd.*\.json$/);
   if (!manifest) return undefined;
-  const [major, minor, patch] = JSON.parse(readFileSync(manifest, "utf8")).ICD.api_version.split(".").map(Number);
-  return major * 1e6 + minor * 1e3 + patch >= 1_003_274 ? manifest : undefined;
+  const headers = Number(JSON.parse(readFileSync(manifest, "utf8")).ICD.api_version.split(".")[2]);
+  return headers >= 274 ? manifest : undefined;
 }
 
 /** SwiftShader's driver manifest lies beside Chromium's real executable. */

@@ -44,6 +44,7 @@ export function suite(name = "") {
   });
 }
 
+/** @public what `import { test } from "uvu"` means in a page */
 export const test = suite();
 
 const message = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));
