@@ -64,6 +64,34 @@ export function gpt2(config: Gpt2Config): Architecture {
       eps: config.layer_norm_epsilon,
     });
 
+  // x[B T, D] + projection of attention [B T, D] over qkv [B T, 3 D] of norm(x)
+  async function attend(pass: Pass, x: Tensor, layer: number): Promise<Tensor> {
+    const p = `h.${layer}.`;
+    const site = 1 + 3 * layer;
+    using normed = await layerNorm(pass, x, `${p}ln_1`);
+    using qkv = await project(pass, normed, `${p}attn.c_attn`);
+    using mixed = await pass.layout.attention(qkv, {
+      shape: heads,
+      sequence: pass.sequence,
+      dropout: dropoutArgs(pass, { place: "attention", site }),
+      cache: pass.cache?.[layer],
+    });
+    using projected = await project(pass, mixed, `${p}attn.c_proj`);
+    using kept = maybeDropout(pass, projected, { place: "residual", site: site + 1 });
+    return add(x, kept);
+  }
+
+  // x[B T, D] + projection of gelu(up [B T, F]) of norm(x)
+  async function feedForward(pass: Pass, x: Tensor, layer: number): Promise<Tensor> {
+    const p = `h.${layer}.`;
+    using normed = await layerNorm(pass, x, `${p}ln_2`);
+    using up = await project(pass, normed, `${p}mlp.c_fc`);
+    using active = gelu(up, form);
+    using down = await project(pass, active, `${p}mlp.c_proj`);
+    using kept = maybeDropout(pass, down, { place: "residual", site: 3 + 3 * layer });
+    return add(x, kept);
+  }
+
   return {
     layers: n_layer,
     vocabSize: V,
@@ -83,27 +111,9 @@ export function gpt2(config: Gpt2Config): Architecture {
       return kept;
     },
 
-    // x[B T, D] -> norm -> qkv [B T, 3 D] -> attention [B T, D] -> + ; norm -> [B T, F] -> gelu -> [B T, D] -> +
     async block(pass, x, layer) {
-      const p = `h.${layer}.`;
-      const site = 1 + 3 * layer;
-      using normed = await layerNorm(pass, x, `${p}ln_1`);
-      using qkv = await project(pass, normed, `${p}attn.c_attn`);
-      using mixed = await pass.layout.attention(qkv, {
-        shape: heads,
-        sequence: pass.sequence,
-        dropout: dropoutArgs(pass, { place: "attention", site }),
-        cache: pass.cache?.[layer],
-      });
-      using projected = await project(pass, mixed, `${p}attn.c_proj`);
-      using kept = maybeDropout(pass, projected, { place: "residual", site: site + 1 });
-      using h = add(x, kept);
-      using normedAgain = await layerNorm(pass, h, `${p}ln_2`);
-      using up = await project(pass, normedAgain, `${p}mlp.c_fc`);
-      using active = gelu(up, form);
-      using down = await project(pass, active, `${p}mlp.c_proj`);
-      using keptDown = maybeDropout(pass, down, { place: "residual", site: site + 2 });
-      return add(h, keptDown);
+      using h = await attend(pass, x, layer);
+      return await feedForward(pass, h, layer);
     },
 
     async head(pass, x) {

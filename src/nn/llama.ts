@@ -80,6 +80,35 @@ export function llama(config: LlamaConfig): Architecture {
   const rmsNorm = (pass: Pass, x: Tensor, name: string) =>
     pass.layout.norm(x, { kind: "rms", gain: pass.weight(`${name}.weight`), eps: config.rms_norm_eps });
 
+  // x[B T, D] + projection of attention [B T, D] over rotated qkv [B T, C] of norm(x)
+  async function attend(pass: Pass, x: Tensor, layer: number): Promise<Tensor> {
+    const p = `model.layers.${layer}.`;
+    const site = 1 + 3 * layer;
+    using normed = await rmsNorm(pass, x, `${p}input_layernorm`);
+    using qkv = await pass.layout.linear(normed, pass.weight(`${p}self_attn.qkv_proj.weight`));
+    using mixed = await pass.layout.attention(qkv, {
+      shape: heads,
+      sequence: pass.sequence,
+      rotary: pass.rotary,
+      dropout: dropoutArgs(pass, { place: "attention", site }),
+      cache: pass.cache?.[layer],
+    });
+    using projected = await pass.layout.linear(mixed, pass.weight(`${p}self_attn.o_proj.weight`));
+    using kept = maybeDropout(pass, projected, { place: "residual", site: site + 1 });
+    return add(x, kept);
+  }
+
+  // x[B T, D] + projection of silu(gate) up [B T, F] of norm(x)
+  async function feedForward(pass: Pass, x: Tensor, layer: number): Promise<Tensor> {
+    const p = `model.layers.${layer}.`;
+    using normed = await rmsNorm(pass, x, `${p}post_attention_layernorm`);
+    using gateUp = await pass.layout.linear(normed, pass.weight(`${p}mlp.gate_up_proj.weight`));
+    using active = siluGate(gateUp);
+    using down = await pass.layout.linear(active, pass.weight(`${p}mlp.down_proj.weight`));
+    using kept = maybeDropout(pass, down, { place: "residual", site: 3 + 3 * layer });
+    return add(x, kept);
+  }
+
   return {
     layers: num_hidden_layers,
     vocabSize: V,
@@ -99,28 +128,9 @@ export function llama(config: LlamaConfig): Architecture {
       return kept;
     },
 
-    // x[B T, D] -> norm -> qkv -> rotary, attention [B T, D] -> + ; norm -> gate, up [B T, 2 F] -> [B T, F] -> [B T, D] -> +
     async block(pass, x, layer) {
-      const p = `model.layers.${layer}.`;
-      const site = 1 + 3 * layer;
-      using normed = await rmsNorm(pass, x, `${p}input_layernorm`);
-      using qkv = await pass.layout.linear(normed, pass.weight(`${p}self_attn.qkv_proj.weight`));
-      using mixed = await pass.layout.attention(qkv, {
-        shape: heads,
-        sequence: pass.sequence,
-        rotary: pass.rotary,
-        dropout: dropoutArgs(pass, { place: "attention", site }),
-        cache: pass.cache?.[layer],
-      });
-      using projected = await pass.layout.linear(mixed, pass.weight(`${p}self_attn.o_proj.weight`));
-      using kept = maybeDropout(pass, projected, { place: "residual", site: site + 1 });
-      using h = add(x, kept);
-      using normedAgain = await rmsNorm(pass, h, `${p}post_attention_layernorm`);
-      using gateUp = await pass.layout.linear(normedAgain, pass.weight(`${p}mlp.gate_up_proj.weight`));
-      using active = siluGate(gateUp);
-      using down = await pass.layout.linear(active, pass.weight(`${p}mlp.down_proj.weight`));
-      using keptDown = maybeDropout(pass, down, { place: "residual", site: site + 2 });
-      return add(h, keptDown);
+      using h = await attend(pass, x, layer);
+      return await feedForward(pass, h, layer);
     },
 
     async head(pass, x) {

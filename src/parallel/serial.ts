@@ -14,7 +14,7 @@ import { initialBlock, padTo } from "./block.ts";
 import type { LayerCache, Layout, ParameterSpec, Sequence, Whole } from "./layout.ts";
 
 /** Rows of a vocabulary table are padded to this multiple, so that rows of logits stay aligned to vec4. */
-const vocabularyUnit = 4;
+export const vocabularyUnit = 4;
 
 export class Serial implements Layout {
   readonly name = "serial";

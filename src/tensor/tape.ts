@@ -104,7 +104,10 @@ export class Tape implements Gradients {
       vjp: (dy, gradients) =>
         this.#nested(true, async (inner) => {
           const again = inner.view(x, { requiresGrad: true });
-          await inner.backward(await block(again), dy);
+          const y = await block(again);
+          // Only its place in the record is needed, not its values.
+          y.dispose();
+          await inner.backward(y, dy);
           const dx = inner.gradient(again);
           if (dx) gradients.pass(x, dx);
         }),

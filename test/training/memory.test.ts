@@ -1,0 +1,37 @@
+// Peak memory of a run against the documented closed form.
+
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { type ModelConfig, parseModelConfig } from "../../src/nn/config.ts";
+import { trainingBytes } from "../../src/nn/footprint.ts";
+import { closeBackend } from "../gpu/harness.ts";
+import { context, gpt2, llama, runToy, tokenizer } from "./toy.ts";
+
+const wide = parseModelConfig({ ...gpt2, n_embd: 48, n_layer: 3, n_head: 3, n_inner: 100, bias: false });
+const tied = parseModelConfig({ ...llama, tie_word_embeddings: true, num_hidden_layers: 3, num_key_value_heads: 4 });
+const bigVocabulary = parseModelConfig({ ...gpt2, vocab_size: tokenizer.vocabSize, n_embd: 8, n_layer: 1, n_head: 1 });
+
+for (const [name, config] of [
+  ["GPT-2", gpt2],
+  ["GPT-2, three layers, narrow feed-forward", wide],
+  ["GPT-2, the loss dominates", bigVocabulary],
+  ["Llama", llama],
+  ["Llama, tied, three layers", tied],
+] satisfies [string, ModelConfig][])
+  for (const recompute of [false, true])
+    test(`${name}${recompute ? ", recomputing" : ""}: weights, gradients, optimizer to the byte, peak within 10%`, async () => {
+      const batch = 9;
+      const { done } = await runToy({ batch, recompute, steps: 2 }, { config });
+      const expected = trainingBytes(config, { batch, context, recompute });
+      const got = done!.peakBytes;
+      assert.is(got.weights, expected.weights);
+      assert.is(got.gradients, expected.gradients);
+      // The squared norm is one word more.
+      assert.is(got.optimizer, expected.optimizer + 4);
+      const report = `got ${JSON.stringify(got)}, closed form ${JSON.stringify(expected)}`;
+      assert.ok(Math.abs(got.total / expected.total - 1) <= 0.1, report);
+      assert.ok(Math.abs(got.activations / expected.activations - 1) <= 0.1, report);
+    });
+
+test.after(closeBackend);
+test.run();
