@@ -2,27 +2,23 @@
 
 import { reducePartials } from "../../kernels.ts";
 import type { Dispatch, Plans } from "../plan.ts";
-import { reduceColumns } from "./grids.ts";
-
-/** Elements that are worth a workgroup of their own. */
-const minSpan = 1024;
+import { reduceColumns, reduceElements } from "./grids.ts";
 
 export const reducePlans: Pick<Plans, "sum" | "columnSum"> = {
-  sum({ x, partials, y, n, scale, square, accumulate }) {
-    const span = Math.max(minSpan, Math.ceil(n / reducePartials));
-    const count = Math.ceil(n / span);
+  sum({ x, partials, y, n, scale, square, accumulate }, device) {
+    const { constants, workgroups, span } = reduceElements({ n, most: reducePartials }, device);
     const spans: Dispatch = {
       shader: "sumPartials",
-      constants: { SQUARE: square },
+      constants: { ...constants, SQUARE: square },
       buffers: { x, partials },
       params: { n, span },
-      workgroups: [count, 1, 1],
+      workgroups,
     };
     const total: Dispatch = {
       shader: "sum",
       constants: { ACCUMULATE: accumulate },
       buffers: { partials, y },
-      params: { count, scale },
+      params: { count: workgroups[0], scale },
       workgroups: [1, 1, 1],
     };
     return [spans, total];
