@@ -1,7 +1,7 @@
 // GELU in both forms (arXiv 1606.08415) and SwiGLU's gate (arXiv 2002.05202) with their derivatives, in f64.
 
 import type { Rounded } from "../bounds.ts";
-import { add, divide, exact, exponential, multiply, parameter, subtract, unit } from "../bounds.ts";
+import { add, divide, exact, exponential, multiply, parameter, subtract } from "../bounds.ts";
 
 /** erf in f64: its power series up to 2.5, the continued fraction of erfc beyond. Abramowitz & Stegun 7.1.6 and 7.1.14. */
 export function erf(x: number): number {
@@ -31,7 +31,6 @@ function erfcFraction(x: number): number {
 
 /** Phi(x), the normal distribution function. */
 const normalCdf = (x: number): number => erfc(-x / Math.SQRT2) / 2;
-const normalDensity = (x: number): number => Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
 
 const slope = Math.sqrt(2 / Math.PI);
 
@@ -62,11 +61,20 @@ export function geluTanhGrad(x: number, dy: number): Rounded {
   return multiply(exact(dy), add(s, bend));
 }
 
-/** What an f32 approximation of erf may be off by: Abramowitz & Stegun 7.1.26 has 1.5e-7, its evaluation some units more. */
-const erfError = 1.5e-7 + 8 * unit;
+/** What a fitted function that multiplies exp(-t^2 / 2) may be off by, relatively: the fit, and its evaluation in f32. */
+const fitError = 2 ** -21;
+
+/** exp(-t^2 / 2), and 1 - Phi(t) as its multiple: small errors also where both are tiny. Below exp(-85) anything as small. */
+function density(t: number): Rounded {
+  const exponent = multiply(exact(-0.5), multiply(exact(t), exact(t)));
+  return exponent.value < -85 ? { value: Math.exp(exponent.value), error: Math.exp(-85) } : exponential(exponent);
+}
 
 function phi(x: number): Rounded {
-  return { value: normalCdf(x), error: erfError / 2 };
+  const tail = normalCdf(-Math.abs(x));
+  const { value, error } = density(x);
+  const upper: Rounded = { value: tail, error: tail * fitError + (value > 0 ? (tail / value) * error : error) };
+  return x < 0 ? upper : subtract(exact(1), upper);
 }
 
 export function geluExact(x: number): Rounded {
@@ -75,9 +83,8 @@ export function geluExact(x: number): Rounded {
 
 /** Phi(x) + x phi(x). */
 export function geluExactGrad(x: number, dy: number): Rounded {
-  const exponent = multiply(exact(-0.5), multiply(exact(x), exact(x)));
-  const density = exponent.value < -85 ? { value: normalDensity(x), error: Math.exp(-85) } : exponential(exponent);
-  return multiply(exact(dy), add(phi(x), multiply(exact(x), multiply(parameter(1 / Math.sqrt(2 * Math.PI)), density))));
+  const slope = multiply(parameter(1 / Math.sqrt(2 * Math.PI)), density(x));
+  return multiply(exact(dy), add(phi(x), multiply(exact(x), slope)));
 }
 
 /** silu(gate) up. */

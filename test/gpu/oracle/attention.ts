@@ -44,22 +44,20 @@ function dropoutFactor(
   return (b, h, i, j) => (kept(((b + batchOffset) * globalHeads + h + headOffset) * tokens + i, j) ? factor : 0);
 }
 
-/** sum of x[xAt + c] y[yAt + c] over c < width, and of the magnitudes. */
-function dot(
-  x: ArrayLike<number>,
-  xAt: number,
-  y: ArrayLike<number>,
-  yAt: number,
-  width: number,
-): { sum: number; magnitude: number } {
+type Numbers = ArrayLike<number>;
+
+/** sum of x[xAt + c] y[yAt + c] over c < width. */
+function dot(x: Numbers, xAt: number, y: Numbers, yAt: number, width: number): number {
   let sum = 0;
-  let magnitude = 0;
-  for (let c = 0; c < width; c++) {
-    const term = x[xAt + c] * y[yAt + c];
-    sum += term;
-    magnitude += Math.abs(term);
-  }
-  return { sum, magnitude };
+  for (let c = 0; c < width; c++) sum += x[xAt + c] * y[yAt + c];
+  return sum;
+}
+
+/** The same of magnitudes: |x||y|. */
+function dotOfMagnitudes(x: Numbers, xAt: number, y: Numbers, yAt: number, width: number): number {
+  let sum = 0;
+  for (let c = 0; c < width; c++) sum += Math.abs(x[xAt + c] * y[yAt + c]);
+  return sum;
 }
 
 export interface AttentionCase extends Heads {
@@ -90,18 +88,14 @@ export function attention(c: AttentionCase): { y: Expected; lse: Expected } {
       const at = columns(c, h);
       for (let i = 0; i < queries; i++) {
         const visible = i + keys - queries + 1;
-        const scores: number[] = [];
-        const scoreErrors: number[] = [];
+        const scores = new Float64Array(visible);
+        const scoreErrors = new Float64Array(visible);
+        const query = (b * queries + i) * width + at.q;
         for (let j = 0; j < visible; j++) {
-          const { sum, magnitude } = dot(
-            q,
-            (b * queries + i) * width + at.q,
-            kv,
-            (b * capacity + j) * width + at.k,
-            headWidth,
-          );
-          scores.push(scale * sum);
-          scoreErrors.push(gamma(headWidth + 2) * Math.abs(scale) * magnitude);
+          const key = (b * capacity + j) * width + at.k;
+          scores[j] = scale * dot(q, query, kv, key, headWidth);
+          const magnitude = Math.abs(scale) * dotOfMagnitudes(q, query, kv, key, headWidth);
+          scoreErrors[j] = gamma(headWidth + 2) * magnitude;
         }
         const max = Math.max(...scores);
         const range = max - Math.min(...scores);
@@ -116,20 +110,17 @@ export function attention(c: AttentionCase): { y: Expected; lse: Expected } {
         // log is good to 2^-21 near 1 and 3 ULP elsewhere; max + log rounds once more
         lse.bounds[row] =
           sumError + 2 ** -21 + 6 * unit * Math.log(sum) + unit * Math.abs(lse.values[row]) + 2 * unit * largest;
-        for (let column = 0; column < headWidth; column++) {
-          let value = 0;
-          let magnitude = 0;
-          let error = 0;
-          for (let j = 0; j < visible; j++) {
-            const term = (weights[j] / sum) * factor(b, h, i, j) * kv[(b * capacity + j) * width + at.v + column];
-            value += term;
-            magnitude += Math.abs(term);
-            error += Math.abs(term) * rhos[j];
-          }
-          const to = (b * queries + i) * heads * headWidth + h * headWidth + column;
-          y.values[to] = value;
+        const out = (b * queries + i) * heads * headWidth + h * headWidth;
+        for (let j = 0; j < visible; j++) {
+          const p = (weights[j] / sum) * factor(b, h, i, j);
+          const value = (b * capacity + j) * width + at.v;
           // beside the weights': the sum of products, the dropout factor (3 roundings), the division by the sum (2.5 ULP)
-          y.bounds[to] = error + gamma(visible + 9) * magnitude + Math.abs(value) * sumError + visible * smallest;
+          const relative = rhos[j] + gamma(visible + 9) + sumError;
+          for (let column = 0; column < headWidth; column++) {
+            const term = p * kv[value + column];
+            y.values[out + column] += term;
+            y.bounds[out + column] += relative * Math.abs(term) + smallest;
+          }
         }
       }
     }
@@ -171,24 +162,23 @@ export function attentionGrad(c: AttentionGradCase): { dqkv: Expected; delta: Ex
         const rowStart = (b * tokens + i) * width;
         const outStart = ((b * tokens + i) * heads + h) * headWidth;
         const row = (b * heads + h) * tokens + i;
-        const own = dot(dy, outStart, y, outStart, headWidth);
-        delta.values[row] = own.sum;
-        delta.bounds[row] = gamma(headWidth) * own.magnitude + headWidth * smallest;
+        delta.values[row] = dot(dy, outStart, y, outStart, headWidth);
+        const ownMagnitude = dotOfMagnitudes(dy, outStart, y, outStart, headWidth);
+        delta.bounds[row] = gamma(headWidth) * ownMagnitude + headWidth * smallest;
         for (let j = 0; j <= i; j++) {
           const keyStart = (b * tokens + j) * width;
-          const raw = dot(qkv, rowStart + at.q, qkv, keyStart + at.k, headWidth);
-          const s = scale * raw.sum;
+          const s = scale * dot(qkv, rowStart + at.q, qkv, keyStart + at.k, headWidth);
+          const magnitude = Math.abs(scale) * dotOfMagnitudes(qkv, rowStart + at.q, qkv, keyStart + at.k, headWidth);
           const exponent = s - lse[row];
           const p = Math.exp(exponent);
-          const scoreError = gamma(headWidth + 2) * Math.abs(scale) * raw.magnitude;
+          const scoreError = gamma(headWidth + 2) * magnitude;
           const rho = Math.expm1(scoreError + (Math.abs(s) + Math.abs(exponent)) * unit + expRelative(exponent));
           const d = factor(b, h, i, j);
-          const dp = dot(dy, outStart, qkv, keyStart + at.v, headWidth);
-          const bracket = d * dp.sum - own.sum;
+          const dp = d * dot(dy, outStart, qkv, keyStart + at.v, headWidth);
+          const dpMagnitude = d * dotOfMagnitudes(dy, outStart, qkv, keyStart + at.v, headWidth);
+          const bracket = dp - delta.values[row];
           const bracketError =
-            gamma(headWidth + 4) * d * dp.magnitude +
-            delta.bounds[row] +
-            unit * (Math.abs(bracket) + Math.abs(d * dp.sum));
+            gamma(headWidth + 4) * dpMagnitude + delta.bounds[row] + unit * (Math.abs(bracket) + Math.abs(dp));
           const ds = p * bracket;
           const dsError = Math.abs(ds) * rho + p * (1 + rho) * bracketError + smallest;
           for (let column = 0; column < headWidth; column++) {

@@ -17,10 +17,11 @@ export function normal(
   { seed, mean = 0, deviation = 1 }: { seed: number; mean?: number; deviation?: number },
 ): Float32Array {
   const next = uniform(seed);
-  return Float32Array.from(
-    { length },
-    () => mean + deviation * Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next()),
-  );
+  const x = new Float32Array(length);
+  for (let i = 0; i < length; i++) {
+    x[i] = mean + deviation * Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
+  }
+  return x;
 }
 
 /** Integers in [0, below). */
@@ -31,5 +32,7 @@ export function integers(length: number, { seed, below }: { seed: number; below:
 
 /** `length` elements, x over and over: data for kernels whose elements do not see each other, larger than an oracle is quick for. */
 export function repeated(x: Float32Array, length: number): Float32Array {
-  return Float32Array.from({ length }, (_, i) => x[i % x.length]);
+  const y = new Float32Array(length);
+  for (let i = 0; i < length; i++) y[i] = x[i % x.length];
+  return y;
 }
