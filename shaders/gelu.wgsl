@@ -39,8 +39,10 @@ fn normalTail(t: f32) -> f32 {
 fn gelu(v: f32) -> f32 {
   if (EXACT) {
     let t = min(abs(v), 14.0);
-    let tail = exp(-0.5 * t * t) * normalTail(t);
-    return v * select(1.0 - tail, tail, v < 0.0);
+    let density = exp(-0.5 * t * t);
+    let tail = normalTail(t);
+    // below 0, x joins first: density * tail alone may be denormal, and flushed, where the whole is not
+    return select(v * (1.0 - density * tail), v * density * tail, v < 0.0);
   }
   let e = expOfTanhForm(min(abs(v), 12.0));
   return v * select(1.0, e, v < 0.0) / (1.0 + e);
