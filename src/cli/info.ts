@@ -36,8 +36,8 @@ async function runInfo({ json }: { json: boolean }): Promise<void> {
   for (const { description, vendor, architecture, software, features, limits } of adapters) {
     output.say(`\n${description}${software ? " (a CPU at work)" : ""}`);
     const maker = [vendor, architecture].filter(Boolean).join(", ");
-    if (maker) output.say(`  from         ${maker}`);
-    output.say(`  features     ${features.join(", ") || "none"}`);
+    if (maker) output.say(`  from  ${maker}`);
+    output.say(`  features  ${features.join(", ") || "none"}`);
     for (const [name, value] of Object.entries(limits)) {
       output.say(`  ${name}  ${/Size$/.test(name) && value > 65536 ? bytesText(value) : value}`);
     }

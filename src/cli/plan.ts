@@ -60,7 +60,7 @@ export async function planTrain(flags: TrainFlags): Promise<TrainPlan> {
 function trainParameters(numbers: TrainFlags["numbers"], recompute: boolean): TrainParameters {
   const steps = numbers.steps ?? fallbackOf("steps");
   const learningRate = numbers.lr ?? fallbackOf("lr");
-  const minLearningRate = numbers["min-lr"] ?? learningRate / 10;
+  const minLearningRate = numbers["min-lr"] ?? Number((learningRate / 10).toPrecision(12));
   const warmup = numbers.warmup ?? Math.min(100, Math.floor(steps / 10));
   if (minLearningRate > learningRate) {
     throw new UserError(`got --min-lr ${minLearningRate} with --lr ${learningRate}, need --min-lr at most --lr`);

@@ -63,12 +63,6 @@ export class Progress {
     if (event.event === "sample" || event.event === "done") this.stop();
   }
 
-  /** A line that the bar does not overwrite. */
-  say(line: string): void {
-    if (this.#bar) this.#output.human.write("\n");
-    this.#output.say(line);
-  }
-
   /** Leaves the bar as it stands and gives the terminal back. */
   stop(): void {
     this.#bar?.stop();

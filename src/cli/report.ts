@@ -73,7 +73,7 @@ function keyFigures({ config, steps, start, evals, done }: TrainRecord): string 
   return `<dl class="figures">${figures.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join("")}</dl>`;
 }
 
-function lossSection({ steps, evals }: TrainRecord): string {
+function lossSection({ start, steps, evals }: TrainRecord): string {
   const first = steps[0];
   const lastStep = steps[steps.length - 1];
   const lastEval = evals.at(-1);
@@ -95,18 +95,28 @@ function lossSection({ steps, evals }: TrainRecord): string {
     trainLoss.toFixed(4),
     validationLoss.toFixed(4),
   ]);
-  return `<section><h2>Loss</h2>${plot}${table("Evaluations", ["step", "training", "validation"], rows)}</section>`;
+  return `<section><h2>Loss</h2>${plot}${table(evaluationsCaption(start), ["step", "training", "validation"], rows)}</section>`;
+}
+
+/** The figure on top of the page is exact; those during a run often are not. */
+function evaluationsCaption(start: TrainRecord["start"]): string {
+  const batches = start?.parameters.evalBatches ?? 0;
+  return batches === 0 ? "Evaluations" : `Evaluations, each over ${countText(batches)} random batches`;
 }
 
 function throughputSection({ steps }: TrainRecord): string {
   const rate = median(steps.map((step) => step.tokensPerSecond));
+  const rates = steps.map(({ step, tokensPerSecond }): [number, number] => [step, tokensPerSecond]);
   const plot = plotHtml({
     title: "Throughput",
     description: `Tokens trained on a second against steps; the median is ${countText(rate)}.`,
     xLabel: "step",
     yLabel: "tokens/s",
     fromZero: true,
-    series: [{ name: "tokens/s", points: steps.map(({ step, tokensPerSecond }) => [step, tokensPerSecond]) }],
+    series: [
+      { name: "step", points: rates },
+      { name: "smoothed", points: smoothed(rates) },
+    ],
   });
   const rows = spread(steps, tableRows).map(({ step, loss, gradNorm, learningRate, tokensPerSecond }) => [
     ...[
@@ -143,10 +153,14 @@ function table(caption: string, head: readonly string[], rows: readonly (readonl
 
 function pairs(caption: string, values: Readonly<Record<string, unknown>>): string {
   const rows = Object.entries(values).map(
-    ([name, value]) => `<tr><th scope="row">${escapeHtml(name)}</th><td>${escapeHtml(String(value))}</td></tr>`,
+    ([name, value]) => `<tr><th scope="row">${escapeHtml(name)}</th><td>${escapeHtml(valueText(value))}</td></tr>`,
   );
   return `<table class="pairs"><caption>${caption}</caption><tbody>${rows.join("")}</tbody></table>`;
 }
+
+/** A setting without the digits that only a float's rounding put there. */
+const valueText = (value: unknown): string =>
+  typeof value === "number" ? String(Number(value.toPrecision(10))) : String(value);
 
 /** Exponential moving average, corrected for its start as Adam's moments are. */
 function smoothed(points: readonly (readonly [number, number])[]): [number, number][] {

@@ -1,5 +1,6 @@
 // `shardgrad train`: plans, opens a backend, follows the run, reports. The run itself is train/trainer.ts.
 
+import { setImmediate } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import type { Backend } from "../backend/backend.ts";
 import { type BackendChoice, createBackend } from "../backend/select.ts";
@@ -73,7 +74,7 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
     if (record.sample !== undefined) output.say(`\n${printable(record.sample)}\n`);
     if (record.done) {
       const { steps, validationLoss, peakBytes, durationMs } = record.done;
-      const ended = steps < plan.parameters.steps ? `ended at step ${steps}` : `${steps} steps`;
+      const ended = steps < plan.parameters.steps ? `ended at step ${steps}` : `${steps} ${steps === 1 ? "step" : "steps"}`;
       output.say(
         `${ended} in ${durationText(durationMs)}, validation loss ${validationLoss.toFixed(4)}, peak memory ${bytesText(peakBytes.total)}`,
       );
@@ -107,7 +108,7 @@ function recordOf({ textName, tokenizer, corpus, config }: TrainPlan, note: stri
   };
 }
 
-/** Runs to the end, or to the first Ctrl-C: then with what it has. The second Ctrl-C ends the process. */
+/** Runs to the end, or to the first Ctrl-C: then with what it has. */
 async function follow(
   { config, tokenizer, corpus, parameters, textName }: TrainPlan,
   { backend, record, output }: { backend: Backend; record: TrainRecord; output: Output },
@@ -117,20 +118,20 @@ async function follow(
   );
   const progress = new Progress(output, { memory: backend.memory, steps: parameters.steps });
   const controller = new AbortController();
+  // Once only: without a listener the second Ctrl-C ends the process at once, however busy it is.
   const interrupt = () => {
-    if (controller.signal.aborted) {
-      progress.stop();
-      process.exit(130);
-    }
     controller.abort();
-    progress.say("ending after this step; press Ctrl-C again to stop at once");
+    progress.stop();
+    output.say("ending after this step; press Ctrl-C again to stop at once");
   };
-  process.on("SIGINT", interrupt);
+  process.once("SIGINT", interrupt);
   try {
     for await (const event of train({ backend, config, tokenizer, corpus, parameters, signal: controller.signal })) {
       remember(record, event);
       output.event(event);
       progress.show(event);
+      // A backend that never waits for a device would leave the event loop no turn to see Ctrl-C in.
+      await setImmediate();
     }
   } finally {
     progress.stop();

@@ -1,0 +1,114 @@
+import { test } from "uvu";
+import { equal, is, match, ok } from "uvu/assert";
+import { plotHtml, thin, ticks } from "../../src/cli/plot.ts";
+import type { TrainRecord } from "../../src/cli/record.ts";
+import { renderReport } from "../../src/cli/report.ts";
+import { parseModelConfig } from "../../src/nn/config.ts";
+
+const hostile = `</pre><script src="https://example.org/x.js"></script><img src=x onerror=alert(1)> & "quotes"`;
+
+const record: TrainRecord = {
+  textName: hostile,
+  textTokens: 1234,
+  vocabSize: 7,
+  tokenizer: "char",
+  config: parseModelConfig({ model_type: "gpt2", vocab_size: 7, n_positions: 5, n_embd: 4, n_layer: 1, n_head: 2 }),
+  note: hostile,
+  steps: [1, 2, 3].map((step) => ({
+    ...{
+      event: "step",
+      step,
+      loss: 3 / step,
+      gradNorm: 1,
+      learningRate: 1e-3,
+      tokensPerSecond: 100 * step,
+      durationMs: 9,
+    },
+  })),
+  evals: [{ event: "eval", step: 3, trainLoss: 1.25, validationLoss: 1.5 }],
+  sample: hostile,
+  failure: hostile,
+};
+
+test("a report asks the network for nothing and runs nothing, whatever the text says", () => {
+  const html = renderReport(record);
+  is(/<script|<img|<iframe|<object|@import|url\(/i.test(html), false);
+  is((html.match(/<link/g) ?? []).length, 1);
+  match(html, /<link rel="icon" href="data:,">/);
+  match(html, /default-src 'none'/);
+  match(html, /&lt;script src=&quot;https/);
+});
+
+test("a report without evaluations or an end is a whole page too", () => {
+  const html = renderReport({ ...record, evals: [], sample: undefined });
+  match(html, /<\/html>\n$/);
+  is(html.includes("NaN"), false);
+  is(html.includes("undefined"), false);
+});
+
+test("every number of an evaluation stands in a table beside its plot", () => {
+  const html = renderReport(record);
+  match(html, /<th scope="row">3<\/th><td>1\.2500<\/td><td>1\.5000<\/td>/);
+  match(html, /<svg[^>]+role="img" aria-labelledby="(plot-\d+)-title \1-description">\s*<title id="\1-title">/);
+});
+
+test("ticks are round, evenly spaced and cover the range", () => {
+  equal(ticks(0, 10), [0, 2, 4, 6, 8, 10]);
+  equal(ticks(1.9, 4.2), [1.5, 2, 2.5, 3, 3.5, 4, 4.5]);
+  for (const [low, high] of [
+    [0.001, 0.0012],
+    [-5, 7e9],
+    [3, 3],
+    [0, 0],
+    [-2, -1.99],
+  ]) {
+    const found = ticks(low, high);
+    ok(found[0] <= low && found[found.length - 1] >= high, `${found}`);
+    ok(found.length >= 2 && found.length <= 8, `${found}`);
+  }
+});
+
+test("thinning keeps means and leaves out what is not finite", () => {
+  equal(
+    thin(
+      [
+        [1, 2],
+        [2, 4],
+        [3, 6],
+        [4, 8],
+      ],
+      2,
+    ),
+    [
+      [1.5, 3],
+      [3.5, 7],
+    ],
+  );
+  equal(
+    thin([
+      [1, Number.NaN],
+      [2, Number.POSITIVE_INFINITY],
+      [3, 6],
+    ]),
+    [[3, 6]],
+  );
+});
+
+test("a plot maps its extremes to the edges of the drawing", () => {
+  const html = plotHtml({
+    ...{ title: "t", description: "d", xLabel: "x", yLabel: "y" },
+    series: [
+      {
+        name: "line",
+        points: [
+          [10, 0],
+          [20, 10],
+        ],
+      },
+    ],
+  });
+  match(html, /d="M0\.0 400\.0L1000\.0 0\.0"/);
+  match(plotHtml({ title: "t", description: "d", xLabel: "x", yLabel: "y", series: [] }), /Nothing to draw/);
+});
+
+test.run();
