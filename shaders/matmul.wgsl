@@ -2,8 +2,8 @@
 // scalars. What the faster kernels refuse for its strides comes here.
 // Grid: 2-D over the tiles of 32 x 32 outputs; workgroups of 8 x 8 threads.
 
-const transposeA: bool = false;
-const transposeB: bool = false;
+const TRANSPOSE_A: bool = false;
+const TRANSPOSE_B: bool = false;
 
 struct Params {
   m: u32,
@@ -59,11 +59,11 @@ fn main(
   let z = tile / (params.rowTiles * params.columnTiles);
   let row = (tile / params.columnTiles % params.rowTiles) * 32u + thread.y * 4u;
   let columns = (tile % params.columnTiles) * 32u + thread.x + vec4u(0u, 8u, 16u, 24u);
-  let stepA = select(1u, m, transposeA);
-  let stepB = select(n, 1u, transposeB);
+  let stepA = select(1u, m, TRANSPOSE_A);
+  let stepB = select(n, 1u, TRANSPOSE_B);
   // Rows and columns past the edge repeat the last one, and are not stored.
-  var ia = z * m * k + min(row + vec4u(0u, 1u, 2u, 3u), vec4u(m - 1u)) * select(k, 1u, transposeA);
-  var ib = z * n * k + min(columns, vec4u(n - 1u)) * select(1u, k, transposeB);
+  var ia = z * m * k + min(row + vec4u(0u, 1u, 2u, 3u), vec4u(m - 1u)) * select(k, 1u, TRANSPOSE_A);
+  var ib = z * n * k + min(columns, vec4u(n - 1u)) * select(1u, k, TRANSPOSE_B);
   var c0 = vec4f();
   var c1 = vec4f();
   var c2 = vec4f();

@@ -3,11 +3,11 @@
 // Grid: 2-D over the tiles of rows x (4 lanes) outputs. n a multiple of 4, and k too when b is transposed.
 enable subgroups;
 
-const lanes: u32 = 8u;
+const LANES: u32 = 8u;
 /// 8, or 1.
-const rows: u32 = 8u;
-const transposeA: bool = false;
-const transposeB: bool = false;
+const ROWS: u32 = 8u;
+const TRANSPOSE_A: bool = false;
+const TRANSPOSE_B: bool = false;
 
 struct Params {
   m: u32,
@@ -39,7 +39,7 @@ var<private> c7: vec4f;
 
 fn addProduct(low: vec4f, high: vec4f, v: vec4f) {
   c0 += low.x * v;
-  if (rows > 1u) {
+  if (ROWS > 1u) {
     c1 += low.y * v;
     c2 += low.z * v;
     c3 += low.w * v;
@@ -52,7 +52,7 @@ fn addProduct(low: vec4f, high: vec4f, v: vec4f) {
 
 /// Rows q .. q + 3 of op(b) at vec4 column c.
 fn loadB(base: u32, q: u32, c: u32) -> mat4x4f {
-  if (transposeB) {
+  if (TRANSPOSE_B) {
     let k4 = params.k / 4u;
     let i = base + 4u * c * k4 + q / 4u;
     return transpose(mat4x4f(b[i], b[i + k4], b[i + 2u * k4], b[i + 3u * k4]));
@@ -64,7 +64,7 @@ fn loadB(base: u32, q: u32, c: u32) -> mat4x4f {
 
 /// Row q alone.
 fn loadRow(base: u32, q: u32, c: u32) -> vec4f {
-  if (transposeB) {
+  if (TRANSPOSE_B) {
     let k4 = params.k / 4u;
     let i = base + 4u * c * k4 + q / 4u;
     let e = q % 4u;
@@ -74,7 +74,7 @@ fn loadRow(base: u32, q: u32, c: u32) -> vec4f {
 }
 
 fn store(i: u32, row: u32, first: u32, column: u32, sum: vec4f) {
-  if (i >= rows || row + i >= params.m) {
+  if (i >= ROWS || row + i >= params.m) {
     return;
   }
   var value = sum;
@@ -88,7 +88,7 @@ fn store(i: u32, row: u32, first: u32, column: u32, sum: vec4f) {
   y[at] = value;
 }
 
-@compute @workgroup_size(lanes)
+@compute @workgroup_size(LANES)
 fn main(
   @builtin(workgroup_id) workgroup: vec3u,
   @builtin(num_workgroups) workgroups: vec3u,
@@ -102,29 +102,29 @@ fn main(
   let k = params.k;
   let n4 = params.n / 4u;
   let z = tile / (params.rowTiles * params.columnTiles);
-  let row = (tile / params.columnTiles % params.rowTiles) * rows;
-  let column = (tile % params.columnTiles) * lanes + lane;
+  let row = (tile / params.columnTiles % params.rowTiles) * ROWS;
+  let column = (tile % params.columnTiles) * LANES + lane;
   // Lanes past the edge compute the last column again: every lane must take part in the broadcasts.
   let c = min(column, n4 - 1u);
   let baseA = z * m * k;
   let baseB = z * n4 * k;
   let last = m - 1u;
 
-  if (transposeA) {
+  if (TRANSPOSE_A) {
     for (var q = 0u; q < k; q++) {
       let at = baseA + q * m;
       let s = a[at + min(row + lane, last)];
       var t = s;
-      if (rows > lanes) {
-        t = a[at + min(row + lanes + lane, last)];
+      if (ROWS > LANES) {
+        t = a[at + min(row + LANES + lane, last)];
       }
       addProduct(
         vec4f(subgroupBroadcast(s, 0u), subgroupBroadcast(s, 1u), subgroupBroadcast(s, 2u), subgroupBroadcast(s, 3u)),
         vec4f(
-          subgroupBroadcast(t, 4u % lanes),
-          subgroupBroadcast(t, 5u % lanes),
-          subgroupBroadcast(t, 6u % lanes),
-          subgroupBroadcast(t, 7u % lanes),
+          subgroupBroadcast(t, 4u % LANES),
+          subgroupBroadcast(t, 5u % LANES),
+          subgroupBroadcast(t, 6u % LANES),
+          subgroupBroadcast(t, 7u % LANES),
         ),
         b[baseB + q * n4 + c],
       );
@@ -138,12 +138,12 @@ fn main(
     let r5 = baseA + min(row + 5u, last) * k;
     let r6 = baseA + min(row + 6u, last) * k;
     let r7 = baseA + min(row + 7u, last) * k;
-    let whole = k - k % lanes;
-    for (var q = 0u; q < whole; q += lanes) {
+    let whole = k - k % LANES;
+    for (var q = 0u; q < whole; q += LANES) {
       let i = q + lane;
       var s = vec4f(a[r0 + i], 0, 0, 0);
       var t = vec4f();
-      if (rows > 1u) {
+      if (ROWS > 1u) {
         s = vec4f(s.x, a[r1 + i], a[r2 + i], a[r3 + i]);
         t = vec4f(a[r4 + i], a[r5 + i], a[r6 + i], a[r7 + i]);
       }
@@ -152,7 +152,7 @@ fn main(
       addProduct(subgroupBroadcast(s, 1u), subgroupBroadcast(t, 1u), v[1]);
       addProduct(subgroupBroadcast(s, 2u), subgroupBroadcast(t, 2u), v[2]);
       addProduct(subgroupBroadcast(s, 3u), subgroupBroadcast(t, 3u), v[3]);
-      if (lanes == 8u) {
+      if (LANES == 8u) {
         let w = loadB(baseB, q + 4u, c);
         addProduct(subgroupBroadcast(s, 4u), subgroupBroadcast(t, 4u), w[0]);
         addProduct(subgroupBroadcast(s, 5u), subgroupBroadcast(t, 5u), w[1]);

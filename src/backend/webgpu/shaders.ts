@@ -1,7 +1,11 @@
-// Every shader's WGSL by its file's name. One
+// Every shader's WGSL by its file's name. One import and one entry a line, sorted.
 
 import adamw from "../../../shaders/adamw.wgsl";
 import add from "../../../shaders/add.wgsl";
+import attention from "../../../shaders/attention.wgsl";
+import attentionDelta from "../../../shaders/attentionDelta.wgsl";
+import attentionGradKV from "../../../shaders/attentionGradKV.wgsl";
+import attentionGradQ from "../../../shaders/attentionGradQ.wgsl";
 import axpy from "../../../shaders/axpy.wgsl";
 import columnSum from "../../../shaders/columnSum.wgsl";
 import copy from "../../../shaders/copy.wgsl";
@@ -32,6 +36,10 @@ import sumPartials from "../../../shaders/sumPartials.wgsl";
 export const shaders: Readonly<Record<string, string>> = {
   adamw,
   add,
+  attention,
+  attentionDelta,
+  attentionGradKV,
+  attentionGradQ,
   axpy,
   columnSum,
   copy,

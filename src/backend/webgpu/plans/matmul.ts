@@ -17,7 +17,7 @@ export function matmulVariant({ m, n, k, transposeB }: Shape, { software, subgro
   const aligned = n % 4 === 0 && (!transposeB || k % 4 === 0);
   if (software && aligned && (subgroupSize === 4 || subgroupSize === 8)) {
     const rows = m === 1 ? 1 : 8;
-    return { shader: "matmulSubgroup", tile: [rows, 4 * subgroupSize], constants: { lanes: subgroupSize, rows } };
+    return { shader: "matmulSubgroup", tile: [rows, 4 * subgroupSize], constants: { LANES: subgroupSize, ROWS: rows } };
   }
   return { shader: "matmul", tile: [32, 32], constants: {} };
 }
@@ -31,7 +31,7 @@ export const matmulPlans: Pick<Plans, "matmul"> = {
     return [
       {
         shader,
-        constants: { ...constants, transposeA, transposeB },
+        constants: { ...constants, TRANSPOSE_A: transposeA, TRANSPOSE_B: transposeB },
         // A binding cannot be left empty: without a bias its place is taken by b, which is not read there.
         buffers: { a, b, bias: bias ?? b, y },
         params: { m, n, k, rowTiles, columnTiles, tiles, accumulate: Number(accumulate), hasBias: Number(bias !== undefined) },
