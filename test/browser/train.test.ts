@@ -4,7 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { ensureBuilt } from "../../scripts/build.mjs";
 import { createCpuBackend } from "../../src/backend/cpu/backend.ts";
-import { type TrainEvent, charTokenizer, makeCorpus, parseModelConfig, train } from "../../src/index.ts";
+import { charTokenizer, makeCorpus, parseModelConfig, type TrainEvent, train } from "../../src/index.ts";
 import { openBrowser } from "./page.ts";
 
 type Library = typeof import("../../src/index.ts");
@@ -41,7 +41,8 @@ async function inNode(): Promise<TrainEvent[]> {
   const config = parseModelConfig({ ...run.model, vocab_size: tokenizer.vocabSize });
   const backend = createCpuBackend();
   const events: TrainEvent[] = [];
-  for await (const event of train({ backend, config, tokenizer, corpus, parameters: run.parameters })) events.push(event);
+  for await (const event of train({ backend, config, tokenizer, corpus, parameters: run.parameters }))
+    events.push(event);
   return events;
 }
 
@@ -81,7 +82,8 @@ const inPage = async (name: "webgpu" | "cpu") => {
   }
 };
 
-const lossesOf = (events: readonly TrainEvent[]) => events.flatMap((event) => (event.event === "step" ? [event.loss] : []));
+const lossesOf = (events: readonly TrainEvent[]) =>
+  events.flatMap((event) => (event.event === "step" ? [event.loss] : []));
 
 for (const name of ["webgpu", "cpu"] as const)
   test(`twenty steps on ${name} in Chromium: it learns, the losses are Node's, nothing is left allocated`, async () => {
