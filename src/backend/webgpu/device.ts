@@ -15,7 +15,6 @@ const wantedLimits = [
   "maxComputeWorkgroupSizeY",
   "maxComputeWorkgroupSizeZ",
   "maxComputeWorkgroupsPerDimension",
-  "minUniformBufferOffsetAlignment",
 ] as const;
 
 const wantedFeatures = ["shader-f16", "subgroups", "timestamp-query"] as const;

@@ -11,6 +11,9 @@ const maxBindGroups = 8192;
 /** Uploads after which an empty submit lets the device free its staging memory: writeBuffer alone never does. */
 const maxStagedBytes = 32 * 2 ** 20;
 
+/** Bytes from one dispatch's uniforms to the next's: the alignment every device accepts, and room for 64 scalars. */
+const stride = 256;
+
 /** UNIFORM | COPY_DST; the global GPUBufferUsage is missing in Node. */
 const uniformUsage = 0x40 | 0x8;
 
@@ -18,7 +21,6 @@ export class Stream {
   #device: GPUDevice;
   #faults: Faults;
   #maxDispatches: number;
-  #stride: number;
   #uniforms: GPUBuffer;
   #u32: Uint32Array;
   #i32: Int32Array;
@@ -40,8 +42,7 @@ export class Stream {
     this.#device = device;
     this.#faults = faults;
     this.#maxDispatches = maxDispatches;
-    this.#stride = Math.max(64, device.limits.minUniformBufferOffsetAlignment);
-    const bytes = this.#stride * maxDispatches;
+    const bytes = stride * maxDispatches;
     // One copy on the device is enough: uploads and submits take turns on the queue.
     this.#uniforms = device.createBuffer({ label: "uniforms", size: bytes, usage: uniformUsage });
     const host = new ArrayBuffer(bytes);
@@ -65,7 +66,7 @@ export class Stream {
     this.#pipeline = pipeline;
     const group = this.#bindGroup(pipeline, slots);
     if (pipeline.uniform) {
-      const offset = this.#stride * this.#dispatches;
+      const offset = stride * this.#dispatches;
       this.#writeParams(pipeline, { params, at: offset / 4 });
       this.#offsets[0] = offset;
       pass.setBindGroup(0, group, this.#offsets);
@@ -98,7 +99,7 @@ export class Stream {
     if (!this.#encoder || !this.#firstCall || !this.#lastCall) return;
     this.#endPass();
     const { queue } = this.#device;
-    if (this.#dispatches > 0) queue.writeBuffer(this.#uniforms, 0, this.#u32.buffer, 0, this.#stride * this.#dispatches);
+    if (this.#dispatches > 0) queue.writeBuffer(this.#uniforms, 0, this.#u32.buffer, 0, stride * this.#dispatches);
     queue.submit([this.#encoder.finish()]);
     const [first, last] = [this.#firstCall, this.#lastCall];
     this.#closeScope?.({ order: first.order, text: () => (first === last ? first.text() : `a call from "${first.text()}" to "${last.text()}"`) });
@@ -152,6 +153,7 @@ export class Stream {
 
   #writeParams(pipeline: Pipeline, { params, at }: { params: Record<string, number> | undefined; at: number }): void {
     let i = at;
+    if (pipeline.fields.length * 4 > stride) throw new Error(`${pipeline.shader}.wgsl: Params has more than ${stride / 4} fields`);
     for (const { name, type } of pipeline.fields) {
       const value = params?.[name];
       if (value === undefined) throw new Error(`${pipeline.shader}.wgsl: Params.${name} is not given`);
