@@ -11,7 +11,10 @@ const lineEveryMs = 5000;
 /** Part of the past that a step leaves in the throughput shown: about the last twenty steps count. */
 const throughputMemory = 0.95;
 
-const barFormat = "{bar} {value}/{total}  loss {loss}  validation {validation}  {rate} tokens/s  {memory}  ETA {eta}";
+const barFormat = "{bar} {value}/{total}  loss {loss}  val {validation}  {rate} tokens/s  {memory}  ETA {eta}";
+
+/** Columns the rest of a bar's line takes, long runs included. */
+const barWords = 76;
 
 export class Progress {
   readonly #output: Output;
@@ -27,8 +30,9 @@ export class Progress {
     this.#memory = memory;
     this.#steps = steps;
     if (!output.human.isTTY) return;
+    const barsize = Math.min(30, Math.max(4, (output.human.columns || 80) - barWords));
     this.#bar = new cliProgress.SingleBar(
-      { format: barFormat, stream: output.human, barsize: 20, hideCursor: true, gracefulExit: false, linewrap: false },
+      { format: barFormat, stream: output.human, barsize, hideCursor: true, gracefulExit: false, linewrap: false },
       cliProgress.Presets.shades_classic,
     );
     this.#bar.start(steps, 0, { loss: "-", validation: "-", rate: "-", memory: "-", eta: "-" });

@@ -1,6 +1,6 @@
 // `shardgrad train`: plans, opens a backend, follows the run, reports. The run itself is train/trainer.ts.
 
-import { setImmediate } from "node:timers/promises";
+import { setImmediate as turn } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import type { Backend } from "../backend/backend.ts";
 import { type BackendChoice, createBackend } from "../backend/select.ts";
@@ -74,7 +74,8 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
     if (record.sample !== undefined) output.say(`\n${printable(record.sample)}\n`);
     if (record.done) {
       const { steps, validationLoss, peakBytes, durationMs } = record.done;
-      const ended = steps < plan.parameters.steps ? `ended at step ${steps}` : `${steps} ${steps === 1 ? "step" : "steps"}`;
+      const ended =
+        steps < plan.parameters.steps ? `ended at step ${steps}` : `${steps} ${steps === 1 ? "step" : "steps"}`;
       output.say(
         `${ended} in ${durationText(durationMs)}, validation loss ${validationLoss.toFixed(4)}, peak memory ${bytesText(peakBytes.total)}`,
       );
@@ -118,20 +119,24 @@ async function follow(
   );
   const progress = new Progress(output, { memory: backend.memory, steps: parameters.steps });
   const controller = new AbortController();
-  // Once only: without a listener the second Ctrl-C ends the process at once, however busy it is.
+  // Ctrl-C pressed twice while a step kept the thread busy arrives twice in one turn; later, without a listener, the second
+  // ends the process by itself, however busy it is.
   const interrupt = () => {
+    if (controller.signal.aborted) process.exit(130);
     controller.abort();
+    setImmediate(() => process.off("SIGINT", interrupt));
     progress.stop();
     output.say("ending after this step; press Ctrl-C again to stop at once");
   };
-  process.once("SIGINT", interrupt);
+  process.on("SIGINT", interrupt);
   try {
     for await (const event of train({ backend, config, tokenizer, corpus, parameters, signal: controller.signal })) {
       remember(record, event);
       output.event(event);
       progress.show(event);
       // A backend that never waits for a device would leave the event loop no turn to see Ctrl-C in.
-      await setImmediate();
+      await turn();
+      if (controller.signal.aborted) await turn();
     }
   } finally {
     progress.stop();
