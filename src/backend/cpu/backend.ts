@@ -10,17 +10,18 @@ import type { Kernel, Kernels, Views } from "./kernels/kernel.ts";
 import { kernels } from "./kernels/table.ts";
 import { addressableBytes, LinearMemory } from "./memory.ts";
 
-/** Products computed elsewhere, for shapes where that was measured faster. */
-export interface FasterProducts {
-  readonly matmul: Kernel<"matmul">;
-  /** where, and from which size on: ends the adapter's description */
+/** Who multiplies matrices. */
+export interface Products {
+  /** plain loops when absent */
+  readonly matmul?: Kernel<"matmul">;
+  /** who, from which size on, and why: ends the adapter's description */
   readonly description: string;
 }
 
 export interface CpuOptions {
   /** most bytes of all buffers together; 4 GiB, what 32-bit addresses reach, by default */
   maxBytes?: number;
-  products?: FasterProducts;
+  products?: Products;
 }
 
 /** Buffers in linear memory, kernels as plain loops. `run` has finished when it returns. */
@@ -60,7 +61,7 @@ class CpuBackend implements Backend, Views {
     this.#linear = new LinearMemory({ maxBytes });
     this.memory.reservedBytes = this.#linear.bytes.byteLength;
     this.maxBufferBytes = this.#linear.maxBytes;
-    this.#kernels = products ? { ...kernels, matmul: products.matmul } : kernels;
+    this.#kernels = products?.matmul ? { ...kernels, matmul: products.matmul } : kernels;
     this.adapter = {
       description: `cpu, plain loops in one thread${products ? `; ${products.description}` : ""}`,
       vendor: "",
