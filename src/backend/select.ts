@@ -54,7 +54,8 @@ export async function listAdapters(): Promise<{ adapters: AdapterInfo[]; note: s
   return { adapters, note: choose("auto", first ? { adapter: first } : await missing()).note };
 }
 
-async function findAdapter(options: GPURequestAdapterOptions = { powerPreference: "high-performance" }): Promise<{ adapter: GPUAdapter } | { missing: string }> {
+/** An adapter nobody has opened yet: each gives one device. */
+export async function findAdapter(options: GPURequestAdapterOptions = { powerPreference: "high-performance" }): Promise<{ adapter: GPUAdapter } | { missing: string }> {
   const gpu = await findGpu();
   if (!gpu) return missing();
   try {
