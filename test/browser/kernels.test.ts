@@ -70,6 +70,10 @@ for (const name of files) {
           }, url),
         { timeoutMs },
       );
+    } catch (error) {
+      const last = results.at(-1);
+      const done = last ? `${results.length} tests had ended, the last: ${last.name}` : "no test had ended";
+      throw new Error(`${error instanceof Error ? error.message : error}; ${done}`, { cause: error });
     } finally {
       await close();
     }
