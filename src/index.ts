@@ -1,6 +1,7 @@
 // The whole public API of the package: everything else is inside and may change.
 
-export type { AdapterInfo, Backend, DType, DeviceBuffer } from "./backend/backend.ts";
+export type { AdapterInfo, Backend } from "./backend/backend.ts";
+export type { DType, DeviceBuffer } from "./backend/buffer.ts";
 export {
   DeviceError,
   DeviceLostError,

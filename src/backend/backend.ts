@@ -1,21 +1,9 @@
 // The interface between what is computed and where. A backend owns buffers and runs the kernels of
 // kernels.ts on them; it knows no tensors, no gradients and no ranks.
 
+import type { DeviceBuffer, DType, HostArray } from "./buffer.ts";
 import type { KernelArgs, KernelName } from "./kernels.ts";
 import type { MemoryAccount, Purpose } from "./memory.ts";
-
-/** Element types: 4 bytes each. Token ids are i32. */
-export type DType = "f32" | "i32";
-export type HostArray = Float32Array | Int32Array;
-
-/** A piece of device memory. Its owner frees it once; nobody reads it after that. */
-export interface DeviceBuffer {
-  readonly id: number;
-  readonly dtype: DType;
-  /** elements */
-  readonly length: number;
-  readonly purpose: Purpose;
-}
 
 export interface AdapterInfo {
   /** one line a person understands, e.g. "llvmpipe (LLVM 19.1.7, 256 bits)" */

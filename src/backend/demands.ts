@@ -1,7 +1,7 @@
 // What check.ts demands of an argument, one function each. A demand that is met costs a comparison and allocates
 // nothing; one that is not throws a RangeError that says what was got and what is needed.
 
-import type { DeviceBuffer, DType } from "./backend.ts";
+import type { DeviceBuffer, DType } from "./buffer.ts";
 import type { DropoutArgs, HeadShape, KernelArgs, KernelName } from "./kernels.ts";
 
 const u32Limit = 2 ** 32;

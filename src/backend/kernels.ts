@@ -4,7 +4,7 @@
 // Legend: a buffer's comment gives its shape. `accumulate`: y += instead of y =. Offsets and global extents
 // exist so that a shard computes exactly what it would inside the whole (dropout masks, vocabulary blocks).
 
-import type { DeviceBuffer } from "./backend.ts";
+import type { DeviceBuffer } from "./buffer.ts";
 
 /** Counter-based dropout (Philox 4x32-10, Salmon et al. 2011): element (row, col) of the whole is dropped when
  *  word[col & 3] of philox(counter = [col >> 2, row, step, stream], key = [seed, 0]) < floor(probability * 2^32); the kept

@@ -2,7 +2,8 @@
 // way and frees as it goes. A tape that does not record (evaluation, generation) only owns the temporaries.
 // Not a graph compiler: kernels run when ops are called.
 
-import type { Backend, DeviceBuffer, DType, HostArray } from "../backend/backend.ts";
+import type { Backend } from "../backend/backend.ts";
+import type { DeviceBuffer, DType, HostArray } from "../backend/buffer.ts";
 import { invariant } from "../backend/errors.ts";
 import type { Purpose } from "../backend/memory.ts";
 import { Parameter, type Shape, Storage, Tensor } from "./tensor.ts";

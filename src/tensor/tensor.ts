@@ -1,7 +1,8 @@
 // A tensor: a shape over device memory that it shares by reference count. It computes nothing (ops.ts) and
 // remembers nothing (tape.ts). Rows are contiguous; the last dim runs fastest.
 
-import type { Backend, DeviceBuffer, DType, HostArray } from "../backend/backend.ts";
+import type { Backend } from "../backend/backend.ts";
+import type { DeviceBuffer, DType, HostArray } from "../backend/buffer.ts";
 import { invariant } from "../backend/errors.ts";
 import type { Purpose } from "../backend/memory.ts";
 import type { Tape } from "./tape.ts";

@@ -1,6 +1,6 @@
 // Comparisons of what a kernel wrote with what it should have: within a derived bound, or bit for bit.
 
-import type { HostArray } from "../../src/backend/backend.ts";
+import type { HostArray } from "../../src/backend/buffer.ts";
 import type { Expected } from "./bounds.ts";
 
 const bits = (x: HostArray): Int32Array => new Int32Array(x.buffer, x.byteOffset, x.length);

@@ -26,7 +26,11 @@ const noise = 16 * 2 ** -24;
 async function checkGradients(op: Op, shapes: readonly (readonly number[])[]): Promise<void> {
   const backend = await backendUnderTest();
   const inputs = shapes.map((shape, index) => normal(sizeOf(shape), { seed: 100 + index, deviation: 0.7 }));
-  const withTape = async <T>(values: Float32Array[], recording: boolean, use: (tape: Tape, xs: Tensor[], y: Tensor) => Promise<T>) => {
+  const withTape = async <T>(
+    values: Float32Array[],
+    recording: boolean,
+    use: (tape: Tape, xs: Tensor[], y: Tensor) => Promise<T>,
+  ) => {
     const tape = new Tape(backend, { recording });
     const held = values.map((data, index) => constant(backend, { shape: shapes[index], data, purpose: "weights" }));
     try {
@@ -37,7 +41,8 @@ async function checkGradients(op: Op, shapes: readonly (readonly number[])[]): P
       for (const x of held) x.dispose();
     }
   };
-  const forward = (values: Float32Array[]) => withTape(values, false, async (_tape, _xs, y) => (await y.read()) as Float32Array);
+  const forward = (values: Float32Array[]) =>
+    withTape(values, false, async (_tape, _xs, y) => (await y.read()) as Float32Array);
 
   const y = await forward(inputs);
   const c = normal(y.length, { seed: 7 });
@@ -69,7 +74,10 @@ async function checkGradients(op: Op, shapes: readonly (readonly number[])[]): P
         `input ${index}, direction ${direction}: difference ${difference}, gradient ${expected}, bound ${bound}`,
       );
       const magnitude = Math.sqrt(gradients[index].reduce((sum, value) => sum + value * value, 0));
-      assert.ok(bound < 0.1 * magnitude, `the bound ${bound} could not tell a wrong gradient from one of size ${magnitude}`);
+      assert.ok(
+        bound < 0.1 * magnitude,
+        `the bound ${bound} could not tell a wrong gradient from one of size ${magnitude}`,
+      );
     }
   }
 }
@@ -86,7 +94,11 @@ claims("matmul tn", (_t, [x, w]) => matmul(x, w, { form: "tn" }), [
   [7, 5],
   [7, 6],
 ]);
-claims("layer norm", (_t, [x, gain, bias]) => norm(x, { kind: "layer", gain, bias, eps: 1e-5, width: 9 }), [[4, 9], [9], [9]]);
+claims("layer norm", (_t, [x, gain, bias]) => norm(x, { kind: "layer", gain, bias, eps: 1e-5, width: 9 }), [
+  [4, 9],
+  [9],
+  [9],
+]);
 claims("rms norm", (_t, [x, gain]) => norm(x, { kind: "rms", gain, eps: 1e-5, width: 9 }), [[4, 9], [9]]);
 claims("gelu, tanh form", (_t, [x]) => gelu(x, "tanh"), [[5, 7]]);
 claims("gelu, exact form", (_t, [x]) => gelu(x, "exact"), [[5, 7]]);
@@ -97,25 +109,17 @@ claims("add", (_t, [a, b]) => add(a, b), [
 ]);
 claims("add of a tensor to itself", (_t, [a]) => add(a, a), [[5, 7]]);
 claims("scale", (_t, [x]) => scale(x, -1.5), [[5, 7]]);
-claims(
-  "a tensor used by three ops",
-  (_t, [x, w]) => add(add(matmul(x, w, { form: "nn" }), gelu(x, "tanh")), x),
-  [
-    [5, 7],
-    [7, 7],
-  ],
-);
+claims("a tensor used by three ops", (_t, [x, w]) => add(add(matmul(x, w, { form: "nn" }), gelu(x, "tanh")), x), [
+  [5, 7],
+  [7, 7],
+]);
 claims(
   "dropout",
   (_t, [x]) => dropout(x, { probability: 0.3, seed: 5, stream: 3, step: 2, rowOffset: 1, colOffset: 3 }),
   [[5, 7]],
 );
 const grouped = { heads: 4, kvHeads: 2, headWidth: 6 };
-claims(
-  "grouped-query attention",
-  (_t, [qkv]) => attention(qkv, { shape: grouped, batch: 2, tokens: 5 }),
-  [[10, 48]],
-);
+claims("grouped-query attention", (_t, [qkv]) => attention(qkv, { shape: grouped, batch: 2, tokens: 5 }), [[10, 48]]);
 claims(
   "attention with dropout",
   (_t, [qkv]) =>
@@ -139,7 +143,8 @@ claims(
 claims(
   "embedding with positions and repeated ids",
   (tape, [table, positions]) => {
-    const ids = (list: number[], limit: number) => tape.keep(new Ids(tape.backend, { ids: Int32Array.from(list), limit }));
+    const ids = (list: number[], limit: number) =>
+      tape.keep(new Ids(tape.backend, { ids: Int32Array.from(list), limit }));
     return embedding(tape, {
       ids: ids([3, 0, 3, 5, 3], 6),
       table,

@@ -1,7 +1,8 @@
 // Runs one kernel on the backend under test: uploads, runs, reads back, frees, and checks what a kernel must leave
 // alone. Knows no arithmetic. Runs in Node and in a page; never skips.
 
-import type { Backend, DeviceBuffer, HostArray } from "../../src/backend/backend.ts";
+import type { Backend } from "../../src/backend/backend.ts";
+import type { DeviceBuffer, HostArray } from "../../src/backend/buffer.ts";
 import type { KernelArgs, KernelName } from "../../src/backend/kernels.ts";
 import { createBackend } from "../../src/backend/select.ts";
 import { firstDifference } from "./compare.ts";

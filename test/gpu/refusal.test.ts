@@ -1,7 +1,7 @@
 // Every kernel refuses what does not fit it, before the device sees it: empty input, short buffers, wrong element types.
 
 import { test } from "uvu";
-import type { HostArray } from "../../src/backend/backend.ts";
+import type { HostArray } from "../../src/backend/buffer.ts";
 import type { KernelName } from "../../src/backend/kernels.ts";
 import { reducePartials } from "../../src/backend/kernels.ts";
 import { closeBackend, compute, type HostArgs, refusal } from "./harness.ts";

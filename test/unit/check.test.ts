@@ -2,7 +2,7 @@
 
 import { test } from "uvu";
 import { match, ok, throws, unreachable } from "uvu/assert";
-import type { DeviceBuffer, DType } from "../../src/backend/backend.ts";
+import type { DeviceBuffer, DType } from "../../src/backend/buffer.ts";
 import { checkKernel } from "../../src/backend/check.ts";
 import type { KernelArgs, KernelName } from "../../src/backend/kernels.ts";
 

@@ -1,7 +1,8 @@
 // The backend that computes on the CPU, in the calling thread, in any browser and in Node. It owns buffers in one
 // linear memory and runs the kernels of kernels/; it imports nothing of Node and starts no thread.
 
-import type { AdapterInfo, Backend, DeviceBuffer, DType, HostArray } from "../backend.ts";
+import type { AdapterInfo, Backend } from "../backend.ts";
+import type { DeviceBuffer, DType, HostArray } from "../buffer.ts";
 import { checkKernel } from "../check.ts";
 import { OutOfMemoryError } from "../errors.ts";
 import type { KernelArgs, KernelName } from "../kernels.ts";

@@ -1,7 +1,7 @@
 // Products in WebGL2 through gpu.js, for a browser whose GPU has no WebGPU. Every product uploads its operands and
 // reads its result back, so it is measured against the plain loops once, and used only where it won and was right.
 
-import type { DeviceBuffer } from "../backend.ts";
+import type { DeviceBuffer } from "../buffer.ts";
 import type { KernelArgs } from "../kernels.ts";
 import type { Products } from "./backend.ts";
 import type { Kernel, Views } from "./kernels/kernel.ts";

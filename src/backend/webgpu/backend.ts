@@ -1,7 +1,8 @@
 // Backend on a GPUDevice: buffers from a pool, kernels as the dispatches of plans.ts. In the browser and in
 // Node alike; opening a device is device.ts.
 
-import type { AdapterInfo, Backend, DeviceBuffer, DType, HostArray } from "../backend.ts";
+import type { AdapterInfo, Backend } from "../backend.ts";
+import type { DeviceBuffer, DType, HostArray } from "../buffer.ts";
 import { checkKernel } from "../check.ts";
 import { OutOfMemoryError } from "../errors.ts";
 import type { KernelArgs, KernelName } from "../kernels.ts";

@@ -1,6 +1,6 @@
 // What a kernel call becomes on WebGPU: a list of dispatches of specialised shaders. Pure data, no device.
 
-import type { DeviceBuffer } from "../backend.ts";
+import type { DeviceBuffer } from "../buffer.ts";
 import type { KernelArgs, KernelName } from "../kernels.ts";
 
 /** One dispatch. Names are the shader's own: `constants` replace initialisers of its named consts, `buffers` its storage

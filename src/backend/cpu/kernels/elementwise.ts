@@ -1,6 +1,6 @@
 // Elementwise sums and strided copies.
 
-import type { DeviceBuffer } from "../../backend.ts";
+import type { DeviceBuffer } from "../../buffer.ts";
 import type { Kernel } from "./kernel.ts";
 
 export const add: Kernel<"add"> = ({ n, ...buffers }, views) => {

@@ -1,6 +1,6 @@
 // What a kernel of the cpu backend is: a function of its arguments and of views of the buffers they name.
 
-import type { DeviceBuffer } from "../../backend.ts";
+import type { DeviceBuffer } from "../../buffer.ts";
 import type { KernelArgs, KernelName } from "../../kernels.ts";
 
 /** The elements of a buffer, valid until the next allocation.
