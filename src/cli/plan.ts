@@ -8,6 +8,7 @@ import type { TrainParameters } from "../train/events.ts";
 import { byteTokenizer, charTokenizer, type Tokenizer } from "../train/tokenizer.ts";
 import { parseJson, readInput } from "./files.ts";
 import { fallbackOf, type NumberFlagName } from "./flags.ts";
+import { bytesText } from "./output.ts";
 import { readText } from "./text.ts";
 
 /** Flags as given; absent ones are undefined. */
@@ -34,6 +35,12 @@ export interface TrainPlan {
 /** Weights, gradients and AdamW's moments take 16 bytes each: beyond this no device holds them. */
 const maxParameters = 2e10;
 
+/** One activation beyond this fits no device's buffer. */
+const maxActivationBytes = 2 ** 34;
+
+/** The host holds a step's token ids, targets too, 8 bytes a token. */
+const maxTokensPerStep = 2 ** 28;
+
 /** @throws UserError for the first thing that does not fit */
 export async function planTrain(flags: TrainFlags): Promise<TrainPlan> {
   const parameters = trainParameters(flags.numbers, flags.recompute);
@@ -52,6 +59,7 @@ export async function planTrain(flags: TrainFlags): Promise<TrainPlan> {
       `got a model of ${parameterCount(config).toExponential(1)} parameters, need at most ${maxParameters.toExponential(0)} on one device; use fewer --layers or less --width`,
     );
   }
+  requireFits(config, parameters);
   const corpus = makeCorpus({ tokens: tokenizer.encode(text), context: parameters.context });
   if (flags.numbers.dropout === undefined) parameters.dropout = dropoutOf(config);
   return { textName: name, config, tokenizer, corpus, parameters };
@@ -86,13 +94,23 @@ function trainParameters(numbers: TrainFlags["numbers"], recompute: boolean): Tr
     evalBatches: numbers["eval-batches"] ?? fallbackOf("eval-batches"),
     sampleTokens: numbers.sample ?? fallbackOf("sample"),
   };
-  const { batch, context } = parameters;
-  if (batch * context >= 2 ** 31) {
+  return parameters;
+}
+
+/** What would exhaust the host before a device could refuse it. */
+function requireFits(config: ModelConfig, { batch, context, accumulate }: TrainParameters): void {
+  const width = config.model_type === "gpt2" ? config.n_embd : config.hidden_size;
+  const activationBytes = 4 * batch * context * Math.max(width, config.vocab_size);
+  if (activationBytes > maxActivationBytes) {
     throw new UserError(
-      `got --batch ${batch} with --context ${context}, need fewer than 2^31 tokens; use --accumulate instead`,
+      `got --batch ${batch} with --context ${context}, one activation of ${bytesText(activationBytes)}, need at most ${bytesText(maxActivationBytes)}; use a smaller --batch and more --accumulate`,
     );
   }
-  return parameters;
+  if (batch * context * accumulate > maxTokensPerStep) {
+    throw new UserError(
+      `got ${batch * context * accumulate} tokens a step, need at most ${maxTokensPerStep}; use a smaller --accumulate`,
+    );
+  }
 }
 
 async function readConfig(path: string): Promise<Record<string, unknown>> {

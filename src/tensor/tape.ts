@@ -31,6 +31,9 @@ export interface Gradients {
 /** Called with each op's name and output as it is recorded: how a run finds the first tensor that went bad. */
 export type Observer = (op: string, output: Tensor) => void;
 
+/** The tape that made a tensor; parameters and constants have none. Here, so that tensors know nothing of tapes. */
+const tapes = new WeakMap<Tensor, Tape>();
+
 export class Tape implements Gradients {
   readonly backend: Backend;
   readonly recording: boolean;
@@ -198,8 +201,9 @@ export class Tape implements Gradients {
   }
 
   #own(storage: Storage, spec: { shape: Shape; name?: string; requiresGrad?: boolean }): Tensor {
-    const tensor = new Tensor(storage, { shape: spec.shape, name: spec.name, requiresGrad: spec.requiresGrad, tape: this });
+    const tensor = new Tensor(storage, spec);
     this.#owned.add(tensor);
+    tapes.set(tensor, this);
     return tensor;
   }
 
@@ -223,6 +227,9 @@ export class Tape implements Gradients {
 /** The tape that the op's inputs live on.
  *  @throws TypeError when none of them does: an op needs at least one tensor that a tape made */
 export function tapeOf(...inputs: readonly (Tensor | undefined)[]): Tape {
-  for (const x of inputs) if (x?.tape) return x.tape;
+  for (const x of inputs) {
+    const tape = x && tapes.get(x);
+    if (tape) return tape;
+  }
   throw new TypeError("an op needs an input that lives on a tape: start from tape.input(...) or tape.view(weight)");
 }

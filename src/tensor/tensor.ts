@@ -5,7 +5,6 @@ import type { Backend } from "../backend/backend.ts";
 import type { DeviceBuffer, DType, HostArray } from "../backend/buffer.ts";
 import { invariant } from "../backend/errors.ts";
 import type { Purpose } from "../backend/memory.ts";
-import type { Tape } from "./tape.ts";
 
 // Browsers that lack explicit resource management get the symbol that compiled `using` falls back to.
 if (!Symbol.dispose) Object.defineProperty(Symbol, "dispose", { value: Symbol.for("Symbol.dispose") });
@@ -53,14 +52,11 @@ export interface TensorSpec {
   /** for messages: which tensor went bad, which did not fit */
   name?: string;
   requiresGrad?: boolean;
-  tape?: Tape;
 }
 
 export class Tensor {
   readonly shape: Shape;
   readonly requiresGrad: boolean;
-  /** the tape whose ops made it; parameters and constants have none */
-  readonly tape: Tape | undefined;
   name: string;
   #held = true;
 
@@ -70,7 +66,6 @@ export class Tensor {
   ) {
     this.shape = spec.shape;
     this.requiresGrad = spec.requiresGrad ?? false;
-    this.tape = spec.tape;
     this.name = spec.name ?? "";
   }
 
