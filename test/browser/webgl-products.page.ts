@@ -48,7 +48,8 @@ async function product(backend: Backend, { batch, m, n, k, layout, accumulate, b
   return (await backend.read(y)) as Float32Array;
 }
 
-/** The choice against the plain loops, and against a rival that loses. */
+/** The choice against the plain loops, and against a rival that loses.
+ *  @public called by name from the test */
 export async function choices() {
   const started = performance.now();
   const honest = await webglProducts();
@@ -61,7 +62,8 @@ export async function choices() {
   };
 }
 
-/** Largest difference between products in WebGL2 and by the loops, and its bound. */
+/** Largest difference between products in WebGL2 and by the loops, and its bound.
+ *  @public called by name from the test */
 export async function agreement() {
   const products = await webglProducts({ rival: patient });
   let calls = 0;
