@@ -33,8 +33,9 @@ export interface TrainOptions {
 /** PyTorch's default */
 const eps = 1e-8;
 
-/** Validation batches looked at when a run is ended early: about as exact as nanoGPT's estimate, in seconds. */
-const earlyEvalBatches = 20;
+/** Tokens of each split looked at when a run is ended early, and of the training split when the validation split is looked at whole:
+ *  about those of nanoGPT's 20 batches; seconds on a slow device. */
+const fewTokens = 16_384;
 
 /** A training run on one text. The device's memory is free again when the generator ends, however it ends.
  *  @throws UserError when model, text and parameters do not fit each other; DivergedError when the loss or a gradient is no longer finite */
@@ -59,11 +60,10 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent> 
   while (done < parameters.steps && !signal?.aborted) {
     const stepStarted = performance.now();
     const learningRate = learningRateAt(done, parameters);
-    const micros = Array.from({ length: parameters.accumulate }, (_, micro) => run.draw(corpus, { split: "train", step: done, micro }));
-    const { loss, gradNorm } = await run.step(micros, { step: done, learningRate });
-    done++;
+    const { loss, gradNorm } = await run.step(corpus, { step: done, learningRate });
     if (!Number.isFinite(loss) || !Number.isFinite(gradNorm))
-      throw new DivergedError({ step: done, learningRate, tensor: await run.diagnose(micros, { step: done - 1 }) });
+      throw new DivergedError({ step: done + 1, learningRate, tensor: await run.diagnose(corpus, done) });
+    done++;
     const durationMs = performance.now() - stepStarted;
     const tokensPerSecond = (tokensPerStep / durationMs) * 1000;
     yield { event: "step", step: done, loss, gradNorm, learningRate, tokensPerSecond, durationMs };
@@ -72,7 +72,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent> 
   }
 
   const early = done < parameters.steps;
-  const last = await run.evaluate(corpus, early ? earlyEvalBatches : parameters.evalBatches);
+  const last = await run.evaluate(corpus, early ? run.fewBatches : parameters.evalBatches);
   yield { event: "eval", step: done, ...last };
   const validationLoss =
     early || parameters.evalBatches === 0 ? last.validationLoss : await run.validationLoss(corpus, 0);
@@ -113,14 +113,10 @@ class Run {
     this.#rates = dropout > 0 ? { embedding: dropout, residual: dropout, attention: dropout } : architecture.dropout;
   }
 
-  draw(corpus: Corpus, options: { split: Split; step: number; micro: number }): Windows {
-    const { seed, batch, context } = this.#parameters;
-    return corpus.batch({ seed, batch, context, ...options });
-  }
-
-  #forward(tape: Tape, options: { windows: Windows; step: number; micro: number }): Promise<Tensor> {
+  async #forward(tape: Tape, options: { corpus: Corpus; step: number; micro: number }): Promise<Tensor> {
     const { batch, context, accumulate, seed, recompute } = this.#parameters;
-    const { windows, step, micro } = options;
+    const { corpus, step, micro } = options;
+    const windows = corpus.batch({ seed, batch, context, split: "train", step, micro });
     return this.#model.loss(tape, {
       tokens: windows.inputs,
       targets: windows.targets,
@@ -132,12 +128,12 @@ class Run {
   }
 
   /** One optimizer step over the micro-batches' mean gradient. Waits for the device once, for the two numbers it returns. */
-  async step(micros: readonly Windows[], options: { step: number; learningRate: number }) {
+  async step(corpus: Corpus, options: { step: number; learningRate: number }) {
     const { backend } = this.#model;
     const report = this.#report.buffer;
-    for (const [micro, windows] of micros.entries()) {
+    for (let micro = 0; micro < this.#parameters.accumulate; micro++) {
       using tape = new Tape(backend, { recording: true });
-      const loss = await this.#forward(tape, { windows, step: options.step, micro });
+      const loss = await this.#forward(tape, { corpus, step: options.step, micro });
       if (micro === 0) backend.run("scale", { x: loss.buffer, y: report, n: 1, alpha: 1 });
       else backend.run("axpy", { x: loss.buffer, y: report, n: 1, alpha: 1 });
       await tape.backward(loss);
@@ -157,16 +153,21 @@ class Run {
   }
 
   /** The first tensor of a step that is not finite. AdamW left the weights as they were, so the step can be run again. */
-  async diagnose(micros: readonly Windows[], options: { step: number }): Promise<string> {
-    for (const [micro, windows] of micros.entries()) {
-      const bad = await firstBadTensor(this.#model, (tape) => this.#forward(tape, { windows, step: options.step, micro }));
+  async diagnose(corpus: Corpus, step: number): Promise<string> {
+    for (let micro = 0; micro < this.#parameters.accumulate; micro++) {
+      const bad = await firstBadTensor(this.#model, (tape) => this.#forward(tape, { corpus, step, micro }));
       if (bad) return bad;
     }
     return "the gradient norm";
   }
 
+  /** Batches of an evaluation that has to be short. */
+  get fewBatches(): number {
+    return Math.max(1, Math.round(fewTokens / (this.#parameters.batch * this.#parameters.context)));
+  }
+
   async evaluate(corpus: Corpus, batches: number): Promise<{ trainLoss: number; validationLoss: number }> {
-    const train = this.#drawMany(corpus, { split: "train", batches: batches || earlyEvalBatches });
+    const train = this.#drawMany(corpus, { split: "train", batches: batches || this.fewBatches });
     return { trainLoss: await this.#mean(train), validationLoss: await this.validationLoss(corpus, batches) };
   }
 

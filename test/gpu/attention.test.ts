@@ -12,7 +12,7 @@ const kinds = [
   { name: "GQA 4:2", heads: 4, kvHeads: 2 },
   { name: "MQA 3:1", heads: 3, kvHeads: 1 },
 ];
-const headWidths = [1, 3, 4, 5, 8, 16, 20, 32, 64, 68, 96, 128];
+const headWidths = [1, 3, 4, 5, 8, 16, 20, 32, 37, 64, 68, 96, 128];
 const lengths = [1, 2, 7, 31, 33, 64, 65, 100, 130];
 const dropout: AttentionDropout = {
   ...{ probability: 0.3, seed: 0xfedcba98, stream: 17, step: 3_000_000_000 },
@@ -84,7 +84,7 @@ for (const { name, heads, kvHeads } of kinds) {
       for (const tokens of lengths) await check({ heads, kvHeads, headWidth, batch: batchOf(tokens), tokens });
     });
   }
-  for (const headWidth of [3, 8, 20, 64]) {
+  for (const headWidth of [3, 8, 64]) {
     test(`attention ${name}, head width ${headWidth}, dropout 0.3 with offsets: y, lse and dqkv within the bound of f64`, async () => {
       for (const tokens of [1, 7, 33, 65]) await check({ heads, kvHeads, headWidth, batch: 2, tokens, dropout });
     });
