@@ -19,6 +19,7 @@ import gelu from "../../../shaders/gelu.wgsl";
 import geluGrad from "../../../shaders/geluGrad.wgsl";
 import matmul from "../../../shaders/matmul.wgsl";
 import matmulSubgroup from "../../../shaders/matmulSubgroup.wgsl";
+import matmulTile from "../../../shaders/matmulTile.wgsl";
 import normApply from "../../../shaders/normApply.wgsl";
 import normGradGain from "../../../shaders/normGradGain.wgsl";
 import normGradInput from "../../../shaders/normGradInput.wgsl";
@@ -53,6 +54,7 @@ export const shaders: Readonly<Record<string, string>> = {
   geluGrad,
   matmul,
   matmulSubgroup,
+  matmulTile,
   normApply,
   normGradGain,
   normGradInput,

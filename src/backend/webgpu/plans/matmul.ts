@@ -3,30 +3,40 @@
 import type { KernelArgs } from "../../kernels.ts";
 import { grid, type DeviceFacts, type Plans } from "../plan.ts";
 
-type Shape = Pick<KernelArgs["matmul"], "m" | "n" | "k" | "transposeB">;
+type Shape = Pick<KernelArgs["matmul"], "m" | "n" | "k" | "transposeA" | "transposeB">;
 
-export interface MatmulVariant {
+interface Variant {
   readonly shader: "matmul" | "matmulSubgroup" | "matmulTile";
   /** outputs a workgroup computes */
-  readonly tile: readonly [rows: number, columns: number];
+  readonly rows: number;
+  readonly columns: number;
   readonly constants: Readonly<Record<string, number>>;
 }
 
-/** 512 x 512 x 512 in f32, GFLOP/s on two CPU cores: */
-export function matmulVariant({ m, n, k, transposeB }: Shape, { software, subgroupSize }: DeviceFacts): MatmulVariant {
-  const aligned = n % 4 === 0 && (!transposeB || k % 4 === 0);
-  if (software && aligned && (subgroupSize === 4 || subgroupSize === 8)) {
+/** The kernel for a shape. 512 x 512 x 512 in f32 in one run on two shared CPU cores, GFLOP/s: matmulSubgroup 5.0 on llvmpipe, where a
+ *  4 x vec4 direct kernel reached 2.5, a workgroup tile 2.6 and one thread an output 0.5; on an idle moment 17 against 8. Loads cost a
+ *  software adapter most: sharing a's between lanes halves them. Rows x vec4 columns a lane, tried: 8 x 1 15.4, 12 x 1 as fast, 16 x 1 10.1,
+ *  4 x 1 10.6, 8 x 2 8.8, 4 x 2 4.9. SwiftShader: 2.8 against 1.75. The tile kernel has been run on software adapters only. */
+export function matmulVariant({ m, n, k, transposeA, transposeB }: Shape, { software, subgroupSize, maxInvocations }: DeviceFacts): Variant {
+  const general: Variant = { shader: "matmul", rows: 32, columns: 32, constants: {} };
+  if (n % 4 !== 0 || (transposeB && k % 4 !== 0)) return general;
+  if (software) {
+    if (subgroupSize !== 4 && subgroupSize !== 8) return general;
+    // One token at a time, in generation: seven of eight rows would be computed for nothing.
     const rows = m === 1 ? 1 : 8;
-    return { shader: "matmulSubgroup", tile: [rows, 4 * subgroupSize], constants: { LANES: subgroupSize, ROWS: rows } };
+    return { shader: "matmulSubgroup", rows, columns: 4 * subgroupSize, constants: { LANES: subgroupSize, ROWS: rows } };
   }
-  return { shader: "matmul", tile: [32, 32], constants: {} };
+  // Below 32 rows or columns a 64 x 64 tile is mostly empty; 32 x 32 spread over 64 threads wastes less.
+  const alignedA = transposeA ? m % 4 === 0 : k % 4 === 0;
+  if (!alignedA || m < 32 || n < 32 || maxInvocations < 128) return general;
+  return { shader: "matmulTile", rows: 64, columns: 64, constants: {} };
 }
 
 export const matmulPlans: Pick<Plans, "matmul"> = {
   matmul({ a, b, y, bias, batch, m, n, k, transposeA, transposeB, accumulate }, device) {
-    const { shader, tile, constants } = matmulVariant({ m, n, k, transposeB }, device);
-    const rowTiles = Math.ceil(m / tile[0]);
-    const columnTiles = Math.ceil(n / tile[1]);
+    const { shader, rows, columns, constants } = matmulVariant({ m, n, k, transposeA, transposeB }, device);
+    const rowTiles = Math.ceil(m / rows);
+    const columnTiles = Math.ceil(n / columns);
     const tiles = batch * rowTiles * columnTiles;
     return [
       {
