@@ -3,6 +3,7 @@
 
 import type { AdapterInfo, Backend } from "./backend.ts";
 import { createCpuBackend } from "./cpu/backend.ts";
+import { webglProducts } from "./cpu/webgl-products.ts";
 import { UserError } from "./errors.ts";
 import { WebGpuBackend } from "./webgpu/backend.ts";
 import { describeAdapter, openDevice } from "./webgpu/device.ts";
@@ -37,7 +38,11 @@ export async function createBackend({ backend }: { backend: BackendChoice }): Pr
   if (backend === "cpu") return { backend: createCpuBackend(), note: choose("cpu", { missing: "not asked for" }).note };
   const found = await findAdapter();
   const chosen = choose(backend, "adapter" in found ? { adapter: describeAdapter(found.adapter) } : found);
-  if (chosen.backend === "cpu" || "missing" in found) return { backend: createCpuBackend(), note: chosen.note };
+  if (chosen.backend === "cpu" || "missing" in found) {
+    // A page without WebGPU may still have a GPU: WebGL2 gets its chance at the products.
+    const products = "missing" in found && !inNode() ? await webglProducts() : undefined;
+    return { backend: createCpuBackend({ products }), note: chosen.note };
+  }
   return { backend: new WebGpuBackend(await openDevice(found.adapter)), note: chosen.note };
 }
 

@@ -32,6 +32,9 @@ export function createCpuBackend(options: CpuOptions = {}): Backend {
 
 const bytesPerElement = 4;
 
+/** Least time between two turns of the event loop: a page's frame or two. A turn costs a browser up to 4 ms. */
+const turnMs = 30;
+
 class CpuBuffer implements DeviceBuffer {
   freed = false;
   /** Made again when the memory has grown. */
@@ -57,6 +60,7 @@ class CpuBackend implements Backend, Views {
   readonly #live = new Set<CpuBuffer>();
   readonly #kernels: Kernels;
   #nextId = 1;
+  #lastTurn = 0;
 
   constructor({ maxBytes = addressableBytes, products }: CpuOptions) {
     this.#linear = new LinearMemory({ maxBytes });
@@ -112,12 +116,21 @@ class CpuBackend implements Backend, Views {
     view.set(data);
   }
 
+  /** Kernels never return to the event loop by themselves: now and then whoever waits for them (timers, signals, painting) gets a turn. */
+  async #turn(): Promise<void> {
+    if (performance.now() - this.#lastTurn < turnMs) return;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    this.#lastTurn = performance.now();
+  }
+
   async read(buffer: DeviceBuffer, length: number = buffer.length): Promise<HostArray> {
     const view = this.#view(this.#own(buffer, "read"));
     if (!Number.isInteger(length) || length < 0 || length > buffer.length) {
       throw new RangeError(`read: asked for ${length} elements, buffer ${buffer.id} holds ${buffer.length}`);
     }
-    return view.slice(0, length);
+    const values = view.slice(0, length);
+    await this.#turn();
+    return values;
   }
 
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
