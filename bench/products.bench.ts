@@ -53,7 +53,10 @@ export async function openForProducts(): Promise<WebGpuBackend> {
 }
 
 /** size: of the square products, a multiple of 64. repeats: odd. */
-export async function benchProducts(backend: WebGpuBackend, { size, repeats }: { size: number; repeats: number }): Promise<ProductRow[]> {
+export async function benchProducts(
+  backend: WebGpuBackend,
+  { size, repeats }: { size: number; repeats: number },
+): Promise<ProductRow[]> {
   const buffers: DeviceBuffer[] = [];
   const random = (length: number) => {
     const buffer = backend.allocate({ dtype: "f32", length, purpose: "scratch" });
@@ -69,7 +72,18 @@ export async function benchProducts(backend: WebGpuBackend, { size, repeats }: {
   for (const shape of [square("NN"), square("NT"), square("TN"), ...trainingShapes]) {
     const { m, n, k, form } = shape;
     const [a, b, y] = [random(m * k), random(k * n), random(m * n)];
-    const args = { a, b, y, batch: 1, m, n, k, transposeA: form === "TN", transposeB: form === "NT", accumulate: false };
+    const args = {
+      a,
+      b,
+      y,
+      batch: 1,
+      m,
+      n,
+      k,
+      transposeA: form === "TN",
+      transposeB: form === "NT",
+      accumulate: false,
+    };
     jobs.push({ name: "shardgrad", shape, y, run: () => backend.run("matmul", args), times: [] });
     if (jobs.length > 1) continue;
     for (const [shader, [rows, columns]] of Object.entries(references)) {
@@ -91,7 +105,13 @@ export async function benchProducts(backend: WebGpuBackend, { size, repeats }: {
   return jobs.map(({ name, shape: { form, m, n, k }, times }) => {
     times.sort((s, t) => s - t);
     const medianMs = times[(repeats - 1) / 2];
-    return { name, shape: `${form} ${m}x${n}x${k}`, medianMs, fastestMs: times[0], gflops: (2 * m * n * k) / medianMs / 1e6 };
+    return {
+      name,
+      shape: `${form} ${m}x${n}x${k}`,
+      medianMs,
+      fastestMs: times[0],
+      gflops: (2 * m * n * k) / medianMs / 1e6,
+    };
   });
 }
 
@@ -101,7 +121,9 @@ async function main(): Promise<void> {
   const backend = await openForProducts();
   console.log(`f32 products on ${backend.adapter.description}; median of 15, one element read back`);
   for (const { name, shape, medianMs, fastestMs, gflops } of await benchProducts(backend, { size, repeats: 15 })) {
-    console.log(`${shape.padEnd(16)} ${name.padEnd(10)} ${medianMs.toFixed(2).padStart(8)} ms  fastest ${fastestMs.toFixed(2).padStart(8)} ms ${gflops.toFixed(2).padStart(8)} GFLOP/s`);
+    console.log(
+      `${shape.padEnd(16)} ${name.padEnd(10)} ${medianMs.toFixed(2).padStart(8)} ms  fastest ${fastestMs.toFixed(2).padStart(8)} ms ${gflops.toFixed(2).padStart(8)} GFLOP/s`,
+    );
   }
   backend.dispose();
 }

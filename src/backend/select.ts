@@ -4,6 +4,7 @@
 import type { AdapterInfo, Backend } from "./backend.ts";
 import { createCpuBackend } from "./cpu/backend.ts";
 import { webglProducts } from "./cpu/webgl-products.ts";
+import { inNode, loadDawn, requestQuietly } from "./dawn.ts";
 import { UserError } from "./errors.ts";
 import { WebGpuBackend } from "./webgpu/backend.ts";
 import { describeAdapter, openDevice } from "./webgpu/device.ts";
@@ -25,7 +26,8 @@ export function choose(choice: BackendChoice, found: Found): { backend: "webgpu"
   const { description, software } = found.adapter;
   if (!software) return { backend: "webgpu", note: `webgpu on ${description}` };
   if (choice === "webgpu") return { backend: "webgpu", note: `webgpu on ${description}, which is a CPU at work` };
-  if (/llvmpipe|lavapipe/i.test(description)) return { backend: "webgpu", note: `webgpu on ${description}: no GPU found, its driver runs on the CPU` };
+  if (/llvmpipe|lavapipe/i.test(description))
+    return { backend: "webgpu", note: `webgpu on ${description}: no GPU found, its driver runs on the CPU` };
   return {
     backend: "cpu",
     note: `cpu: the only WebGPU adapter is ${description}, which is slower; a GPU with its driver helps, or in Node on Linux mesa-vulkan-drivers`,
@@ -34,7 +36,11 @@ export function choose(choice: BackendChoice, found: Found): { backend: "webgpu"
 
 /** Opens a backend.
  *  @throws UserError when `backend` is "webgpu" and there is no adapter */
-export async function createBackend({ backend }: { backend: BackendChoice }): Promise<{ backend: Backend; note: string }> {
+export async function createBackend({
+  backend,
+}: {
+  backend: BackendChoice;
+}): Promise<{ backend: Backend; note: string }> {
   if (backend === "cpu") return { backend: createCpuBackend(), note: choose("cpu", { missing: "not asked for" }).note };
   const found = await findAdapter();
   const chosen = choose(backend, "adapter" in found ? { adapter: describeAdapter(found.adapter) } : found);
@@ -49,7 +55,11 @@ export async function createBackend({ backend }: { backend: BackendChoice }): Pr
 /** What `createBackend` can choose from: the WebGPU adapters, the preferred one first. */
 export async function listAdapters(): Promise<{ adapters: AdapterInfo[]; note: string }> {
   const adapters: AdapterInfo[] = [];
-  for (const options of [{ powerPreference: "high-performance" as const }, { powerPreference: "low-power" as const }, { forceFallbackAdapter: true }]) {
+  for (const options of [
+    { powerPreference: "high-performance" as const },
+    { powerPreference: "low-power" as const },
+    { forceFallbackAdapter: true },
+  ]) {
     const found = await findAdapter(options);
     if ("missing" in found) continue;
     const info = describeAdapter(found.adapter);
@@ -60,11 +70,13 @@ export async function listAdapters(): Promise<{ adapters: AdapterInfo[]; note: s
 }
 
 /** An adapter nobody has opened yet: each gives one device. */
-export async function findAdapter(options: GPURequestAdapterOptions = { powerPreference: "high-performance" }): Promise<{ adapter: GPUAdapter } | { missing: string }> {
-  const gpu = await findGpu();
-  if (!gpu) return missing();
+export async function findAdapter(
+  options: GPURequestAdapterOptions = { powerPreference: "high-performance" },
+): Promise<{ adapter: GPUAdapter } | { missing: string }> {
   try {
-    const adapter = await gpu.requestAdapter(options);
+    const page = globalThis.navigator?.gpu;
+    const dawn = page || !inNode() ? undefined : await loadDawn();
+    const adapter = dawn ? await requestQuietly(dawn, options) : await page?.requestAdapter(options);
     return adapter ? { adapter } : missing();
   } catch {
     return missing();
@@ -74,37 +86,15 @@ export async function findAdapter(options: GPURequestAdapterOptions = { powerPre
 async function missing(): Promise<{ missing: string }> {
   if (!inNode()) {
     const secure = globalThis.isSecureContext ? "" : "; the page must come over https or from localhost";
-    return { missing: `this browser offers no WebGPU adapter${secure}; try a current Chrome, Edge, Safari or Firefox with hardware acceleration on` };
+    return {
+      missing: `this browser offers no WebGPU adapter${secure}; try a current Chrome, Edge, Safari or Firefox with hardware acceleration on`,
+    };
   }
-  if (!dawn) return { missing: "the webgpu package did not load; npm install webgpu" };
+  if (!(await loadDawn())) return { missing: "the webgpu package did not load; npm install webgpu" };
   if (globalThis.process.platform === "linux")
-    return { missing: "no Vulkan driver found; install the GPU's own, or apt-get install libvulkan1 mesa-vulkan-drivers (Mesa 23 or later)" };
+    return {
+      missing:
+        "no Vulkan driver found; install the GPU's own, or apt-get install libvulkan1 mesa-vulkan-drivers (Mesa 23 or later)",
+    };
   return { missing: "no driver found for this machine's GPU" };
-}
-
-const inNode = () => typeof globalThis.process?.versions?.node === "string";
-
-/** Dawn's entry object. It must outlive every device: Dawn crashes when it is collected. Node exits all the same. */
-let dawn: GPU | undefined;
-
-async function findGpu(): Promise<GPU | undefined> {
-  if (globalThis.navigator?.gpu) return globalThis.navigator.gpu;
-  if (!inNode()) return undefined;
-  if (!dawn) {
-    quietDrivers();
-    try {
-      const { create } = await import("webgpu");
-      dawn = create([]);
-    } catch {
-      return undefined;
-    }
-  }
-  return dawn;
-}
-
-/** Mesa complains to stderr without XDG_RUNTIME_DIR, and that it is no certified driver. Neither is the user's affair. */
-function quietDrivers(): void {
-  const { env } = globalThis.process;
-  env.XDG_RUNTIME_DIR ??= env.TMPDIR ?? "/tmp";
-  env.MESA_VK_IGNORE_CONFORMANCE_WARNING ??= "true";
 }

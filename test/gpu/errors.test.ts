@@ -4,7 +4,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
-import { DeviceError, DeviceLostError, OutOfMemoryError, ValidationError } from "../../src/backend/errors.ts";
+import { type DeviceError, DeviceLostError, OutOfMemoryError, ValidationError } from "../../src/backend/errors.ts";
 import { createBackend, findAdapter } from "../../src/backend/select.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/backend.ts";
 import { openDevice } from "../../src/backend/webgpu/device.ts";
@@ -160,9 +160,15 @@ if (globalThis.process?.env.SHARDGRAD_TEST_BACKEND === "webgpu") {
     const { backend } = await open();
     const y = scratch(backend);
     const workgroups = [1, 1, 1] as const;
-    assert.throws(() => backend.dispatch({ shader: "fill", buffers: {}, params: { n: 4, bits: 1 }, workgroups }), /no buffer is given for y/);
+    assert.throws(
+      () => backend.dispatch({ shader: "fill", buffers: {}, params: { n: 4, bits: 1 }, workgroups }),
+      /no buffer is given for y/,
+    );
     assert.throws(() => backend.dispatch({ shader: "fill", buffers: { y }, params: { n: 4 }, workgroups }), /bits/);
-    assert.throws(() => backend.dispatch({ shader: "fill", buffers: { y }, params: { n: 4, bits: 1, m: 2 }, workgroups }), /has no m/);
+    assert.throws(
+      () => backend.dispatch({ shader: "fill", buffers: { y }, params: { n: 4, bits: 1, m: 2 }, workgroups }),
+      /has no m/,
+    );
     assert.throws(() => backend.dispatch({ shader: "fil", buffers: { y }, workgroups }), /no shader fil/);
     assert.throws(() => specialise(shaders.fill, { NOPE: 1 }), /no const NOPE/);
     backend.dispose();

@@ -8,11 +8,11 @@ import { OutOfMemoryError } from "../errors.ts";
 import type { KernelArgs, KernelName } from "../kernels.ts";
 import { MemoryAccount, type Purpose } from "../memory.ts";
 import { deviceFacts } from "./device.ts";
-import { Faults, type Call } from "./faults.ts";
+import { type Call, Faults } from "./faults.ts";
 import { Pipelines } from "./pipelines.ts";
 import type { DeviceFacts, Dispatch, Plan } from "./plan.ts";
 import { plans } from "./plans.ts";
-import { BufferPool, sizeClass, type Slot } from "./pool.ts";
+import { BufferPool, type Slot, sizeClass } from "./pool.ts";
 import { shaders } from "./shaders.ts";
 import { Stream } from "./stream.ts";
 
@@ -68,7 +68,11 @@ export class WebGpuBackend implements Backend {
     this.#facts = deviceFacts(info);
     this.#faults = new Faults(device);
     this.#pipelines = new Pipelines(device, this.#faults, sources);
-    this.#stream = new Stream({ device, faults: this.#faults, maxDispatches: maxDispatches[info.software ? "software" : "hardware"] });
+    this.#stream = new Stream({
+      device,
+      faults: this.#faults,
+      maxDispatches: maxDispatches[info.software ? "software" : "hardware"],
+    });
     this.#pool = new BufferPool((bytes) => this.#createBuffer(bytes, storageUsage), this.maxBufferBytes);
     this.#onDispose = onDispose;
   }
@@ -76,7 +80,8 @@ export class WebGpuBackend implements Backend {
   allocate({ dtype, length, purpose }: { dtype: DType; length: number; purpose: Purpose }): DeviceBuffer {
     const text = () => `allocate ${inUnits(4 * length)} for ${purpose}`;
     this.#call = this.#faults.call(text);
-    if (!Number.isInteger(length) || length <= 0) throw new RangeError(`allocate: length ${length}; need a positive integer`);
+    if (!Number.isInteger(length) || length <= 0)
+      throw new RangeError(`allocate: length ${length}; need a positive integer`);
     const bytes = 4 * length;
     if (bytes > this.maxBufferBytes)
       throw new OutOfMemoryError(
@@ -109,7 +114,8 @@ export class WebGpuBackend implements Backend {
   async read(buffer: DeviceBuffer, length = buffer.length): Promise<HostArray> {
     const call = this.#faults.call(() => `read ${length} elements`);
     const slot = this.#slot(buffer);
-    if (!Number.isInteger(length) || length < 0 || length > buffer.length) throw new RangeError(`read: ${length} of ${buffer.length} elements`);
+    if (!Number.isInteger(length) || length < 0 || length > buffer.length)
+      throw new RangeError(`read: ${length} of ${buffer.length} elements`);
     if (length === 0) return buffer.dtype === "f32" ? new Float32Array(0) : new Int32Array(0);
     const bytes = 4 * length;
     this.#call = call;
@@ -185,13 +191,16 @@ export class WebGpuBackend implements Backend {
     let given = 0;
     for (const _ in buffers) given++;
     for (const _ in params) given++;
-    if (given !== pipeline.storage.length + pipeline.fields.length) throw new Error(namesMessage(pipeline, { buffers, params }));
+    if (given !== pipeline.storage.length + pipeline.fields.length)
+      throw new Error(namesMessage(pipeline, { buffers, params }));
     this.#stream.dispatch(pipeline, { slots, params, workgroups, call });
   }
 
   #slot(buffer: DeviceBuffer): Slot {
-    if (!(buffer instanceof WebGpuBuffer) || buffer.owner !== this) throw new Error(`buffer ${buffer.id} belongs to another backend`);
-    if (!buffer.slot) throw new Error(`buffer ${buffer.id} (${buffer.length} ${buffer.dtype} of ${buffer.purpose}) was freed already`);
+    if (!(buffer instanceof WebGpuBuffer) || buffer.owner !== this)
+      throw new Error(`buffer ${buffer.id} belongs to another backend`);
+    if (!buffer.slot)
+      throw new Error(`buffer ${buffer.id} (${buffer.length} ${buffer.dtype} of ${buffer.purpose}) was freed already`);
     return buffer.slot;
   }
 

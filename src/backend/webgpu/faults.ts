@@ -89,7 +89,8 @@ export class Faults {
   }
 
   #throwKnown(call: Call): void {
-    if (this.#closed) throw new DeviceError(`${call.text()}: this backend was disposed of; create another`, call.text());
+    if (this.#closed)
+      throw new DeviceError(`${call.text()}: this backend was disposed of; create another`, call.text());
     const first = this.#first;
     if (first) {
       this.#first = undefined;
@@ -98,7 +99,10 @@ export class Faults {
     }
     if (this.#lost) {
       const why = this.#lost.message.split("\n")[0] || this.#lost.reason;
-      throw new DeviceLostError(`${call.text()}: the device was lost (${why}); reload, and resume from the last checkpoint`, call.text());
+      throw new DeviceLostError(
+        `${call.text()}: the device was lost (${why}); reload, and resume from the last checkpoint`,
+        call.text(),
+      );
     }
   }
 
@@ -111,7 +115,10 @@ export class Faults {
 
 function typed(call: string, { filter, message }: { filter: GPUErrorFilter; message: string }): DeviceError {
   if (filter === "out-of-memory")
-    return new OutOfMemoryError(`${call}: the device has no memory left for it; use a smaller batch, context or model, or more devices`, call);
+    return new OutOfMemoryError(
+      `${call}: the device has no memory left for it; use a smaller batch, context or model, or more devices`,
+      call,
+    );
   if (filter === "internal") return new DeviceError(`${call}: the device's driver failed: ${message}`, call);
   return new ValidationError(`${call}: the device refused it: ${message}`, call);
 }

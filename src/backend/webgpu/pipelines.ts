@@ -1,7 +1,7 @@
 // Compiled shaders by name and constants, with the bind group layout their own text declares.
 
 import type { Call, Faults } from "./faults.ts";
-import { reflect, specialise, type Constants, type ParamField } from "./specialise.ts";
+import { type Constants, type ParamField, reflect, specialise } from "./specialise.ts";
 
 export interface Pipeline {
   readonly id: number;
@@ -33,7 +33,10 @@ export class Pipelines {
     return made;
   }
 
-  #compile(shader: string, { constants, key, call }: { constants: Constants | undefined; key: string; call: Call }): Pipeline {
+  #compile(
+    shader: string,
+    { constants, key, call }: { constants: Constants | undefined; key: string; call: Call },
+  ): Pipeline {
     const source = this.sources[shader];
     if (source === undefined) throw new Error(`no shader ${shader}.wgsl in shaders.ts`);
     const code = specialise(source, constants ?? {});

@@ -37,10 +37,12 @@ export function reflect(source: string): ShaderInterface {
     const [kind, access = "read"] = space.split(",").map((part) => part.trim());
     if (group !== "0") throw new Error(`${text}: only group 0 is used`);
     if (kind === "storage" && (access === "read" || access === "read_write")) storage.push({ name, binding, access });
-    else if (kind === "uniform" && name === "params" && type === "Params") params = { binding, fields: paramFields(code) };
+    else if (kind === "uniform" && name === "params" && type === "Params")
+      params = { binding, fields: paramFields(code) };
     else throw new Error(`${text}: need var<storage, read | read_write> or var<uniform> params: Params`);
   }
-  if (found !== (code.match(/@binding/g) ?? []).length) throw new Error("a binding is not of the form @group(0) @binding(i) var<..> name: type");
+  if (found !== (code.match(/@binding/g) ?? []).length)
+    throw new Error("a binding is not of the form @group(0) @binding(i) var<..> name: type");
   if (!/\bfn\s+main\s*\(/.test(code)) throw new Error("the entry point must be called main");
   return { storage, params };
 }
@@ -67,7 +69,7 @@ export function specialise(source: string, constants: Constants): string {
     const match = declaration.exec(text);
     if (!match) throw new Error(`the shader has no const ${name}`);
     const literal = literalOf(name, { value, type: match[2] });
-    text = text.slice(0, match.index) + `${match[1]} ${literal};` + text.slice(match.index + match[0].length);
+    text = `${text.slice(0, match.index)}${match[1]} ${literal};${text.slice(match.index + match[0].length)}`;
   }
   return text;
 }
@@ -78,7 +80,11 @@ function literalOf(name: string, { value, type }: { value: number | boolean; typ
     return String(value);
   }
   const fits =
-    type === "u32" ? Number.isInteger(value) && value >= 0 : type === "i32" || type === undefined ? Number.isInteger(value) : type === "f32" || type === "f16";
+    type === "u32"
+      ? Number.isInteger(value) && value >= 0
+      : type === "i32" || type === undefined
+        ? Number.isInteger(value)
+        : type === "f32" || type === "f16";
   if (!fits || !Number.isFinite(value)) throw new Error(`const ${name}${type ? ` is ${type}` : ""}, got ${value}`);
   if (type === "u32") return `${value}u`;
   if (type === "f32") return `${value}f`;

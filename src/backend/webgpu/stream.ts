@@ -59,7 +59,12 @@ export class Stream {
       params,
       workgroups,
       call,
-    }: { slots: readonly Slot[]; params: Record<string, number> | undefined; workgroups: readonly [number, number, number]; call: Call },
+    }: {
+      slots: readonly Slot[];
+      params: Record<string, number> | undefined;
+      workgroups: readonly [number, number, number];
+      call: Call;
+    },
   ): void {
     const pass = this.#open(call);
     if (pipeline !== this.#pipeline) pass.setPipeline(pipeline.gpu);
@@ -102,7 +107,10 @@ export class Stream {
     if (this.#dispatches > 0) queue.writeBuffer(this.#uniforms, 0, this.#u32.buffer, 0, stride * this.#dispatches);
     queue.submit([this.#encoder.finish()]);
     const [first, last] = [this.#firstCall, this.#lastCall];
-    this.#closeScope?.({ order: first.order, text: () => (first === last ? first.text() : `a call from "${first.text()}" to "${last.text()}"`) });
+    this.#closeScope?.({
+      order: first.order,
+      text: () => (first === last ? first.text() : `a call from "${first.text()}" to "${last.text()}"`),
+    });
     this.#encoder = undefined;
     this.#firstCall = undefined;
     this.#dispatches = 0;
@@ -143,8 +151,15 @@ export class Stream {
     for (const slot of slots) key += `,${slot.id}`;
     const cached = this.#bindGroups.get(key);
     if (cached) return cached;
-    const entries: GPUBindGroupEntry[] = pipeline.storage.map(({ binding }, i) => ({ binding, resource: { buffer: slots[i].buffer } }));
-    if (pipeline.uniform) entries.push({ binding: pipeline.uniform.binding, resource: { buffer: this.#uniforms, size: pipeline.uniform.bytes } });
+    const entries: GPUBindGroupEntry[] = pipeline.storage.map(({ binding }, i) => ({
+      binding,
+      resource: { buffer: slots[i].buffer },
+    }));
+    if (pipeline.uniform)
+      entries.push({
+        binding: pipeline.uniform.binding,
+        resource: { buffer: this.#uniforms, size: pipeline.uniform.bytes },
+      });
     const group = this.#device.createBindGroup({ label: pipeline.shader, layout: pipeline.layout, entries });
     if (this.#bindGroups.size >= maxBindGroups) this.#bindGroups.clear();
     this.#bindGroups.set(key, group);
@@ -153,7 +168,8 @@ export class Stream {
 
   #writeParams(pipeline: Pipeline, { params, at }: { params: Record<string, number> | undefined; at: number }): void {
     let i = at;
-    if (pipeline.fields.length * 4 > stride) throw new Error(`${pipeline.shader}.wgsl: Params has more than ${stride / 4} fields`);
+    if (pipeline.fields.length * 4 > stride)
+      throw new Error(`${pipeline.shader}.wgsl: Params has more than ${stride / 4} fields`);
     for (const { name, type } of pipeline.fields) {
       const value = params?.[name];
       if (value === undefined) throw new Error(`${pipeline.shader}.wgsl: Params.${name} is not given`);

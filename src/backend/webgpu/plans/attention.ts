@@ -2,7 +2,7 @@
 // computes the scores again.
 
 import type { AttentionDropout } from "../../kernels.ts";
-import { grid, type Dispatch, type Plans } from "../plan.ts";
+import { type Dispatch, grid, type Plans } from "../plan.ts";
 
 /** Queries, or keys, of a workgroup, and the head's columns it writes. */
 const tileRows = 32;
@@ -10,8 +10,17 @@ const chunkColumns = 64;
 
 const chunksOf = (headWidth: number) => Math.ceil(headWidth / chunkColumns);
 
-const tilesOf = ({ batch, heads, rows, headWidth }: { batch: number; heads: number; rows: number; headWidth: number }) =>
-  batch * heads * Math.ceil(rows / tileRows) * chunksOf(headWidth);
+const tilesOf = ({
+  batch,
+  heads,
+  rows,
+  headWidth,
+}: {
+  batch: number;
+  heads: number;
+  rows: number;
+  headWidth: number;
+}) => batch * heads * Math.ceil(rows / tileRows) * chunksOf(headWidth);
 
 /** The head width itself is a uniform: one compilation serves many, and no driver unrolls loops over it into minutes of compiling. */
 const constantsOf = ({ headWidth, dropout }: { headWidth: number; dropout: AttentionDropout | undefined }) => ({
@@ -22,8 +31,25 @@ const constantsOf = ({ headWidth, dropout }: { headWidth: number; dropout: Atten
 
 /** The shader's dropout fields; all are there without dropout too. */
 function dropoutParams(dropout: AttentionDropout | undefined) {
-  const { probability = 0, seed = 0, stream = 0, step = 0, batchOffset = 0, headOffset = 0, globalHeads = 0 } = dropout ?? {};
-  return { threshold: Math.floor(probability * 2 ** 32), keep: 1 / (1 - probability), seed, stream, step, batchOffset, headOffset, globalHeads };
+  const {
+    probability = 0,
+    seed = 0,
+    stream = 0,
+    step = 0,
+    batchOffset = 0,
+    headOffset = 0,
+    globalHeads = 0,
+  } = dropout ?? {};
+  return {
+    threshold: Math.floor(probability * 2 ** 32),
+    keep: 1 / (1 - probability),
+    seed,
+    stream,
+    step,
+    batchOffset,
+    headOffset,
+    globalHeads,
+  };
 }
 
 export const attentionPlans: Pick<Plans, "attention" | "attentionGrad"> = {
@@ -34,7 +60,19 @@ export const attentionPlans: Pick<Plans, "attention" | "attentionGrad"> = {
         shader: "attention",
         constants: constantsOf({ headWidth, dropout }),
         buffers: { q, kv, y, lse },
-        params: { heads, kvHeads, queries, keys, capacity, headWidth, chunks: chunksOf(headWidth), rowTiles: Math.ceil(queries / tileRows), tiles, scale, ...dropoutParams(dropout) },
+        params: {
+          heads,
+          kvHeads,
+          queries,
+          keys,
+          capacity,
+          headWidth,
+          chunks: chunksOf(headWidth),
+          rowTiles: Math.ceil(queries / tileRows),
+          tiles,
+          scale,
+          ...dropoutParams(dropout),
+        },
         workgroups: grid(tiles),
       },
     ];
@@ -46,7 +84,16 @@ export const attentionPlans: Pick<Plans, "attention" | "attentionGrad"> = {
     const queryTiles = tilesOf({ batch, heads, rows: tokens, headWidth });
     const keyTiles = tilesOf({ batch, heads: kvHeads, rows: tokens, headWidth });
     const buffers = { qkv, dy, lse, delta, dqkv };
-    const params = { heads, kvHeads, queries: tokens, headWidth, chunks: chunksOf(headWidth), rowTiles: Math.ceil(tokens / tileRows), scale, ...dropoutParams(dropout) };
+    const params = {
+      heads,
+      kvHeads,
+      queries: tokens,
+      headWidth,
+      chunks: chunksOf(headWidth),
+      rowTiles: Math.ceil(tokens / tileRows),
+      scale,
+      ...dropoutParams(dropout),
+    };
     const dispatches: Dispatch[] = [
       {
         shader: "attentionDelta",
@@ -54,8 +101,20 @@ export const attentionPlans: Pick<Plans, "attention" | "attentionGrad"> = {
         params: { heads, queries: tokens, headWidth, rows },
         workgroups: grid(Math.ceil(rows / 64)),
       },
-      { shader: "attentionGradQ", constants, buffers, params: { ...params, tiles: queryTiles }, workgroups: grid(queryTiles) },
-      { shader: "attentionGradKV", constants, buffers, params: { ...params, tiles: keyTiles }, workgroups: grid(keyTiles) },
+      {
+        shader: "attentionGradQ",
+        constants,
+        buffers,
+        params: { ...params, tiles: queryTiles },
+        workgroups: grid(queryTiles),
+      },
+      {
+        shader: "attentionGradKV",
+        constants,
+        buffers,
+        params: { ...params, tiles: keyTiles },
+        workgroups: grid(keyTiles),
+      },
     ];
     return dispatches;
   },

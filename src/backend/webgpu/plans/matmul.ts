@@ -1,7 +1,7 @@
 // Which product kernel a shape takes, on which grid.
 
 import type { KernelArgs } from "../../kernels.ts";
-import { grid, type DeviceFacts, type Plans } from "../plan.ts";
+import { type DeviceFacts, grid, type Plans } from "../plan.ts";
 
 type Shape = Pick<KernelArgs["matmul"], "m" | "n" | "k" | "transposeA" | "transposeB">;
 
@@ -17,14 +17,22 @@ interface Variant {
  *  4 x vec4 direct kernel reached 2.5, a workgroup tile 2.6 and one thread an output 0.5; on an idle moment 17 against 8. Loads cost a
  *  software adapter most: sharing a's between lanes halves them. Rows x vec4 columns a lane, tried: 8 x 1 15.4, 12 x 1 as fast, 16 x 1 10.1,
  *  4 x 1 10.6, 8 x 2 8.8, 4 x 2 4.9. SwiftShader: 2.8 against 1.75. The tile kernel has been run on software adapters only. */
-export function matmulVariant({ m, n, k, transposeA, transposeB }: Shape, { software, subgroupSize, maxInvocations }: DeviceFacts): Variant {
+export function matmulVariant(
+  { m, n, k, transposeA, transposeB }: Shape,
+  { software, subgroupSize, maxInvocations }: DeviceFacts,
+): Variant {
   const general: Variant = { shader: "matmul", rows: 32, columns: 32, constants: {} };
   if (n % 4 !== 0 || (transposeB && k % 4 !== 0)) return general;
   if (software) {
     if (subgroupSize !== 4 && subgroupSize !== 8) return general;
     // One token at a time, in generation: seven of eight rows would be computed for nothing.
     const rows = m === 1 ? 1 : 8;
-    return { shader: "matmulSubgroup", rows, columns: 4 * subgroupSize, constants: { LANES: subgroupSize, ROWS: rows } };
+    return {
+      shader: "matmulSubgroup",
+      rows,
+      columns: 4 * subgroupSize,
+      constants: { LANES: subgroupSize, ROWS: rows },
+    };
   }
   // Below 32 rows or columns a 64 x 64 tile is mostly empty; 32 x 32 spread over 64 threads wastes less.
   const alignedA = transposeA ? m % 4 === 0 : k % 4 === 0;
@@ -44,7 +52,16 @@ export const matmulPlans: Pick<Plans, "matmul"> = {
         constants: { ...constants, TRANSPOSE_A: transposeA, TRANSPOSE_B: transposeB },
         // A binding cannot be left empty: without a bias its place is taken by b, which is not read there.
         buffers: { a, b, bias: bias ?? b, y },
-        params: { m, n, k, rowTiles, columnTiles, tiles, accumulate: Number(accumulate), hasBias: Number(bias !== undefined) },
+        params: {
+          m,
+          n,
+          k,
+          rowTiles,
+          columnTiles,
+          tiles,
+          accumulate: Number(accumulate),
+          hasBias: Number(bias !== undefined),
+        },
         workgroups: grid(tiles),
       },
     ];

@@ -1,0 +1,43 @@
+// WebGPU in Node: Dawn, from the webgpu package. Loaded only where there is no navigator.gpu; imports nothing of
+// Node's before it is called, so that a page may carry it.
+
+export const inNode = (): boolean => typeof globalThis.process?.versions?.node === "string";
+
+/** Dawn's entry object. It must outlive every device: Dawn crashes when it is collected. Node exits all the same. */
+let dawn: GPU | undefined;
+
+/** @returns undefined when the package is not there, or does not load on this system */
+export async function loadDawn(): Promise<GPU | undefined> {
+  if (dawn) return dawn;
+  const { env } = globalThis.process;
+  // Mesa complains to stderr without the first, and that llvmpipe is no certified driver. Neither is the user's affair.
+  env.XDG_RUNTIME_DIR ??= env.TMPDIR ?? "/tmp";
+  env.MESA_VK_IGNORE_CONFORMANCE_WARNING ??= "true";
+  try {
+    const { create } = await import("webgpu");
+    dawn = create([]);
+  } catch {
+    return undefined;
+  }
+  return dawn;
+}
+
+/** requestAdapter without the warnings that Dawn and Vulkan drivers print on a terminal while they look for adapters. They write to
+ *  descriptor 2 from native code, so it points elsewhere meanwhile: on Linux, where it can be opened again, in the main thread only,
+ *  and not across an await. */
+export async function requestQuietly(gpu: GPU, options: GPURequestAdapterOptions): Promise<GPUAdapter | null> {
+  const { process } = globalThis;
+  const { isMainThread } = await import("node:worker_threads");
+  if (process.platform !== "linux" || !process.stderr.isTTY || !isMainThread) return gpu.requestAdapter(options);
+  const { closeSync, openSync } = await import("node:fs");
+  const terminal = openSync("/proc/self/fd/2", "a");
+  closeSync(2);
+  const silence = openSync("/dev/null", "a"); // the lowest free number: 2
+  try {
+    return gpu.requestAdapter(options);
+  } finally {
+    closeSync(silence);
+    openSync(`/proc/self/fd/${terminal}`, "a");
+    closeSync(terminal);
+  }
+}
