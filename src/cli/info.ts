@@ -5,7 +5,6 @@ import type { Command } from "commander";
 import { listAdapters } from "../backend/select.ts";
 import { jsonOption } from "./common.ts";
 import { bytesText, Output } from "./output.ts";
-import { withQuietDriver } from "./quiet.ts";
 
 export function addInfo(program: Command): void {
   program
@@ -23,7 +22,7 @@ export async function packageVersion(): Promise<string> {
 
 async function runInfo({ json }: { json: boolean }): Promise<void> {
   const output = new Output(json);
-  const { adapters, note } = await withQuietDriver(listAdapters);
+  const { adapters, note } = await listAdapters();
   const versions = {
     shardgrad: await packageVersion(),
     node: process.versions.node,

@@ -10,7 +10,6 @@ import { backendOption, jsonOption } from "./common.ts";
 import { prepareOutput, writeWhole } from "./files.ts";
 import { type NumberFlagName, numberFlags, parseNumberFlag } from "./flags.ts";
 import { bytesText, countText, durationText, Output } from "./output.ts";
-import { withQuietDriver } from "./quiet.ts";
 import { planTrain, type TrainFlags, type TrainPlan } from "./plan.ts";
 import { Progress } from "./progress.ts";
 import { remember, type TrainRecord } from "./record.ts";
@@ -60,7 +59,7 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
   const reportPath = options.report ?? (options.data === undefined ? defaultReport : undefined);
   if (reportPath !== undefined) await prepareOutput(reportPath);
 
-  const { backend, note } = await withQuietDriver(() => createBackend({ backend: options.backend }));
+  const { backend, note } = await createBackend({ backend: options.backend });
   try {
     const record = recordOf(plan, note);
     output.say(note);

@@ -9,7 +9,6 @@ import { verifyReference } from "../train/verify.ts";
 import { backendOption, jsonOption } from "./common.ts";
 import { readInput } from "./files.ts";
 import { Output } from "./output.ts";
-import { withQuietDriver } from "./quiet.ts";
 
 const fileNames: Readonly<Record<keyof ReferenceFiles, string>> = {
   config: "config.json",
@@ -32,7 +31,7 @@ export function addVerify(program: Command): void {
 async function runVerify(dir: string, options: { backend: BackendChoice; json: boolean }): Promise<void> {
   const output = new Output(options.json);
   const files = await readReference(dir);
-  const { backend, note } = await withQuietDriver(() => createBackend({ backend: options.backend }));
+  const { backend, note } = await createBackend({ backend: options.backend });
   try {
     output.say(note);
     const result = await verifyReference({ backend, files }).catch((error: unknown) => {
