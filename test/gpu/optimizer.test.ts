@@ -48,6 +48,10 @@ test("adamw: clips a gradient longer than clip, leaves a shorter one", async () 
   await check(131, { settings: { ...plain, clip: 1 }, normSquared: 0.04 });
   await check(131, { settings: { ...plain, clip: 2 }, normSquared: 4 });
 });
+test("adamw: clip / (norm + 1e-6) for norms as small as 1e-6, and 0", async () => {
+  await check(131, { settings: { ...plain, clip: 1e-6 }, normSquared: 1e-12 });
+  await check(131, { settings: { ...plain, clip: 0.5e-6 }, normSquared: 0 });
+});
 test("adamw of 4194241: more than 65535 workgroups of 64, like elements alike", async () => {
   const [n, period] = [65535 * 64 + 1, 1021];
   const few = state(period);

@@ -119,7 +119,8 @@ export function attention(c: AttentionCase): { y: Expected; lse: Expected } {
           for (let column = 0; column < headWidth; column++) {
             const term = p * kv[value + column];
             y.values[out + column] += term;
-            y.bounds[out + column] += relative * Math.abs(term) + smallest;
+            // a weight too small for a normal number may count as 0
+            y.bounds[out + column] += relative * Math.abs(term) + smallest * (1 + Math.abs(kv[value + column]));
           }
         }
       }
@@ -180,7 +181,9 @@ export function attentionGrad(c: AttentionGradCase): { dqkv: Expected; delta: Ex
           const bracketError =
             gamma(headWidth + 4) * dpMagnitude + delta.bounds[row] + unit * (Math.abs(bracket) + Math.abs(dp));
           const ds = p * bracket;
-          const dsError = Math.abs(ds) * rho + p * (1 + rho) * bracketError + smallest;
+          // a device may flush p to 0
+          const pError = p * rho + smallest;
+          const dsError = pError * Math.abs(bracket) + (p + pError) * bracketError + smallest;
           for (let column = 0; column < headWidth; column++) {
             const key = qkv[keyStart + at.k + column];
             const query = qkv[rowStart + at.q + column];
@@ -188,7 +191,11 @@ export function attentionGrad(c: AttentionGradCase): { dqkv: Expected; delta: Ex
             accumulate(keyStart + at.k + column, scale * ds * query, Math.abs(scale * query) * dsError);
             const dv = p * d * dy[outStart + column];
             // the factor 1 / (1 - p) comes with 3 roundings and the product with one
-            accumulate(keyStart + at.v + column, dv, Math.abs(dv) * (rho + gamma(4)));
+            accumulate(
+              keyStart + at.v + column,
+              dv,
+              Math.abs(dv) * gamma(4) + pError * d * Math.abs(dy[outStart + column]),
+            );
           }
         }
       }
