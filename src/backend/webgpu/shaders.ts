@@ -6,6 +6,9 @@ import attention from "../../../shaders/attention.wgsl";
 import attentionDelta from "../../../shaders/attentionDelta.wgsl";
 import attentionGradKV from "../../../shaders/attentionGradKV.wgsl";
 import attentionGradQ from "../../../shaders/attentionGradQ.wgsl";
+import attentionRows from "../../../shaders/attentionRows.wgsl";
+import attentionRowsGradKV from "../../../shaders/attentionRowsGradKV.wgsl";
+import attentionRowsGradQ from "../../../shaders/attentionRowsGradQ.wgsl";
 import axpy from "../../../shaders/axpy.wgsl";
 import columnSum from "../../../shaders/columnSum.wgsl";
 import copy from "../../../shaders/copy.wgsl";
@@ -41,6 +44,9 @@ export const shaders: Readonly<Record<string, string>> = {
   attentionDelta,
   attentionGradKV,
   attentionGradQ,
+  attentionRows,
+  attentionRowsGradKV,
+  attentionRowsGradQ,
   axpy,
   columnSum,
   copy,
