@@ -3,7 +3,7 @@
 // Model FLOPs per token = 6 N + 12 layers context width (arXiv 2204.02311, appendix B): recomputation and masked scores do not count.
 
 import { parseArgs } from "node:util";
-import { createBackend, Model, parameterCount, parseModelConfig, Serial, Tape, uniform, AdamW } from "../src/index.ts";
+import { AdamW, createBackend, Model, parameterCount, parseModelConfig, Serial, Tape, uniform } from "../src/index.ts";
 
 const { values } = parseArgs({
   options: {
@@ -14,7 +14,9 @@ const { values } = parseArgs({
 });
 const repeats = Number(values.repeats);
 if (!["auto", "webgpu", "cpu"].includes(values.backend) || !(repeats >= 1)) {
-  console.error(`got --backend ${values.backend} --repeats ${values.repeats}; need auto, webgpu or cpu, and at least 1 repeat`);
+  console.error(
+    `got --backend ${values.backend} --repeats ${values.repeats}; need auto, webgpu or cpu, and at least 1 repeat`,
+  );
   process.exit(2);
 }
 const { backend, note } = await createBackend({ backend: values.backend as "auto" | "webgpu" | "cpu" });
@@ -40,7 +42,9 @@ const optimizer = new AdamW(backend, {
   ...{ beta1: 0.9, beta2: 0.99, eps: 1e-8, weightDecay: 0.1, clip: 1 },
 });
 const ids = (stream: number) =>
-  Int32Array.from({ length: batch * context }, (_, index) => Math.floor(65 * uniform({ seed: 1, stream, step: 0, index })));
+  Int32Array.from({ length: batch * context }, (_, index) =>
+    Math.floor(65 * uniform({ seed: 1, stream, step: 0, index })),
+  );
 const [tokens, targets] = [ids(1), ids(2)];
 
 /** Forward, backward, clip and AdamW, then the norm read back: nothing of the step can still be under way. */
@@ -54,7 +58,10 @@ async function step(): Promise<void> {
 
 const matrix = () => {
   const buffer = backend.allocate({ dtype: "f32", length: size * size, purpose: "scratch" });
-  const data = Float32Array.from({ length: size * size }, (_, index) => uniform({ seed: 2, stream: 1, step: buffer.id, index }) - 0.5);
+  const data = Float32Array.from(
+    { length: size * size },
+    (_, index) => uniform({ seed: 2, stream: 1, step: buffer.id, index }) - 0.5,
+  );
   backend.write(buffer, data);
   return buffer;
 };
@@ -84,13 +91,19 @@ function row(name: string, ms: number[], flops: number) {
   const medianMs = sorted[sorted.length >> 1];
   return { name, medianMs, fastestMs: sorted[0], slowestMs: sorted[sorted.length - 1], gflops: flops / medianMs / 1e6 };
 }
-const rows = [row("training step", times.step, stepFlops), row(`product ${size}x${size}x${size}`, times.product, productFlops)];
+const rows = [
+  row("training step", times.step, stepFlops),
+  row(`product ${size}x${size}x${size}`, times.product, productFlops),
+];
 const ratio = rows[0].gflops / rows[1].gflops;
 if (values.json) {
-  for (const entry of rows) console.log(JSON.stringify({ ...entry, dtype: "f32", adapter: backend.adapter.description, repeats }));
+  for (const entry of rows)
+    console.log(JSON.stringify({ ...entry, dtype: "f32", adapter: backend.adapter.description, repeats }));
   console.log(JSON.stringify({ name: "step / product", ratio }));
 } else {
-  console.log(`${note}\n${backend.adapter.description}, f32, median of ${repeats} (product: ${5 * repeats}), result read back`);
+  console.log(
+    `${note}\n${backend.adapter.description}, f32, median of ${repeats} (product: ${5 * repeats}), result read back`,
+  );
   for (const { name, medianMs, fastestMs, slowestMs, gflops } of rows)
     console.log(
       `${name.padEnd(22)} ${medianMs.toFixed(1).padStart(8)} ms  (${fastestMs.toFixed(1)} to ${slowestMs.toFixed(1)})  ${gflops.toFixed(2).padStart(7)} GFLOP/s`,

@@ -1,7 +1,7 @@
 // The whole public API of the package: everything else is inside and may change.
 
 export type { AdapterInfo, Backend } from "./backend/backend.ts";
-export type { DType, DeviceBuffer } from "./backend/buffer.ts";
+export type { DeviceBuffer, DType } from "./backend/buffer.ts";
 export {
   DeviceError,
   DeviceLostError,

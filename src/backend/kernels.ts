@@ -224,7 +224,15 @@ export interface KernelArgs {
 
   // ---- reductions --------------------------------------------------------------------------------------------------
   /** y[0] (+)= scale * sum of x, or of x^2 when `square`; partials [reducePartials] is scratch. */
-  sum: { x: DeviceBuffer; partials: DeviceBuffer; y: DeviceBuffer; n: number; scale: number; square: boolean; accumulate: boolean };
+  sum: {
+    x: DeviceBuffer;
+    partials: DeviceBuffer;
+    y: DeviceBuffer;
+    n: number;
+    scale: number;
+    square: boolean;
+    accumulate: boolean;
+  };
   /** y[cols] (+)= column sums of x[rows, cols]. */
   columnSum: { x: DeviceBuffer; y: DeviceBuffer; rows: number; cols: number; accumulate: boolean };
 

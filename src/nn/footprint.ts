@@ -69,7 +69,13 @@ export function trainingBytes(
   const atFeedForward = ids + kept + (run.recompute ? block : 0) + R * (D + up);
   // Gradients of: logits; residual, activation's input and output; residual (twice when recomputing), attention's output, q, k, v.
   const scratch = R * Math.max(V, D + up + F, (run.recompute ? 3 : 2) * D + C + H);
-  const bytes = { weights: 4 * (N + tables), gradients: 4 * N, optimizer: 8 * N, activations: 4 * activations, scratch: 4 * scratch };
+  const bytes = {
+    weights: 4 * (N + tables),
+    gradients: 4 * N,
+    optimizer: 8 * N,
+    activations: 4 * activations,
+    scratch: 4 * scratch,
+  };
   const total = bytes.weights + bytes.gradients + bytes.optimizer + 4 * Math.max(atLoss, atFeedForward);
   return { ...bytes, total };
 }

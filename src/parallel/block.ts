@@ -19,7 +19,8 @@ export function initialBlock(spec: ParameterSpec, block: { rows: Range; cols: Ra
     const start = (row - block.rows.from) * width;
     const end = Math.min(block.cols.to, cols);
     if (initial.kind === "constant") out.fill(initial.value, start, start + Math.max(0, end - block.cols.from));
-    else if (initial.kind === "data") out.set(initial.data.subarray(row * cols + block.cols.from, row * cols + end), start);
+    else if (initial.kind === "data")
+      out.set(initial.data.subarray(row * cols + block.cols.from, row * cols + end), start);
     else
       for (let quad = block.cols.from >> 2; quad * 4 < end; quad++) {
         const values = normal4({ seed: initial.seed, item: initial.item, row, block: quad });

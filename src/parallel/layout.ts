@@ -53,7 +53,10 @@ export interface Layout {
   gather(block: Tensor, whole: Whole): Promise<Float32Array>;
 
   /** h[B T, D] = table[tokens] (+ positions[place in the sequence]). */
-  embedding(tape: Tape, options: { tokens: Ids; table: Parameter; positions?: { ids: Ids; table: Parameter } }): Promise<Tensor>;
+  embedding(
+    tape: Tape,
+    options: { tokens: Ids; table: Parameter; positions?: { ids: Ids; table: Parameter } },
+  ): Promise<Tensor>;
   /** y[B T, N] = x[B T, K] w[K, N] + bias[N]. */
   linear(x: Tensor, w: Parameter, bias?: Parameter): Promise<Tensor>;
   /** Normalises rows of the whole width. */
@@ -72,7 +75,10 @@ export interface Layout {
   /** out[0] = sum over all elements of the whole of gradient^2. */
   gradientNormSquared(parameters: readonly Parameter[], out: Tensor): Promise<void>;
   /** Logits without padding on the host, row-major: [B T, V], or [B, V] of each sample's last row. Waits for the device. */
-  gatherLogits(logits: Tensor, options: { sequence: Sequence; vocabSize: number; last: boolean }): Promise<Float32Array>;
+  gatherLogits(
+    logits: Tensor,
+    options: { sequence: Sequence; vocabSize: number; last: boolean },
+  ): Promise<Float32Array>;
   /** An empty cache for each of `layers` layers. The caller disposes its rows. */
   cache(options: { layers: number; batch: number; capacity: number; shape: HeadShape }): LayerCache[];
 }

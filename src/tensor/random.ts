@@ -49,7 +49,10 @@ export function uniform(spec: { seed: number; stream: number; step: number; inde
 
 /** Four standard normal numbers for counter words (block, row) of a tensor's own `item`: Box-Muller on one Philox call. */
 export function normal4(spec: { seed: number; item: number; row: number; block: number }): U32x4 {
-  const [a, b, c, d] = philox([spec.block >>> 0, spec.row >>> 0, spec.item >>> 0, streams.weights], [spec.seed >>> 0, 0]);
+  const [a, b, c, d] = philox(
+    [spec.block >>> 0, spec.row >>> 0, spec.item >>> 0, streams.weights],
+    [spec.seed >>> 0, 0],
+  );
   const r0 = Math.sqrt(-2 * Math.log(unit(a)));
   const r1 = Math.sqrt(-2 * Math.log(unit(c)));
   const t0 = 2 * Math.PI * unit(b);

@@ -70,7 +70,11 @@ export class Tape implements Gradients {
 
   /** Another handle on x's memory that belongs to this tape. */
   view(x: Tensor, spec: { shape?: Shape; requiresGrad?: boolean } = {}): Tensor {
-    return this.#own(x.storage.retain(), { shape: spec.shape ?? x.shape, name: x.name, requiresGrad: spec.requiresGrad ?? x.requiresGrad });
+    return this.#own(x.storage.retain(), {
+      shape: spec.shape ?? x.shape,
+      name: x.name,
+      requiresGrad: spec.requiresGrad ?? x.requiresGrad,
+    });
   }
 
   /** The output of an op over `inputs`. Not differentiable until `record` says how. */

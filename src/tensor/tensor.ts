@@ -23,7 +23,10 @@ export class Storage {
   ) {}
 
   static allocate(backend: Backend, spec: { shape: Shape; dtype: DType; purpose: Purpose }): Storage {
-    return new Storage(backend, backend.allocate({ dtype: spec.dtype, length: sizeOf(spec.shape), purpose: spec.purpose }));
+    return new Storage(
+      backend,
+      backend.allocate({ dtype: spec.dtype, length: sizeOf(spec.shape), purpose: spec.purpose }),
+    );
   }
 
   get shared(): boolean {
@@ -134,8 +137,13 @@ export function constant(
 ): Tensor {
   const dtype = spec.dtype ?? (spec.data instanceof Int32Array ? "i32" : "f32");
   if (spec.data && spec.data.length !== sizeOf(spec.shape))
-    throw new RangeError(`${spec.name ?? "tensor"} [${spec.shape}] needs ${sizeOf(spec.shape)} values, got ${spec.data.length}`);
+    throw new RangeError(
+      `${spec.name ?? "tensor"} [${spec.shape}] needs ${sizeOf(spec.shape)} values, got ${spec.data.length}`,
+    );
   const storage = Storage.allocate(backend, { shape: spec.shape, dtype, purpose: spec.purpose });
-  backend.write(storage.buffer, spec.data ?? (dtype === "i32" ? new Int32Array(sizeOf(spec.shape)) : new Float32Array(sizeOf(spec.shape))));
+  backend.write(
+    storage.buffer,
+    spec.data ?? (dtype === "i32" ? new Int32Array(sizeOf(spec.shape)) : new Float32Array(sizeOf(spec.shape))),
+  );
   return new Tensor(storage, { shape: spec.shape, name: spec.name });
 }

@@ -31,11 +31,11 @@ export interface GenerateOptions extends SamplingOptions {
  *  @throws UserError for an empty prompt, or options out of range */
 export async function* generate(model: Model, options: GenerateOptions): AsyncGenerator<number> {
   checkSampling(options);
-  if (options.prompt.length === 0) throw new UserError("the prompt is empty, at least one token is needed; start with a line break");
+  if (options.prompt.length === 0)
+    throw new UserError("the prompt is empty, at least one token is needed; start with a line break");
   const { maxPositions: capacity, architecture, vocabSize } = model;
   const { layers, heads: shape } = architecture;
-  const cache =
-    options.cache === false ? undefined : model.layout.cache({ layers, batch: 1, capacity, shape });
+  const cache = options.cache === false ? undefined : model.layout.cache({ layers, batch: 1, capacity, shape });
   const later = () => sequence.slice(-Math.ceil(capacity / 2));
   let sequence = Array.from(options.prompt);
   if (sequence.length > capacity) sequence = later();
@@ -93,6 +93,7 @@ function checkSampling(options: SamplingOptions): void {
   const { temperature, topK, topP } = options;
   if (!(temperature >= 0 && temperature < Infinity))
     throw new UserError(`temperature: got ${temperature}, need a number of at least 0`);
-  if (!Number.isInteger(topK) || topK < 0) throw new UserError(`top-k: got ${topK}, need a whole number of at least 0 (0: all)`);
+  if (!Number.isInteger(topK) || topK < 0)
+    throw new UserError(`top-k: got ${topK}, need a whole number of at least 0 (0: all)`);
   if (!(topP > 0 && topP <= 1)) throw new UserError(`top-p: got ${topP}, need a number above 0 and at most 1`);
 }

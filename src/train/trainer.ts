@@ -89,9 +89,13 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent> 
 
 function checkFit({ config, corpus, tokenizer, parameters }: TrainOptions): void {
   if (tokenizer.vocabSize !== config.vocab_size)
-    throw new UserError(`the tokenizer has ${tokenizer.vocabSize} tokens, the config's vocab_size is ${config.vocab_size}; make them equal`);
+    throw new UserError(
+      `the tokenizer has ${tokenizer.vocabSize} tokens, the config's vocab_size is ${config.vocab_size}; make them equal`,
+    );
   if (corpus.context !== parameters.context)
-    throw new UserError(`the corpus was cut for a context of ${corpus.context}, the run asks for ${parameters.context}; make them equal`);
+    throw new UserError(
+      `the corpus was cut for a context of ${corpus.context}, the run asks for ${parameters.context}; make them equal`,
+    );
 }
 
 /** A model under training: its optimizer, and how it steps. */
@@ -108,7 +112,15 @@ class Run {
     const { beta1, beta2, weightDecay, clip, dropout } = parameters;
     this.#model = model;
     this.#parameters = parameters;
-    this.#optimizer = new AdamW(backend, { beta1, beta2, eps, weightDecay, clip, layout, parameters: model.parameters });
+    this.#optimizer = new AdamW(backend, {
+      beta1,
+      beta2,
+      eps,
+      weightDecay,
+      clip,
+      layout,
+      parameters: model.parameters,
+    });
     this.#report = constant(backend, { shape: [2], purpose: "scratch", name: "step report" });
     this.#rates = dropout > 0 ? { embedding: dropout, residual: dropout, attention: dropout } : architecture.dropout;
   }
@@ -197,7 +209,8 @@ class Run {
     const prompt = options.corpus.tokens.validation.slice(0, 1);
     const tokens: number[] = [];
     const sampling = { temperature: 0.8, topK: 0, topP: 0.95, seed };
-    for await (const token of generate(this.#model, { prompt, tokens: options.tokens, ...sampling })) tokens.push(token);
+    for await (const token of generate(this.#model, { prompt, tokens: options.tokens, ...sampling }))
+      tokens.push(token);
     return tokenizer.decode([...prompt, ...tokens]);
   }
 

@@ -76,7 +76,8 @@ export async function verifyReference(options: {
     const loss = await model.loss(tape, { tokens: inputs, targets, sequence, scale: 1 / rows });
     const lossValue = (await loss.read())[0];
     await tape.backward(loss);
-    if (step === 0) result.grad = worstOf(await model.checkpoint((parameter) => parameter.gradient), { expected, prefix: "grad." });
+    if (step === 0)
+      result.grad = worstOf(await model.checkpoint((parameter) => parameter.gradient), { expected, prefix: "grad." });
     await optimizer.step({ learningRate: run.lr });
     const norm = Math.sqrt((await optimizer.normSquared.read())[0]);
     result.loss.push(Math.abs(lossValue - losses.loss[step]) / Math.abs(losses.loss[step]));
@@ -141,16 +142,21 @@ function parseJson(bytes: Uint8Array, file: string): unknown {
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (error) {
-    throw new UserError(`${file} is not JSON: ${(error as Error).message}; write it again with the reference generator`);
+    throw new UserError(
+      `${file} is not JSON: ${(error as Error).message}; write it again with the reference generator`,
+    );
   }
 }
 
 function parseLosses(bytes: Uint8Array, steps: number): { loss: number[]; grad_norm: number[] } {
   const json = parseJson(bytes, "losses.json");
   const list = (key: "loss" | "grad_norm"): number[] => {
-    const values: unknown = typeof json === "object" && json !== null ? (json as Record<string, unknown>)[key] : undefined;
+    const values: unknown =
+      typeof json === "object" && json !== null ? (json as Record<string, unknown>)[key] : undefined;
     if (!Array.isArray(values) || values.length !== steps || !values.every((value) => Number.isFinite(value)))
-      throw new UserError(`losses.json: ${key} must be a list of ${steps} finite numbers, one a step; write it again with the reference generator`);
+      throw new UserError(
+        `losses.json: ${key} must be a list of ${steps} finite numbers, one a step; write it again with the reference generator`,
+      );
     return values;
   };
   return { loss: list("loss"), grad_norm: list("grad_norm") };

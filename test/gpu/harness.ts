@@ -4,7 +4,9 @@
 import type { Backend } from "../../src/backend/backend.ts";
 import type { DeviceBuffer, HostArray } from "../../src/backend/buffer.ts";
 import type { KernelArgs, KernelName } from "../../src/backend/kernels.ts";
-import { createBackend } from "../../src/backend/select.ts";
+import { createBackend, findAdapter } from "../../src/backend/select.ts";
+import { WebGpuBackend } from "../../src/backend/webgpu/backend.ts";
+import { openDevice } from "../../src/backend/webgpu/device.ts";
 import { firstDifference } from "./compare.ts";
 
 type BufferName<K extends KernelName> = {
@@ -62,23 +64,34 @@ export const blank = (length: number): Float32Array => new Float32Array(length).
 
 let opened: Promise<Backend> | undefined;
 
-/** The backend named by SHARDGRAD_TEST_BACKEND (environment variable, or a global in a page), opened once.
+/** The backend named by SHARDGRAD_TEST_BACKEND (environment variable, or a global in a page), opened once: cpu, webgpu, or
+ *  webgpu-as-gpu, which takes the kernels meant for a GPU also where a CPU stands in for one.
  *  @throws Error when it is not named, or when another one came */
 export function backendUnderTest(): Promise<Backend> {
-  opened ??= (async () => {
-    const scope = globalThis as {
-      SHARDGRAD_TEST_BACKEND?: string;
-      process?: { env?: Record<string, string | undefined> };
-    };
-    const name = scope.SHARDGRAD_TEST_BACKEND ?? scope.process?.env?.SHARDGRAD_TEST_BACKEND;
-    if (name !== "cpu" && name !== "webgpu") {
-      throw new Error(`SHARDGRAD_TEST_BACKEND is ${name ?? "not set"}; set it to cpu or webgpu`);
-    }
-    const { backend } = await createBackend({ backend: name });
-    if (backend.name !== name) throw new Error(`asked for the ${name} backend, got ${backend.name}`);
-    return backend;
-  })();
+  opened ??= open();
   return opened;
+}
+
+async function open(): Promise<Backend> {
+  const scope = globalThis as {
+    SHARDGRAD_TEST_BACKEND?: string;
+    process?: { env?: Record<string, string | undefined> };
+  };
+  const name = scope.SHARDGRAD_TEST_BACKEND ?? scope.process?.env?.SHARDGRAD_TEST_BACKEND;
+  if (name === "webgpu-as-gpu") return openAsGpu();
+  if (name !== "cpu" && name !== "webgpu") {
+    throw new Error(`SHARDGRAD_TEST_BACKEND is ${name ?? "not set"}; set it to cpu, webgpu or webgpu-as-gpu`);
+  }
+  const { backend } = await createBackend({ backend: name });
+  if (backend.name !== name) throw new Error(`asked for the ${name} backend, got ${backend.name}`);
+  return backend;
+}
+
+async function openAsGpu(): Promise<Backend> {
+  const found = await findAdapter();
+  if ("missing" in found) throw new Error(found.missing);
+  const { device, info } = await openDevice(found.adapter);
+  return new WebGpuBackend({ device, info: { ...info, software: false } });
 }
 
 /** Ends the backend under test. Every file registers it with `test.after`: an open device keeps Node alive. */

@@ -46,7 +46,8 @@ const logits = Float32Array.from([0.1, 0.4, 0.2, 0.3].map(Math.log));
 const share = (token: number, options: Partial<Parameters<typeof sampleToken>[1]>) => {
   let hits = 0;
   for (let i = 0; i < 10000; i++)
-    if (sampleToken(logits, { temperature: 1, topK: 0, topP: 1, draw: (i + 0.5) / 10000, ...options }) === token) hits++;
+    if (sampleToken(logits, { temperature: 1, topK: 0, topP: 1, draw: (i + 0.5) / 10000, ...options }) === token)
+      hits++;
   return hits / 10000;
 };
 const near = (got: number, wanted: number) => assert.ok(Math.abs(got - wanted) < 2e-4, `${got} instead of ${wanted}`);

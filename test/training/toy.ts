@@ -13,7 +13,14 @@ export const tokenizer = charTokenizer(text);
 export const corpus: Corpus = makeCorpus({ tokens: tokenizer.encode(text), context });
 
 const sizes = { vocab_size: tokenizer.vocabSize };
-export const gpt2 = parseModelConfig({ model_type: "gpt2", ...sizes, n_positions: context, n_embd: 20, n_layer: 2, n_head: 2 });
+export const gpt2 = parseModelConfig({
+  model_type: "gpt2",
+  ...sizes,
+  n_positions: context,
+  n_embd: 20,
+  n_layer: 2,
+  n_head: 2,
+});
 export const llama = parseModelConfig({
   model_type: "llama",
   ...sizes,

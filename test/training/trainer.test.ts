@@ -12,7 +12,10 @@ import { context, corpus, gpt2, llama, parameters, runToy, tokenizer } from "./t
 for (const config of [gpt2, llama]) {
   test(`${config.model_type} learns: the loss falls below a third in 60 steps`, async () => {
     const { losses, done } = await runToy({ steps: 60 }, { config });
-    assert.ok(Math.abs(losses[0] - Math.log(tokenizer.vocabSize)) < 0.2, `first loss ${losses[0]} is about that of guessing`);
+    assert.ok(
+      Math.abs(losses[0] - Math.log(tokenizer.vocabSize)) < 0.2,
+      `first loss ${losses[0]} is about that of guessing`,
+    );
     assert.ok(losses[59] < losses[0] / 3, `last loss ${losses[59]}`);
     assert.ok(done!.validationLoss < losses[0] / 3);
     assert.is((await backendUnderTest()).memory.total, 0, "nothing is left allocated");
@@ -37,7 +40,10 @@ test("two micro-batches of three are one batch of six: losses and norms within r
   const halves = await runToy({ batch: 3, accumulate: 2 });
   for (const [index, { loss, gradNorm }] of halves.steps.entries()) {
     // Both sum the same 72 losses in another order: a few roundings apart at first, fed back through 12 steps.
-    assert.ok(Math.abs(loss - whole.steps[index].loss) < 1e-4 * loss, `step ${index + 1}: ${loss} and ${whole.steps[index].loss}`);
+    assert.ok(
+      Math.abs(loss - whole.steps[index].loss) < 1e-4 * loss,
+      `step ${index + 1}: ${loss} and ${whole.steps[index].loss}`,
+    );
     assert.ok(Math.abs(gradNorm - whole.steps[index].gradNorm) < 1e-3 * gradNorm);
   }
   assert.ok(Math.abs(halves.losses[0] - whole.losses[0]) < 1e-6 * whole.losses[0]);
@@ -48,7 +54,10 @@ test("dropout changes the losses of training and none of evaluation at the same 
   const dropped = await runToy({ steps: 1, dropout: 0.5 });
   assert.is.not(dropped.losses[0], plain.losses[0]);
   const lossless = { learningRate: 0, minLearningRate: 0, weightDecay: 0, steps: 1 };
-  assert.is((await runToy({ ...lossless, dropout: 0.5 })).done!.validationLoss, (await runToy(lossless)).done!.validationLoss);
+  assert.is(
+    (await runToy({ ...lossless, dropout: 0.5 })).done!.validationLoss,
+    (await runToy(lossless)).done!.validationLoss,
+  );
 });
 
 test("bytes in use do not grow from step 3 to step 300", async () => {
@@ -92,7 +101,8 @@ test("an aborted run finishes its step and still reports evaluation, sample and 
 
 test("a consumer that walks away in the middle leaves nothing allocated", async () => {
   const backend = await backendUnderTest();
-  for await (const event of train({ backend, config: gpt2, tokenizer, corpus, parameters })) if (event.event === "step") break;
+  for await (const event of train({ backend, config: gpt2, tokenizer, corpus, parameters }))
+    if (event.event === "step") break;
   assert.is(backend.memory.total, 0);
 });
 
@@ -116,7 +126,12 @@ test("a weight that is not finite is named", async () => {
   using model = new Model(backend, { config: gpt2, layout: new Serial(backend), seed: 1 });
   const batch = corpus.batch({ seed: 1, step: 0, batch: 2, context, split: "train" });
   const forward = (tape: Parameters<Parameters<typeof firstBadTensor>[1]>[0]) =>
-    model.loss(tape, { tokens: batch.inputs, targets: batch.targets, sequence: { batch: 2, tokens: context, offset: 0 }, scale: 1 });
+    model.loss(tape, {
+      tokens: batch.inputs,
+      targets: batch.targets,
+      sequence: { batch: 2, tokens: context, offset: 0 },
+      scale: 1,
+    });
   assert.is(await firstBadTensor(model, forward), undefined);
   const victim = model.parameters.find(({ name }) => name === "h.1.mlp.c_fc.weight")!;
   const values = await victim.read();
@@ -139,8 +154,14 @@ test("a token id outside the vocabulary is refused with its place", async () => 
       () => "taken",
       (e: Error) => `${e.name}: ${e.message}`,
     );
-  assert.match(await refused(tokens), new RegExp(`^UserError: token id ${tokenizer.vocabSize} at position 2 is out of range`));
-  assert.match(await refused(new Int32Array(context + 1)), /^UserError: a sequence of 13 tokens is longer than the model's 12 positions/);
+  assert.match(
+    await refused(tokens),
+    new RegExp(`^UserError: token id ${tokenizer.vocabSize} at position 2 is out of range`),
+  );
+  assert.match(
+    await refused(new Int32Array(context + 1)),
+    /^UserError: a sequence of 13 tokens is longer than the model's 12 positions/,
+  );
 });
 
 test.after(closeBackend);

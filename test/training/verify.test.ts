@@ -59,7 +59,10 @@ test("a missing and a misshapen tensor are refused by name", async () => {
   weights.set("ln_f.bias", { dtype: "f32", shape: [35], data: new Float32Array(35) });
   assert.match(await refused({ weights: writeSafetensors(weights) }), /ln_f\.bias is \[35\].* needs \[36\]/);
   weights.set("ln_f.bias", bias);
-  assert.match(await refused({ losses: new TextEncoder().encode('{"loss": [1]}') }), /losses\.json: loss must be a list of 3/);
+  assert.match(
+    await refused({ losses: new TextEncoder().encode('{"loss": [1]}') }),
+    /losses\.json: loss must be a list of 3/,
+  );
   assert.match(await refused({ losses: new TextEncoder().encode("{") }), /^UserError: losses\.json/);
   const expected = readSafetensors(files.expected);
   expected.delete("after.wpe.weight");

@@ -2,8 +2,8 @@
 // block of whole groups of columns is attention's input by itself.
 
 import type { AttentionDropout, HeadShape } from "../../backend/kernels.ts";
-import type { Tensor } from "../tensor.ts";
 import { tapeOf } from "../tape.ts";
+import type { Tensor } from "../tensor.ts";
 
 /** Columns of a fused row. */
 export const fusedWidth = (shape: HeadShape): number => (shape.heads + 2 * shape.kvHeads) * shape.headWidth;
@@ -82,7 +82,10 @@ export function cachedAttention(
 }
 
 /** Turns the q and k columns of fused rows by their positions offset + row % tokens (arXiv 2104.09864). table [positions, headWidth/2, 2]. */
-export function rotary(x: Tensor, options: { shape: HeadShape; table: Tensor; tokens: number; offset: number }): Tensor {
+export function rotary(
+  x: Tensor,
+  options: { shape: HeadShape; table: Tensor; tokens: number; offset: number },
+): Tensor {
   const { shape, table, tokens, offset } = options;
   const tape = tapeOf(x);
   const y = tape.output("rotary", { shape: x.shape, inputs: [x] });

@@ -1,8 +1,8 @@
 // Ops that work element by element, each beside its vjp.
 
 import type { DropoutArgs } from "../../backend/kernels.ts";
-import type { Tensor } from "../tensor.ts";
 import { tapeOf } from "../tape.ts";
+import type { Tensor } from "../tensor.ts";
 
 /** y = a + b. da = db = dy, without a copy. */
 export function add(a: Tensor, b: Tensor): Tensor {
@@ -44,9 +44,7 @@ export function gelu(x: Tensor, form: "tanh" | "exact"): Tensor {
     output: y,
     saved: [x],
     vjp: (dy, gradients) =>
-      gradients.write(x, (dx) =>
-        tape.backend.run("geluGrad", { x: x.buffer, dy: dy.buffer, dx, n: x.size, form }),
-      ),
+      gradients.write(x, (dx) => tape.backend.run("geluGrad", { x: x.buffer, dy: dy.buffer, dx, n: x.size, form })),
   });
 }
 

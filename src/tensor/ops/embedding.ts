@@ -3,8 +3,8 @@
 
 import type { Backend } from "../../backend/backend.ts";
 import { UserError } from "../../backend/errors.ts";
-import { constant, type Tensor } from "../tensor.ts";
 import type { Tape } from "../tape.ts";
+import { constant, type Tensor } from "../tensor.ts";
 
 /** Token ids on the device, and the plan of the scatter-add over them: made once for a batch, used by every op that needs it. */
 export class Ids {
@@ -24,7 +24,12 @@ export class Ids {
     this.#backend = backend;
     this.#host = spec.ids.slice();
     this.count = spec.ids.length;
-    this.ids = constant(backend, { shape: [this.count], data: spec.ids, purpose: "activations", name: spec.name ?? "ids" });
+    this.ids = constant(backend, {
+      shape: [this.count],
+      data: spec.ids,
+      purpose: "activations",
+      name: spec.name ?? "ids",
+    });
   }
 
   /** Positions sorted by id, stably: segment s of `order` lists where unique[s] stands. Built when a backward first asks. */

@@ -2,8 +2,8 @@
 // the maximum, then (sum of exponentials, target's logit) in one exchange. The backward is local.
 
 import { reducePartials } from "../../backend/kernels.ts";
-import type { Tensor } from "../tensor.ts";
 import { tapeOf } from "../tape.ts";
+import type { Tensor } from "../tensor.ts";
 
 /** Lets a layout combine per-row values of this vocabulary block with the other blocks', in place. */
 export interface LossExchange {

@@ -1,8 +1,8 @@
 // LayerNorm (arXiv 1607.06450) and RMSNorm (arXiv 1910.07467) over the last dim, cut where ranks that hold column
 // blocks of a row would merge their statistics.
 
-import type { Tensor } from "../tensor.ts";
 import { tapeOf } from "../tape.ts";
+import type { Tensor } from "../tensor.ts";
 
 export type NormKind = "layer" | "rms";
 

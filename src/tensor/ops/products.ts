@@ -1,7 +1,7 @@
 // Matrix products, the only op whose backward is itself. Shapes: x [m, k], w [k, n], y [m, n].
 
-import type { Tensor } from "../tensor.ts";
 import { tapeOf } from "../tape.ts";
+import type { Tensor } from "../tensor.ts";
 
 /** Which operand is stored transposed: "nn" y = x w, "nt" y = x wT (w is [n, k]), "tn" y = xT w (x is [k, m]). */
 export type ProductForm = "nn" | "nt" | "tn";
@@ -26,7 +26,12 @@ export function matmul(x: Tensor, w: Tensor, options: { form: ProductForm; bias?
     transposeA: sizes.form === "tn",
     transposeB: sizes.form === "nt",
   });
-  tape.backend.run("matmul", { ...product(x, w, { m, n, k, form }), y: y.buffer, bias: bias?.buffer, accumulate: false });
+  tape.backend.run("matmul", {
+    ...product(x, w, { m, n, k, form }),
+    y: y.buffer,
+    bias: bias?.buffer,
+    accumulate: false,
+  });
   return tape.record({
     op: y.name,
     output: y,
