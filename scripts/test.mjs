@@ -1,7 +1,8 @@
 // `npm test`: sets up, checks, then runs every test file on every adapter it is meant for. Ends with `N passed, N failed`.
 //   npm test -- unit                 one suite
 //   npm test -- gpu products         only files whose path has "products" in it
-//   npm test -- gpu --backend cpu    on one of cpu, lavapipe, swiftshader, device (the machine's own driver)
+//   npm test -- gpu --backend cpu    on one of cpu, lavapipe, as-gpu (lavapipe, with the kernels meant for GPUs), swiftshader,
+//                                    device (the machine's own driver)
 
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -16,7 +17,7 @@ const filesAtOnce = Math.min(2, availableParallelism());
  *  time-outs of its own that name the file at fault. */
 const timeoutOf = (file) => (suiteOf(file) === "browser" ? 900_000 : 300_000);
 
-const backends = ["cpu", "lavapipe", "swiftshader", "device"];
+const backends = ["cpu", "lavapipe", "as-gpu", "swiftshader", "device"];
 
 function parseCommand() {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { backend: { type: "string" } } });
@@ -46,14 +47,18 @@ function adaptersOf(file, { backend, found, vulkanDriver }) {
   if (suite === "unit") return backend ? [] : [{ name: "", env: {} }];
   if (suite === "browser") return backend ? [] : [{ name: "chromium", env: { CHROMIUM_PATH: found.chromium } }];
   const webgpu = { SHARDGRAD_TEST_BACKEND: "webgpu" };
+  const asGpu = { SHARDGRAD_TEST_BACKEND: "webgpu-as-gpu" };
   const all = {
     cpu: { SHARDGRAD_TEST_BACKEND: "cpu" },
     ...(found.lavapipe && { lavapipe: { ...webgpu, ...vulkanDriver(found.lavapipe) } }),
+    ...(found.lavapipe && { "as-gpu": { ...asGpu, ...vulkanDriver(found.lavapipe) } }),
     ...(found.swiftshader && { swiftshader: { ...webgpu, ...vulkanDriver(found.swiftshader) } }),
     device: webgpu,
   };
   // The machine's own driver is one nobody chose: it counts where it is asked for, or where it is the only one.
-  const byDefault = found.lavapipe ? ["cpu", "lavapipe", "swiftshader"] : ["cpu", "device"];
+  // The kernels for GPUs are tested one by one; a whole training adds nothing but their compilation, which lavapipe takes long for.
+  const forGpus = suite === "gpu" ? ["as-gpu"] : [];
+  const byDefault = found.lavapipe ? ["cpu", "lavapipe", ...forGpus, "swiftshader"] : ["cpu", "device"];
   if (backend && !all[backend]) throw new SetupError(`--backend ${backend} exists on Linux only; use cpu or device`);
   return (backend ? [backend] : byDefault).map((name) => ({ name, env: all[name] }));
 }

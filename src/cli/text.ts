@@ -1,7 +1,7 @@
 // The text a run trains on: a file of the user's, or this package's own sources.
 
 import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../backend/errors.ts";
 import { requireVariety, textFromBytes } from "../train/corpus.ts";
@@ -21,7 +21,8 @@ export async function readText(path: string | undefined): Promise<TrainingText> 
   if (path === undefined) return ownSources();
   const text = textFromBytes(await readInput(path, "a text file to train on"), path);
   requireVariety(text, path);
-  return { name: path, text };
+  // A report may be shown to others: where the file lies is not their affair.
+  return { name: basename(path), text };
 }
 
 /** src/**\/*.ts and shaders/*.wgsl, each folder's entries in code unit order: the same text on every machine. */

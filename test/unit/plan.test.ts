@@ -1,0 +1,21 @@
+// Which product kernel a shape gets on which device.
+
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { matmulVariant } from "../../src/backend/webgpu/plans/matmul.ts";
+
+const gpu = { software: false, vendor: "", architecture: "", maxInvocations: 256, subgroupSize: 32 };
+
+test("the plan: GPUs take tiles, software adapters subgroups, and strides neither can read the general kernel", () => {
+  const shape = { m: 96, n: 64, k: 32, transposeA: false, transposeB: false };
+  const lavapipe = { ...gpu, software: true, subgroupSize: 8 };
+  assert.is(matmulVariant(shape, gpu).shader, "matmulTile");
+  assert.is(matmulVariant(shape, lavapipe).shader, "matmulSubgroup");
+  assert.is(matmulVariant(shape, { ...lavapipe, subgroupSize: 0 }).shader, "matmul");
+  assert.is(matmulVariant({ ...shape, n: 65 }, gpu).shader, "matmul");
+  assert.is(matmulVariant({ ...shape, n: 65 }, lavapipe).shader, "matmul");
+  assert.is(matmulVariant({ ...shape, k: 33, transposeB: true }, lavapipe).shader, "matmul");
+  assert.is(matmulVariant({ ...shape, m: 1 }, gpu).shader, "matmul");
+});
+
+test.run();
