@@ -99,10 +99,7 @@ export class Faults {
     }
     if (this.#lost) {
       const why = this.#lost.message.split("\n")[0] || this.#lost.reason;
-      throw new DeviceLostError(
-        `${call.text()}: the device was lost (${why}); start the run again`,
-        call.text(),
-      );
+      throw new DeviceLostError(`${call.text()}: the device was lost (${why}); start the run again`, call.text());
     }
   }
 
