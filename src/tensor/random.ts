@@ -1,39 +1,15 @@
 // Counter-based randomness: every number is a function of (seed, stream, step, index), so that weights,
 // batches and dropout masks are the same at every layout and in every run. Philox 4x32-10, Salmon et al. 2011.
 
+import { philox as fill } from "../backend/philox.ts";
+
 type U32x4 = [number, number, number, number];
-
-const multiplierA = 0xd2511f53;
-const multiplierB = 0xcd9e8d57;
-
-/** High 32 bits of the 64-bit product of two u32. */
-function mulHigh(a: number, b: number): number {
-  const a0 = a & 0xffff;
-  const a1 = a >>> 16;
-  const b0 = b & 0xffff;
-  const b1 = b >>> 16;
-  const middle = a1 * b0 + ((a0 * b0) >>> 16);
-  const low = a0 * b1 + (middle & 0xffff);
-  return (a1 * b1 + Math.floor(middle / 65536) + Math.floor(low / 65536)) >>> 0;
-}
 
 /** Four u32 words, a bijection of the counter for each key. */
 export function philox(counter: U32x4, key: [number, number]): U32x4 {
-  let [c0, c1, c2, c3] = counter;
-  let [k0, k1] = key;
-  for (let round = 0; round < 10; round++) {
-    const high0 = mulHigh(multiplierA, c0);
-    const low0 = Math.imul(multiplierA, c0) >>> 0;
-    const high1 = mulHigh(multiplierB, c2);
-    const low1 = Math.imul(multiplierB, c2) >>> 0;
-    c0 = (high1 ^ c1 ^ k0) >>> 0;
-    c1 = low1;
-    c2 = (high0 ^ c3 ^ k1) >>> 0;
-    c3 = low0;
-    k0 = (k0 + 0x9e3779b9) >>> 0;
-    k1 = (k1 + 0xbb67ae85) >>> 0;
-  }
-  return [c0 >>> 0, c1 >>> 0, c2 >>> 0, c3 >>> 0];
+  const words = new Uint32Array(4);
+  fill({ counter: Uint32Array.from(counter), key: Uint32Array.from(key) }, words);
+  return [words[0], words[1], words[2], words[3]];
 }
 
 /** What a stream of random numbers is for: two uses never share one. */

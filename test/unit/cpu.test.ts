@@ -5,9 +5,9 @@ import { test } from "uvu";
 import { equal, is, match, ok, throws, unreachable } from "uvu/assert";
 import { createCpuBackend } from "../../src/backend/cpu/backend.ts";
 import { erfc } from "../../src/backend/cpu/kernels/erf.ts";
-import { philox } from "../../src/backend/cpu/kernels/philox.ts";
 import { LinearMemory } from "../../src/backend/cpu/memory.ts";
 import { OutOfMemoryError } from "../../src/backend/errors.ts";
+import { philox } from "../../src/backend/philox.ts";
 
 const page = 65536;
 

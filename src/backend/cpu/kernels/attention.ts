@@ -3,9 +3,9 @@
 
 // Legend: W head width, C fused columns, G = heads / kvHeads query heads of a group; p probabilities, s scaled scores.
 import type { AttentionDropout, HeadShape } from "../../kernels.ts";
+import { DropoutMask } from "./dropout-mask.ts";
 import { gemm } from "./gemm.ts";
 import type { Kernel } from "./kernel.ts";
-import { DropoutMask } from "./philox.ts";
 
 /** Enough rows that packing keys and values for each block costs a few per cent of the products. */
 const queriesPerBlock = 32;

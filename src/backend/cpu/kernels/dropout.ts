@@ -1,7 +1,7 @@
 // Dropout on a block of a larger matrix: the masks of philox.ts.
 
+import { DropoutMask } from "./dropout-mask.ts";
 import type { Kernel } from "./kernel.ts";
-import { DropoutMask } from "./philox.ts";
 
 export const dropout: Kernel<"dropout"> = (args, views) => {
   const x = views.f32(args.x);
