@@ -281,5 +281,5 @@ export interface KernelArgs {
 
 export type KernelName = keyof KernelArgs;
 
-/** Partial sums the two-pass `sum` kernel keeps, on every backend: the order of addition is part of a result's bits. */
+/** Elements of `sum`'s scratch: the partial sums of its first pass on WebGPU. The cpu backend adds in f64 and leaves it alone. */
 export const reducePartials = 256;
