@@ -1,8 +1,10 @@
 // `shardgrad train`: plans, opens a backend, follows the run, reports. The run itself is train/trainer.ts.
 
+import { resolve } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import type { Backend } from "../backend/backend.ts";
+import { UserError } from "../backend/errors.ts";
 import { type BackendChoice, createBackend } from "../backend/select.ts";
 import { parameterCount } from "../nn/config.ts";
 import { train } from "../train/trainer.ts";
@@ -57,7 +59,12 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
   const output = new Output(options.json);
   const plan = await planTrain({ ...options, numbers: numbersOf(options) });
   const reportPath = options.report ?? (options.data === undefined ? defaultReport : undefined);
-  if (reportPath !== undefined) await prepareOutput(reportPath);
+  if (reportPath !== undefined) {
+    for (const input of [options.data, options.config])
+      if (input !== undefined && resolve(input) === resolve(reportPath))
+        throw new UserError(`got --report ${reportPath}, which is an input of this run; use another file`);
+    await prepareOutput(reportPath);
+  }
 
   const { backend, note } = await createBackend({ backend: options.backend });
   try {

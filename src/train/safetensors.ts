@@ -19,9 +19,9 @@ const reserved = new Set(["__proto__", "constructor", "prototype"]);
 
 type Decode = (bytes: Uint8Array, name: string) => Float32Array | Int32Array;
 
-/** A view in the element type, or a copy where the file does not align it. */
+/** A view in the element type, or a copy where the file does not align it. Not `slice`: Node's Buffer gives a view for it. */
 const aligned = (bytes: Uint8Array, width: number): Uint8Array =>
-  bytes.byteOffset % width === 0 ? bytes : bytes.slice();
+  bytes.byteOffset % width === 0 ? bytes : new Uint8Array(bytes);
 
 const f32 = (bytes: Uint8Array) => {
   const at = aligned(bytes, 4);
