@@ -1,5 +1,5 @@
 // Placement as part of a tensor's type: how the blocks of a mesh axis' ranks make up the whole, so that a forgotten sum does not
-// compile. Not a layout and no communication (distributed.ts has that); checks at run time only when asked for.
+// compile. Not a layout and no communication (redistribute.ts has that); checks at run time only when asked for.
 // After spmd_types (meta-pytorch), whose R, I, V, P are replicate, invariant, shard and partial here.
 
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
@@ -57,7 +57,7 @@ export const biases = {
   "shard 1 + shard 0": "shard 1",
 } as const satisfies Record<string, Placement>;
 
-/** The function of distributed.ts that gets from one placement of an axis to another. */
+/** The function of redistribute.ts that gets from one placement of an axis to another. */
 export const conversions = {
   "invariant > replicate": "replicate",
   "partial > invariant": "allReduce",
@@ -86,7 +86,7 @@ type Lookup<Table, Key> = Key extends keyof Table ? Table[Key] : never;
 export type Dual<P extends Placements> = Show<{ [A in keyof P]: (typeof duals)[P[A]] }>;
 
 /** P with one axis changed. */
-export type With<P extends Placements, A extends Axis<P>, Q extends Placement> = Show<{
+export type With<P extends Placements, A extends string, Q extends Placement> = Show<{
   [B in keyof P]: B extends A ? Q : P[B];
 }>;
 

@@ -88,9 +88,9 @@ const gradient: Placed<With<Weight, "k", "partial">> = gradientOf(used);
 update(atRest, gradient);
 // A partial sum is no weight, even with a gradient to match; nor is a copy that each rank uses in its own way.
 // @ts-expect-error got partial on axis k, whose gradient is replicate; weights are invariant or shard
-update(gradient, used);
+update(gradient, gradient);
 // @ts-expect-error got replicate on axis k, whose gradient is partial; weights are invariant or shard
-update(used, gradientOf(used));
+update(used, used);
 
 // ---- gathered logits and the vocabulary-parallel loss: off by the log of the ranks ------------------------------------
 
