@@ -27,6 +27,8 @@ export interface Backend {
    *  @throws OutOfMemoryError beyond maxBufferBytes, or when the device has no more */
   allocate(spec: { dtype: DType; length: number; purpose: Purpose }): DeviceBuffer;
   free(buffer: DeviceBuffer): void;
+  /** Counts a buffer under another purpose from now on. */
+  retag(buffer: DeviceBuffer, purpose: Purpose): void;
   /** Copies `data` to the buffer's start; the caller may change `data` at once. */
   write(buffer: DeviceBuffer, data: HostArray): void;
   /** The only call that waits for the device. Returns a fresh array of the buffer's first `length` elements (all by default). */

@@ -12,5 +12,6 @@ export interface DeviceBuffer {
   readonly dtype: DType;
   /** elements */
   readonly length: number;
+  /** changes by Backend.retag alone */
   readonly purpose: Purpose;
 }

@@ -121,6 +121,16 @@ const checks: { [K in KernelName]: Check<K> } = {
     distinct("rotary", "y", o.y, "table", o.table);
   },
 
+  normMerge(o) {
+    size("normMerge", "rows", o.rows);
+    size("normMerge", "countA", o.countA);
+    size("normMerge", "countB", o.countB);
+    holds("normMerge", "a", o.a, o.rows * 2, "rows * 2");
+    holds("normMerge", "b", o.b, o.rows * 2, "rows * 2");
+    holds("normMerge", "y", o.y, o.rows * 2, "rows * 2");
+    distinct("normMerge", "y", o.y, "a", o.a);
+    distinct("normMerge", "y", o.y, "b", o.b);
+  },
   normStats(o) {
     size("normStats", "rows", o.rows);
     size("normStats", "cols", o.cols);
@@ -340,6 +350,12 @@ const checks: { [K in KernelName]: Check<K> } = {
     holds("add", "y", o.y, o.n, "n");
     distinct("add", "y", o.y, "a", o.a);
     distinct("add", "y", o.y, "b", o.b);
+  },
+  maximum(o) {
+    size("maximum", "n", o.n);
+    holds("maximum", "x", o.x, o.n, "n");
+    holds("maximum", "y", o.y, o.n, "n");
+    distinct("maximum", "y", o.y, "x", o.x);
   },
   axpy(o) {
     size("axpy", "n", o.n);

@@ -93,6 +93,9 @@ export interface KernelArgs {
   // ---- norms, in pieces that ranks can sum between -----------------------------------------------------------------
   /** stats[rows, 2] of x[rows, cols]: "layer" (mean, sum of (x - mean)^2), "rms" (0, sum of x^2). */
   normStats: { x: DeviceBuffer; stats: DeviceBuffer; rows: number; cols: number; kind: "layer" | "rms" };
+  /** y[rows, 2] = normStats of rows of which a[rows, 2] is the stats of countA columns, b of countB others. Merged by deltas of means:
+   *  sums of squares would cancel (Chan, Golub & LeVeque 1979). */
+  normMerge: { a: DeviceBuffer; b: DeviceBuffer; y: DeviceBuffer; rows: number; countA: number; countB: number };
   /** y = (x - mean) rstd gain + bias with rstd = 1/sqrt(stats[1]/width + eps). width: the whole row's, >= cols. */
   normApply: {
     x: DeviceBuffer;
@@ -264,6 +267,8 @@ export interface KernelArgs {
   add: { a: DeviceBuffer; b: DeviceBuffer; y: DeviceBuffer; n: number };
   /** y += alpha x. */
   axpy: { x: DeviceBuffer; y: DeviceBuffer; n: number; alpha: number };
+  /** y = max(x, y); NaN where either is. */
+  maximum: { x: DeviceBuffer; y: DeviceBuffer; n: number };
   /** y = alpha x. */
   scale: { x: DeviceBuffer; y: DeviceBuffer; n: number; alpha: number };
   fill: { y: DeviceBuffer; n: number; value: number };

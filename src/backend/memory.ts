@@ -29,6 +29,13 @@ export class MemoryAccount {
     this.#total -= bytes;
   }
 
+  /** The same bytes for another purpose: the total, and its peak, stay. */
+  move(bytes: number, { from, to }: { from: Purpose; to: Purpose }): void {
+    this.bytes[from] -= bytes;
+    this.bytes[to] += bytes;
+    if (this.bytes[to] > this.#peak[to]) this.#peak[to] = this.bytes[to];
+  }
+
   get total(): number {
     return this.#total;
   }

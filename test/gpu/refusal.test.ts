@@ -61,6 +61,8 @@ const accepted: { [K in KernelName]: HostArgs<K> } = {
     ...{ eps: 1e-8, weightDecay: 0.1, correction1: 0.1, correction2: 0.01, clip: 1 },
   },
   add: { a: f(7), b: f(7), y: f(7), n: 7 },
+  maximum: { x: f(7), y: f(7), n: 7 },
+  normMerge: { a: f(6), b: f(6), y: f(6), rows: 3, countA: 2, countB: 5 },
   axpy: { x: f(7), y: f(7), n: 7, alpha: 2 },
   scale: { x: f(7), y: f(7), n: 7, alpha: 2 },
   fill: { y: f(7), n: 7, value: 2 },

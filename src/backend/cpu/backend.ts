@@ -43,7 +43,7 @@ class CpuBuffer implements DeviceBuffer {
     readonly id: number,
     readonly dtype: DType,
     readonly length: number,
-    readonly purpose: Purpose,
+    public purpose: Purpose,
     readonly start: number,
     readonly owner: CpuBackend,
   ) {
@@ -103,6 +103,12 @@ class CpuBackend implements Backend, Views {
     const byteLength = own.length * bytesPerElement;
     this.#linear.free(own.start, byteLength);
     this.memory.give(own.purpose, byteLength);
+  }
+
+  retag(buffer: DeviceBuffer, purpose: Purpose): void {
+    const own = this.#own(buffer, "retag");
+    this.memory.move(own.length * bytesPerElement, { from: own.purpose, to: purpose });
+    own.purpose = purpose;
   }
 
   write(buffer: DeviceBuffer, data: HostArray): void {

@@ -29,7 +29,7 @@ class WebGpuBuffer implements DeviceBuffer {
     readonly id: number,
     readonly dtype: DType,
     readonly length: number,
-    readonly purpose: Purpose,
+    public purpose: Purpose,
     readonly owner: WebGpuBackend,
     public slot: Slot | undefined,
   ) {}
@@ -100,6 +100,12 @@ export class WebGpuBackend implements Backend {
     this.#pool.give(slot);
     (buffer as WebGpuBuffer).slot = undefined;
     this.memory.give(buffer.purpose, 4 * buffer.length);
+  }
+
+  retag(buffer: DeviceBuffer, purpose: Purpose): void {
+    this.#slot(buffer);
+    this.memory.move(4 * buffer.length, { from: buffer.purpose, to: purpose });
+    (buffer as WebGpuBuffer).purpose = purpose;
   }
 
   write(buffer: DeviceBuffer, data: HostArray): void {

@@ -23,10 +23,12 @@ import geluGrad from "../../../shaders/geluGrad.wgsl";
 import matmul from "../../../shaders/matmul.wgsl";
 import matmulSubgroup from "../../../shaders/matmulSubgroup.wgsl";
 import matmulTile from "../../../shaders/matmulTile.wgsl";
+import maximum from "../../../shaders/maximum.wgsl";
 import normApply from "../../../shaders/normApply.wgsl";
 import normGradGain from "../../../shaders/normGradGain.wgsl";
 import normGradInput from "../../../shaders/normGradInput.wgsl";
 import normGradSums from "../../../shaders/normGradSums.wgsl";
+import normMerge from "../../../shaders/normMerge.wgsl";
 import normStats from "../../../shaders/normStats.wgsl";
 import rotary from "../../../shaders/rotary.wgsl";
 import rowMax from "../../../shaders/rowMax.wgsl";
@@ -61,10 +63,12 @@ export const shaders: Readonly<Record<string, string>> = {
   matmul,
   matmulSubgroup,
   matmulTile,
+  maximum,
   normApply,
   normGradGain,
   normGradInput,
   normGradSums,
+  normMerge,
   normStats,
   rotary,
   rowMax,

@@ -16,6 +16,12 @@ export const axpy: Kernel<"axpy"> = ({ n, alpha, ...buffers }, views) => {
   for (let i = 0; i < n; i++) y[i] += alpha * x[i];
 };
 
+export const maximum: Kernel<"maximum"> = ({ n, ...buffers }, views) => {
+  const x = views.f32(buffers.x);
+  const y = views.f32(buffers.y);
+  for (let i = 0; i < n; i++) y[i] = Math.max(x[i], y[i]);
+};
+
 export const scale: Kernel<"scale"> = ({ n, alpha, ...buffers }, views) => {
   const x = views.f32(buffers.x);
   const y = views.f32(buffers.y);

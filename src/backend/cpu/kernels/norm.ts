@@ -23,6 +23,18 @@ export const normStats: Kernel<"normStats"> = ({ rows, cols, kind, ...buffers },
   }
 };
 
+export const normMerge: Kernel<"normMerge"> = ({ rows, countA, countB, ...buffers }, views) => {
+  const a = views.f32(buffers.a);
+  const b = views.f32(buffers.b);
+  const y = views.f32(buffers.y);
+  const shareB = countB / (countA + countB);
+  for (let i = 0; i < 2 * rows; i += 2) {
+    const delta = b[i] - a[i];
+    y[i] = a[i] + delta * shareB;
+    y[i + 1] = a[i + 1] + b[i + 1] + delta * delta * countA * shareB;
+  }
+};
+
 /** 1 / sqrt(variance + eps) of row r. */
 const reciprocalDeviation = (
   stats: Float32Array,

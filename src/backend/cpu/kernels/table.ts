@@ -3,11 +3,11 @@
 import { gelu, geluGrad, siluGate, siluGateGrad } from "./activation.ts";
 import { attention, attentionGrad } from "./attention.ts";
 import { dropout } from "./dropout.ts";
-import { add, axpy, copy, fill, scale } from "./elementwise.ts";
+import { add, axpy, copy, fill, maximum, scale } from "./elementwise.ts";
 import { embedding, embeddingGrad } from "./embedding.ts";
 import type { Kernels } from "./kernel.ts";
 import { crossEntropy, crossEntropyGrad, rowMax, sumExp } from "./loss.ts";
-import { normApply, normGradGain, normGradInput, normGradSums, normStats } from "./norm.ts";
+import { normApply, normGradGain, normGradInput, normGradSums, normMerge, normStats } from "./norm.ts";
 import { adamw } from "./optimizer.ts";
 import { matmul } from "./product.ts";
 import { columnSum, sum } from "./reduce.ts";
@@ -19,6 +19,7 @@ export const kernels: Kernels = {
   attentionGrad,
   rotary,
   normStats,
+  normMerge,
   normApply,
   normGradSums,
   normGradInput,
@@ -39,6 +40,7 @@ export const kernels: Kernels = {
   adamw,
   add,
   axpy,
+  maximum,
   scale,
   fill,
   copy,

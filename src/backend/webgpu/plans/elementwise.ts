@@ -29,11 +29,15 @@ function mergedDims({ shape, xStrides, yStrides }: KernelArgs["copy"]): [Dim, Di
 
 const floatBits = (value: number) => new Uint32Array(Float32Array.of(value).buffer)[0];
 
-export const elementwisePlans: Pick<Plans, "add" | "axpy" | "scale" | "fill" | "copy"> = {
+export const elementwisePlans: Pick<Plans, "add" | "axpy" | "maximum" | "scale" | "fill" | "copy"> = {
   add: ({ a, b, y, n }, device) => [{ shader: "add", buffers: { a, b, y }, params: { n }, ...overElements(n, device) }],
 
   axpy: ({ x, y, n, alpha }, device) => [
     { shader: "axpy", buffers: { x, y }, params: { n, alpha }, ...overElements(n, device) },
+  ],
+
+  maximum: ({ x, y, n }, device) => [
+    { shader: "maximum", buffers: { x, y }, params: { n }, ...overElements(n, device) },
   ],
 
   scale: ({ x, y, n, alpha }, device) => [

@@ -1,9 +1,12 @@
 // Plans of LayerNorm and RMSNorm, in the pieces between which ranks sum.
 
 import type { Plans } from "../plan.ts";
-import { overRows, reduceColumns, reduceRows } from "./grids.ts";
+import { overElements, overRows, reduceColumns, reduceRows } from "./grids.ts";
 
-export const normPlans: Pick<Plans, "normStats" | "normApply" | "normGradSums" | "normGradInput" | "normGradGain"> = {
+export const normPlans: Pick<
+  Plans,
+  "normStats" | "normMerge" | "normApply" | "normGradSums" | "normGradInput" | "normGradGain"
+> = {
   normStats({ x, stats, rows, cols, kind }, device) {
     const { constants, workgroups } = reduceRows({ rows, cols }, device);
     return [
@@ -15,6 +18,12 @@ export const normPlans: Pick<Plans, "normStats" | "normApply" | "normGradSums" |
         workgroups,
       },
     ];
+  },
+
+  normMerge({ a, b, y, rows, countA, countB }, device) {
+    const shareB = countB / (countA + countB);
+    const params = { n: rows, shareB, weight: countA * shareB };
+    return [{ shader: "normMerge", buffers: { a, b, y }, params, ...overElements(rows, device) }];
   },
 
   normApply({ x, stats, gain, bias, y, rows, cols, width, eps }, device) {
