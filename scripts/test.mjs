@@ -58,7 +58,9 @@ function adaptersOf(file, { backend, found, vulkanDriver }) {
   // The machine's own driver is one nobody chose: it counts where it is asked for, or where it is the only one.
   // The kernels for GPUs are tested one by one; a whole training adds nothing but their compilation, which lavapipe takes long for.
   const forGpus = suite === "gpu" ? ["as-gpu"] : [];
-  const byDefault = found.lavapipe ? ["cpu", "lavapipe", ...forGpus, "swiftshader"] : ["cpu", "device"];
+  // A mesh runs the same kernels as one rank: two adapters show that nothing depends on the device.
+  const slow = suite === "parallel" ? [] : ["swiftshader"];
+  const byDefault = found.lavapipe ? ["cpu", "lavapipe", ...forGpus, ...slow] : ["cpu", "device"];
   if (backend && !all[backend]) throw new SetupError(`--backend ${backend} exists on Linux only; use cpu or device`);
   return (backend ? [backend] : byDefault).map((name) => ({ name, env: all[name] }));
 }

@@ -22,6 +22,8 @@ export interface Gradients {
   wants(x: Tensor): boolean;
   /** for kernels that can add: `kernel(dx, accumulate)` */
   accumulate(x: Tensor, kernel: (dx: DeviceBuffer, accumulate: boolean) => void): void;
+  /** for gradients that arrive while waiting for other ranks: where they go, and whether they add to what is there */
+  destination(x: Tensor): { tensor: Tensor; accumulate: boolean } | undefined;
   /** for kernels that overwrite */
   write(x: Tensor, kernel: (dx: DeviceBuffer) => void): void;
   /** the gradient is dy itself */
@@ -81,6 +83,16 @@ export class Tape implements Gradients {
   output(op: string, spec: { shape: Shape; inputs: readonly (Tensor | undefined)[] }): Tensor {
     const requiresGrad = this.recording && spec.inputs.some((x) => x?.requiresGrad);
     return this.empty({ shape: spec.shape, name: op, requiresGrad });
+  }
+
+  /** The output of an op that has its values already, in memory of its own: what a collective returned. Takes over the handle. */
+  outputOf(op: string, spec: { values: Tensor; inputs: readonly (Tensor | undefined)[] }): Tensor {
+    const { values, inputs } = spec;
+    const requiresGrad = this.recording && inputs.some((x) => x?.requiresGrad);
+    const output = this.#own(values.storage.retain(), { shape: values.shape, name: op, requiresGrad });
+    if (!values.storage.borrowed) this.backend.retag(values.buffer, "activations");
+    values.dispose();
+    return output;
   }
 
   /** Remembers how to differentiate `output`; keeps `saved` alive until then. */
@@ -154,16 +166,20 @@ export class Tape implements Gradients {
     return x.requiresGrad;
   }
 
-  accumulate(x: Tensor, kernel: (dx: DeviceBuffer, accumulate: boolean) => void): void {
-    if (!x.requiresGrad) return;
+  destination(x: Tensor): { tensor: Tensor; accumulate: boolean } | undefined {
+    if (!x.requiresGrad) return undefined;
     if (x instanceof Parameter) {
-      kernel(x.gradient.buffer, x.gradientFilled);
+      const accumulate = x.gradientFilled;
       x.gradientFilled = true;
-      return;
+      return { tensor: x.gradient, accumulate };
     }
     const present = this.#ownGradient(x);
-    if (present) kernel(present.buffer, true);
-    else kernel(this.#newGradient(x).buffer, false);
+    return present ? { tensor: present, accumulate: true } : { tensor: this.#newGradient(x), accumulate: false };
+  }
+
+  accumulate(x: Tensor, kernel: (dx: DeviceBuffer, accumulate: boolean) => void): void {
+    const to = this.destination(x);
+    if (to) kernel(to.tensor.buffer, to.accumulate);
   }
 
   write(x: Tensor, kernel: (dx: DeviceBuffer) => void): void {

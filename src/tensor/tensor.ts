@@ -14,13 +14,21 @@ export type Shape = readonly number[];
 /** Number of elements of a shape. */
 export const sizeOf = (shape: Shape): number => shape.reduce((product, extent) => product * extent, 1);
 
-/** One buffer and how many hold it; the last to let go frees it. */
+/** One buffer and how many hold it; the last to let go frees it, or gives it back to whom it was borrowed from. */
 export class Storage {
   #holders = 1;
+  #loans = 0;
+  readonly #end: () => void;
+  /** another rank's memory */
+  readonly borrowed: boolean;
   constructor(
     readonly backend: Backend,
     readonly buffer: DeviceBuffer,
-  ) {}
+    giveBack?: () => void,
+  ) {
+    this.borrowed = giveBack !== undefined;
+    this.#end = giveBack ?? (() => backend.free(buffer));
+  }
 
   static allocate(backend: Backend, spec: { shape: Shape; dtype: DType; purpose: Purpose }): Storage {
     return new Storage(
@@ -29,8 +37,17 @@ export class Storage {
     );
   }
 
+  /** Whether writing to the buffer would be seen by another tensor, here or on another rank. */
   get shared(): boolean {
-    return this.#holders > 1;
+    return this.#holders > 1 || this.#loans > 0 || this.borrowed;
+  }
+
+  /** Another rank reads the buffer until it calls what this returns. */
+  lend(): () => void {
+    this.#loans++;
+    return () => {
+      this.#loans--;
+    };
   }
 
   get alive(): boolean {
@@ -45,7 +62,7 @@ export class Storage {
 
   release(): void {
     invariant(this.alive, "a tensor was freed twice");
-    if (--this.#holders === 0) this.backend.free(this.buffer);
+    if (--this.#holders === 0) this.#end();
   }
 }
 

@@ -2,16 +2,20 @@
 // table: the scatter-add is then a sum in a fixed order, the same in every run.
 
 import type { Backend } from "../../backend/backend.ts";
+import type { DeviceBuffer } from "../../backend/buffer.ts";
 import { UserError } from "../../backend/errors.ts";
 import type { Tape } from "../tape.ts";
 import { constant, type Tensor } from "../tensor.ts";
 
-/** Token ids on the device, and the plan of the scatter-add over them: made once for a batch, used by every op that needs it. */
+/** Token ids, on the device when a kernel first asks, and the plan of the scatter-add over them: made once for a batch, used by every
+ *  op that needs it. */
 export class Ids {
   readonly count: number;
-  readonly ids: Tensor;
   readonly #host: Int32Array;
   readonly #backend: Backend;
+  readonly #name: string;
+  readonly #slices = new Map<number, Ids>();
+  #ids: Tensor | undefined;
   #scatter: { unique: Tensor; starts: Tensor; order: Tensor; segments: number } | undefined;
 
   /** @throws UserError when an id is outside [0, limit) */
@@ -23,13 +27,29 @@ export class Ids {
       );
     this.#backend = backend;
     this.#host = spec.ids.slice();
+    this.#name = spec.name ?? "ids";
     this.count = spec.ids.length;
-    this.ids = constant(backend, {
+  }
+
+  get ids(): Tensor {
+    this.#ids ??= constant(this.#backend, {
       shape: [this.count],
-      data: spec.ids,
+      data: this.#host,
       purpose: "activations",
-      name: spec.name ?? "ids",
+      name: this.#name,
     });
+    return this.#ids;
+  }
+
+  /** Block `index` of equal blocks of `count` ids: a rank's own. Lives as long as the whole. */
+  block(index: number, count: number): Ids {
+    if (count === this.count) return this;
+    const known = this.#slices.get(index);
+    if (known) return known;
+    const ids = this.#host.subarray(index * count, (index + 1) * count);
+    const slice = new Ids(this.#backend, { ids, limit: Number.POSITIVE_INFINITY, name: this.#name });
+    this.#slices.set(index, slice);
+    return slice;
   }
 
   /** Positions sorted by id, stably: segment s of `order` lists where unique[s] stands. Built when a backward first asks. */
@@ -57,8 +77,9 @@ export class Ids {
   }
 
   [Symbol.dispose](): void {
-    this.ids.dispose();
-    for (const tensor of [this.#scatter?.unique, this.#scatter?.starts, this.#scatter?.order]) tensor?.dispose();
+    for (const slice of this.#slices.values()) slice[Symbol.dispose]();
+    for (const tensor of [this.#ids, this.#scatter?.unique, this.#scatter?.starts, this.#scatter?.order])
+      tensor?.dispose();
   }
 }
 
@@ -71,11 +92,12 @@ export function embedding(
   const parts = [{ ids: options.ids, table: options.table, rowOffset: options.rowOffset ?? 0 }];
   if (options.add) parts.push({ ...options.add, rowOffset: 0 });
   const { count } = options.ids;
-  const cols = options.table.shape[1];
-  const y = tape.output("embedding", { shape: [count, cols], inputs: parts.map((part) => part.table) });
-  parts.forEach(({ ids, table, rowOffset }, index) => {
-    const args = { count, cols, rows: table.shape[0], rowOffset, accumulate: index > 0 };
-    backend.run("embedding", { ...args, ids: ids.ids.buffer, table: table.buffer, y: y.buffer });
+  const y = tape.output("embedding", {
+    shape: [count, options.table.shape[1]],
+    inputs: parts.map((part) => part.table),
+  });
+  parts.forEach((part, index) => {
+    lookUp(y, { ...part, accumulate: index > 0 });
   });
   return tape.record({
     op: "embedding",
@@ -84,22 +106,38 @@ export function embedding(
     vjp(dy, gradients) {
       for (const { ids, table, rowOffset } of parts)
         gradients.accumulate(table, (dtable, accumulate) => {
-          const { unique, starts, order, segments } = ids.scatter;
-          const rows = table.shape[0];
-          if (!accumulate) backend.run("fill", { y: dtable, n: rows * cols, value: 0 });
-          backend.run("embeddingGrad", {
-            unique: unique.buffer,
-            starts: starts.buffer,
-            order: order.buffer,
-            dy: dy.buffer,
-            dtable,
-            segments,
-            count,
-            cols,
-            rows,
-            rowOffset,
-          });
+          if (!accumulate) backend.run("fill", { y: dtable, n: table.size, value: 0 });
+          scatterAdd(dy, { ids, rowOffset, dtable, rows: table.shape[0] });
         });
     },
+  });
+}
+
+/** y[count, cols] (+)= table[ids - rowOffset]; zero where that is outside the table. */
+export function lookUp(y: Tensor, options: { ids: Ids; table: Tensor; rowOffset: number; accumulate: boolean }): void {
+  const { ids, table, rowOffset, accumulate } = options;
+  const [rows, cols] = table.shape;
+  const args = { count: ids.count, cols, rows, rowOffset, accumulate };
+  y.backend.run("embedding", { ...args, ids: ids.ids.buffer, table: table.buffer, y: y.buffer });
+}
+
+/** dtable[ids - rowOffset] += dy[count, cols], row by row in a fixed order. */
+export function scatterAdd(
+  dy: Tensor,
+  options: { ids: Ids; rowOffset: number; dtable: DeviceBuffer; rows: number },
+): void {
+  const { ids, rowOffset, dtable, rows } = options;
+  const { unique, starts, order, segments } = ids.scatter;
+  dy.backend.run("embeddingGrad", {
+    unique: unique.buffer,
+    starts: starts.buffer,
+    order: order.buffer,
+    dy: dy.buffer,
+    dtable,
+    segments,
+    count: ids.count,
+    cols: dy.shape[1],
+    rows,
+    rowOffset,
   });
 }

@@ -6,12 +6,12 @@ import type { Tensor } from "../tensor.ts";
 
 export type NormKind = "layer" | "rms";
 
-/** Lets a layout combine per-row pairs of this block with the other blocks' of the same rows, in place. */
+/** Lets a layout combine per-row pairs of this block with the other blocks' of the same rows, in new memory. */
 export interface NormExchange {
   /** stats [rows, 2]: (mean, sum of squared deviations) or (0, sum of squares) of this block -> of the whole row */
-  stats: (stats: Tensor) => Promise<void>;
+  stats: (stats: Tensor) => Promise<Tensor>;
   /** sums [rows, 2]: added over the row's blocks */
-  sums: (sums: Tensor) => Promise<void>;
+  sums: (sums: Tensor) => Promise<Tensor>;
 }
 
 /** y[rows, cols] = (x - mean) / sqrt(variance + eps) gain + bias; "rms" leaves mean out. `width`: columns of the whole row. */
@@ -23,9 +23,9 @@ export async function norm(
   const [rows, cols] = x.shape;
   const tape = tapeOf(x);
   const { backend } = tape;
-  using stats = tape.empty({ shape: [rows, 2], name: "norm stats" });
-  backend.run("normStats", { x: x.buffer, stats: stats.buffer, rows, cols, kind });
-  await exchange?.stats(stats);
+  using own = tape.empty({ shape: [rows, 2], name: "norm stats" });
+  backend.run("normStats", { x: x.buffer, stats: own.buffer, rows, cols, kind });
+  using stats = exchange ? await exchange.stats(own) : own;
   const y = tape.output(gain.name.replace(/\.weight$/, ""), { shape: [rows, cols], inputs: [x, gain, bias] });
   const shared = { x: x.buffer, stats: stats.buffer, rows, cols, width, eps };
   backend.run("normApply", { ...shared, gain: gain.buffer, bias: bias?.buffer, y: y.buffer });
@@ -36,9 +36,9 @@ export async function norm(
     async vjp(dy, gradients) {
       const row = { ...shared, gain: gain.buffer, dy: dy.buffer };
       if (gradients.wants(x)) {
-        using sums = tape.empty({ shape: [rows, 2], purpose: "scratch" });
-        backend.run("normGradSums", { ...row, sums: sums.buffer, kind });
-        await exchange?.sums(sums);
+        using own = tape.empty({ shape: [rows, 2], purpose: "scratch" });
+        backend.run("normGradSums", { ...row, sums: own.buffer, kind });
+        using sums = exchange ? await exchange.sums(own) : own;
         gradients.accumulate(x, (dx, accumulate) =>
           backend.run("normGradInput", { ...row, sums: sums.buffer, dx, accumulate }),
         );

@@ -1,0 +1,109 @@
+// Which algorithm a collective uses, and the words each rank receives by it: closed forms, computed from group size, place in the
+// group and element counts alone. collectives.ts sends the messages; nothing here is shared with it but the choice.
+// Thakur, Rabenseifner & Gropp, "Optimization of Collective Communication Operations in MPICH" (2005).
+
+/** "direct": one message from each rank to each that needs it. "tree": binomial. "doubling": recursive doubling. "ring": neighbours only. */
+export type Algorithm = "direct" | "tree" | "doubling" | "ring";
+export type Op = "broadcast" | "reduce" | "allReduce" | "allGather" | "reduceScatter" | "allToAll";
+
+/** What each collective can be asked for. */
+export const algorithms = {
+  broadcast: ["direct", "tree", "ring"],
+  reduce: ["direct", "tree", "ring"],
+  allReduce: ["direct", "tree", "doubling", "ring"],
+  allGather: ["direct", "ring"],
+  reduceScatter: ["direct", "ring"],
+  allToAll: ["direct"],
+} as const satisfies Record<Op, readonly Algorithm[]>;
+
+export type AlgorithmOf<O extends Op> = (typeof algorithms)[O][number];
+
+/** Up to this many words a message's latency outweighs its bytes on every link there is. */
+const latencyBoundWords = 4096;
+
+/** Up to this many ranks a root sends to each itself: a tree would have as many rounds. */
+const fewRanks = 4;
+
+/** The algorithm for a group of that size and a tensor of that many words, the same on every rank. */
+export function chooseAlgorithm<O extends Op>(op: O, call: { size: number; words: number }): AlgorithmOf<O> {
+  return choice(op, call) as AlgorithmOf<O>;
+}
+
+function choice(op: Op, { size, words }: { size: number; words: number }): Algorithm {
+  if (op === "broadcast" || op === "reduce") return size <= fewRanks ? "direct" : "tree";
+  if (op === "allReduce") return size <= 2 || words <= latencyBoundWords ? "doubling" : "ring";
+  if (op === "allToAll") return "direct";
+  return size <= fewRanks ? "direct" : "ring";
+}
+
+/** Elements [from, to) of part `index` when n elements are cut into `count` parts that differ by at most one. */
+export function part(n: number, { index, count }: { index: number; count: number }): { from: number; to: number } {
+  return { from: Math.floor((n * index) / count), to: Math.floor((n * (index + 1)) / count) };
+}
+
+const partWords = (n: number, index: number, count: number): number => {
+  const { from, to } = part(n, { index, count });
+  return to - from;
+};
+
+/** Ranks below place `relative` of a binomial tree: those it receives from in a reduce. */
+export function treeChildren(relative: number, size: number): number[] {
+  const children: number[] = [];
+  for (let bit = 1; bit < size && (relative & bit) === 0; bit <<= 1)
+    if (relative + bit < size) children.push(relative + bit);
+  return children;
+}
+
+/** Largest power of two that is at most n. */
+export const powerBelow = (n: number): number => 2 ** Math.floor(Math.log2(n));
+
+/** Words that the rank at `index` of a group of `size` receives in one collective of `words` elements.
+ *  words: of the whole tensor for broadcast, reduce and allReduce; of each rank's part, in order, for the others.
+ *  root: index of the root of broadcast and reduce. */
+export function wordsReceived(
+  op: Op,
+  call: { size: number; index: number; words: number | readonly number[]; root?: number; algorithm?: Algorithm },
+): number {
+  const { size, index } = call;
+  if (size === 1) return 0;
+  const parts = typeof call.words === "number" ? undefined : call.words;
+  const n = parts ? parts.reduce((a, b) => a + b, 0) : (call.words as number);
+  const algorithm = call.algorithm ?? chooseAlgorithm(op, { size, words: n });
+  const relative = (index - (call.root ?? 0) + size) % size;
+  const own = parts?.[index] ?? 0;
+  switch (op) {
+    case "broadcast":
+      return relative === 0 ? 0 : n;
+    case "reduce":
+      if (algorithm === "direct") return relative === 0 ? (size - 1) * n : 0;
+      if (algorithm === "ring") return relative === size - 1 ? 0 : n;
+      return treeChildren(relative, size).length * n;
+    case "allReduce":
+      return allReduceWords(algorithm, { size, index, n });
+    case "allGather":
+      // Everything but its own part, whichever way it comes.
+      return n - own;
+    case "reduceScatter":
+      // Direct: its own part from everyone. Ring: every part but the one it starts with passes by once.
+      return algorithm === "direct" ? (size - 1) * own : n - (parts?.[(index + size - 1) % size] ?? 0);
+    case "allToAll":
+      return n - own;
+  }
+}
+
+function allReduceWords(algorithm: Algorithm, { size, index, n }: { size: number; index: number; n: number }): number {
+  switch (algorithm) {
+    case "direct":
+      return (size - 1) * n;
+    case "tree":
+      return treeChildren(index, size).length * n + (index === 0 ? 0 : n);
+    case "doubling": {
+      // Ranks beyond the power of two hand theirs in and get the sum back.
+      const core = powerBelow(size);
+      const extra = size - core;
+      return index < core ? (Math.log2(core) + (index < extra ? 1 : 0)) * n : n;
+    }
+    case "ring":
+      return n - partWords(n, (index + size - 1) % size, size) + (n - partWords(n, index, size));
+  }
+}

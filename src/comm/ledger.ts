@@ -1,0 +1,75 @@
+// What crossed the links: every message, by who sent it to whom, what for, in which operation and step. Counts, never times.
+
+/** Messages that share a sender, a receiver, a purpose, an operation and a step. */
+export interface LedgerEntry {
+  from: number;
+  to: number;
+  /** what the layout sent it for, e.g. "linear forward", "gradient sum" */
+  purpose: string;
+  /** the collective, e.g. "broadcast" */
+  op: string;
+  step: number;
+  messages: number;
+  words: number;
+  bytes: number;
+}
+
+/** Every dtype that crosses a link has four bytes. */
+const bytesPerWord = 4;
+
+export class Ledger {
+  /** which step the messages from now on belong to; 0 before the first */
+  step = 0;
+  readonly #entries = new Map<string, LedgerEntry>();
+
+  record(message: { from: number; to: number; purpose: string; op: string; words: number }): void {
+    const { from, to, purpose, op, words } = message;
+    const key = `${from}>${to}|${purpose}|${op}|${this.step}`;
+    let entry = this.#entries.get(key);
+    if (!entry) {
+      entry = { from, to, purpose, op, step: this.step, messages: 0, words: 0, bytes: 0 };
+      this.#entries.set(key, entry);
+    }
+    entry.messages++;
+    entry.words += words;
+    entry.bytes += bytesPerWord * words;
+  }
+
+  get entries(): readonly LedgerEntry[] {
+    return [...this.#entries.values()];
+  }
+
+  clear(): void {
+    this.#entries.clear();
+  }
+}
+
+/** Sums of entries under the same name, e.g. of words by purpose: `total(entries, (entry) => entry.purpose)`. */
+export function totals(
+  entries: readonly LedgerEntry[],
+  name: (entry: LedgerEntry) => string,
+): Map<string, { messages: number; words: number; bytes: number }> {
+  const sums = new Map<string, { messages: number; words: number; bytes: number }>();
+  for (const entry of entries) {
+    const sum = sums.get(name(entry)) ?? { messages: 0, words: 0, bytes: 0 };
+    sum.messages += entry.messages;
+    sum.words += entry.words;
+    sum.bytes += entry.bytes;
+    sums.set(name(entry), sum);
+  }
+  return sums;
+}
+
+/** bytes[from][to]: what a heat map shows. */
+export function trafficMatrix(entries: readonly LedgerEntry[], size: number): number[][] {
+  const matrix = Array.from({ length: size }, () => new Array<number>(size).fill(0));
+  for (const { from, to, bytes } of entries) matrix[from][to] += bytes;
+  return matrix;
+}
+
+/** Bytes each rank received. */
+export function bytesReceived(entries: readonly LedgerEntry[], size: number): number[] {
+  const received = new Array<number>(size).fill(0);
+  for (const { to, bytes } of entries) received[to] += bytes;
+  return received;
+}
