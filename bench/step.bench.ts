@@ -52,7 +52,8 @@ async function step(): Promise<void> {
   using tape = new Tape(backend, { recording: true });
   const sequence = { batch, tokens: context, offset: 0 };
   await tape.backward(await model.loss(tape, { tokens, targets, sequence, scale: 1 / (batch * context) }));
-  await optimizer.step({ learningRate: 1e-3 });
+  const gradients = await model.layout.reduceGradients(model.parameters);
+  await optimizer.step({ gradients, learningRate: 1e-3 });
   await optimizer.normSquared.read();
 }
 

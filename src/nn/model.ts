@@ -95,8 +95,9 @@ export class Model {
         `a sequence of ${sequence.offset + sequence.tokens} tokens is longer than the model's ${this.maxPositions} positions; use a shorter context`,
       );
     invariant(tokens.length === sequence.batch * sequence.tokens, "tokens do not fill the sequence");
-    const places = Int32Array.from(tokens, (_, i) => sequence.offset + (i % sequence.tokens));
-    const ids = tape.keep(new Ids(this.backend, { ids: tokens, limit: this.vocabSize }));
+    const padded = this.#padded(tokens, sequence);
+    const places = Int32Array.from(padded, (_, i) => sequence.offset + (i % sequence.tokens));
+    const ids = tape.keep(new Ids(this.backend, { ids: padded, limit: this.vocabSize }));
     const positions = tape.keep(new Ids(this.backend, { ids: places, limit: this.maxPositions, name: "position" }));
     const { dropout } = options;
     const pass: Pass = {
@@ -130,16 +131,38 @@ export class Model {
   async loss(tape: Tape, options: ForwardOptions & { targets: Int32Array; scale: number }): Promise<Tensor> {
     using logits = await this.logits(tape, options);
     const targets = tape.keep(
-      new Ids(this.backend, { ids: options.targets, limit: this.vocabSize, name: "target id" }),
+      new Ids(this.backend, {
+        ids: this.#padded(options.targets, options.sequence),
+        limit: this.vocabSize,
+        name: "target id",
+      }),
     );
-    return await this.layout.crossEntropy(logits, { targets, vocabSize: this.vocabSize, scale: options.scale });
+    const { vocabSize } = this;
+    return await this.layout.crossEntropy(logits, {
+      ...{ targets, vocabSize, scale: options.scale },
+      rows: options.targets.length,
+    });
   }
 
-  /** Whole tensors under their checkpoint names: of the weights, or of what `select` takes from each (its gradient, a moment). */
-  async checkpoint(select: (parameter: Parameter) => Tensor = (parameter) => parameter): Promise<CheckpointTensors> {
+  /** Ids with as many samples of token 0 behind them as the layout needs. */
+  #padded(ids: Int32Array, sequence: Sequence): Int32Array {
+    const samples = this.layout.paddedBatch(sequence);
+    if (samples === sequence.batch) return ids;
+    const padded = new Int32Array(samples * sequence.tokens);
+    padded.set(ids);
+    return padded;
+  }
+
+  /** Whole tensors under their checkpoint names: of the weights, or of what `select` takes from each (its gradient, a moment). Every
+   *  rank calls it; with `to` that rank gets them, and the others an empty map. */
+  async checkpoint(
+    select: (parameter: Parameter) => Tensor = (parameter) => parameter,
+    { to }: { to?: number } = {},
+  ): Promise<CheckpointTensors> {
     const tensors: CheckpointTensors = new Map();
     for (const [index, weight] of this.architecture.weights.entries()) {
-      const whole = await this.layout.gather(select(this.parameters[index]), weight);
+      const whole = await this.layout.gather(select(this.parameters[index]), weight, to);
+      if (!whole) continue;
       for (const [name, tensor] of exportWeight(weight, whole)) tensors.set(name, tensor);
     }
     return tensors;

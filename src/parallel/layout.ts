@@ -44,13 +44,30 @@ export interface LayerCache {
   rows: Tensor;
 }
 
+/** What `reduceGradients` returns: every rank that holds a copy of a parameter holds the same gradient of it. Nothing else makes
+ *  one, so an optimizer cannot be handed gradients whose sum over ranks was forgotten. */
+export class ReducedGradients {
+  readonly parameters: readonly Parameter[];
+  protected readonly reduced = true;
+  constructor(parameters: readonly Parameter[]) {
+    this.parameters = parameters;
+  }
+}
+
 export interface Layout {
   readonly name: string;
+  /** this rank, of how many */
+  readonly rank: number;
+  readonly size: number;
+
+  /** The least number of samples, from `batch` on, that the ranks can share: the rest are padding that counts nowhere. */
+  paddedBatch(sequence: Sequence): number;
 
   /** This rank's block of a parameter. */
   parameter(spec: ParameterSpec): Parameter;
-  /** The whole logical tensor (no padding) of which `block` is a parameter, its gradient or its optimizer state. */
-  gather(block: Tensor, whole: Whole): Promise<Float32Array>;
+  /** The whole logical tensor (no padding) of which `block` is a parameter, its gradient or its optimizer state: on every rank, or
+   *  on rank `to` only, and nothing elsewhere. Every rank calls it. */
+  gather(block: Tensor, whole: Whole, to?: number): Promise<Float32Array | undefined>;
 
   /** h[B T, D] = table[tokens] (+ positions[place in the sequence]). */
   embedding(
@@ -69,12 +86,18 @@ export interface Layout {
   dropout(x: Tensor, options: DropoutArgs): Tensor;
   /** logits[B T, V] = x[B T, D] table[V, D] transposed; padding columns may follow. */
   head(x: Tensor, table: Parameter): Promise<Tensor>;
-  /** scale * sum over rows of the negative log likelihood, [1]: the whole's, on every rank. */
-  crossEntropy(logits: Tensor, options: { targets: Ids; vocabSize: number; scale: number }): Promise<Tensor>;
+  /** scale * sum over rows of the negative log likelihood, [1]: the whole's, on every rank. `rows`: how many are no padding. */
+  crossEntropy(
+    logits: Tensor,
+    options: { targets: Ids; vocabSize: number; scale: number; rows: number },
+  ): Promise<Tensor>;
 
-  /** out[0] = sum over all elements of the whole of gradient^2. */
-  gradientNormSquared(parameters: readonly Parameter[], out: Tensor): Promise<void>;
-  /** Logits without padding on the host, row-major: [B T, V], or [B, V] of each sample's last row. Waits for the device. */
+  /** Sums gradients over the ranks that hold a copy of the parameter and saw other samples or rows: once per optimizer step.
+   *  Parameters that no op reached get zeros. */
+  reduceGradients(parameters: readonly Parameter[]): Promise<ReducedGradients>;
+  /** out[0] = sum over all elements of the whole of gradient^2: the same bits on every rank. */
+  gradientNormSquared(gradients: ReducedGradients, out: Tensor): Promise<void>;
+  /** Logits without padding on every rank's host, row-major: [B T, V], or [B, V] of each sample's last row. Waits for the device. */
   gatherLogits(
     logits: Tensor,
     options: { sequence: Sequence; vocabSize: number; last: boolean },

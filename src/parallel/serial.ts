@@ -2,26 +2,41 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { type DropoutArgs, type HeadShape, reducePartials } from "../backend/kernels.ts";
+import { scratch } from "../comm/collectives.ts";
 import { attention, cachedAttention, fusedWidth, rotary } from "../tensor/ops/attention.ts";
 import { dropout } from "../tensor/ops/elementwise.ts";
 import { embedding, type Ids } from "../tensor/ops/embedding.ts";
 import { crossEntropy } from "../tensor/ops/loss.ts";
 import { type NormKind, norm } from "../tensor/ops/norm.ts";
 import { matmul } from "../tensor/ops/products.ts";
-import { type Tape, tapeOf } from "../tensor/tape.ts";
+import type { Tape } from "../tensor/tape.ts";
 import { constant, Parameter, sizeOf, type Tensor } from "../tensor/tensor.ts";
 import { initialBlock, padTo } from "./block.ts";
-import type { LayerCache, Layout, ParameterSpec, Sequence, Whole } from "./layout.ts";
+import { appendToCache, keptRows } from "./cache.ts";
+import {
+  type LayerCache,
+  type Layout,
+  type ParameterSpec,
+  ReducedGradients,
+  type Sequence,
+  type Whole,
+} from "./layout.ts";
 
 /** Rows of a vocabulary table are padded to this multiple, so that rows of logits stay aligned to vec4. */
 export const vocabularyUnit = 4;
 
 export class Serial implements Layout {
   readonly name = "serial";
+  readonly rank = 0;
+  readonly size = 1;
   readonly #backend: Backend;
 
   constructor(backend: Backend) {
     this.#backend = backend;
+  }
+
+  paddedBatch({ batch }: Sequence): number {
+    return batch;
   }
 
   parameter(spec: ParameterSpec): Parameter {
@@ -77,17 +92,28 @@ export class Serial implements Layout {
     return matmul(x, table, { form: "nt", name: "logits" });
   }
 
-  async crossEntropy(logits: Tensor, options: { targets: Ids; vocabSize: number; scale: number }): Promise<Tensor> {
+  async crossEntropy(
+    logits: Tensor,
+    options: { targets: Ids; vocabSize: number; scale: number; rows: number },
+  ): Promise<Tensor> {
     return crossEntropy(logits, { targets: options.targets.ids, validCols: options.vocabSize, scale: options.scale });
   }
 
-  async gradientNormSquared(parameters: readonly Parameter[], out: Tensor): Promise<void> {
-    const partials = this.#backend.allocate({ dtype: "f32", length: reducePartials, purpose: "scratch" });
-    parameters.forEach(({ gradient }, index) => {
-      const args = { x: gradient.buffer, partials, y: out.buffer, n: gradient.size, scale: 1, square: true };
-      this.#backend.run("sum", { ...args, accumulate: index > 0 });
-    });
-    this.#backend.free(partials);
+  async reduceGradients(parameters: readonly Parameter[]): Promise<ReducedGradients> {
+    for (const parameter of parameters) {
+      const { gradient, gradientFilled } = parameter;
+      if (!gradientFilled) this.#backend.run("fill", { y: gradient.buffer, n: gradient.size, value: 0 });
+      parameter.gradientFilled = true;
+    }
+    return new ReducedGradients(parameters);
+  }
+
+  async gradientNormSquared({ parameters }: ReducedGradients, out: Tensor): Promise<void> {
+    using partials = scratch(out, [reducePartials]);
+    for (const [index, { gradient }] of parameters.entries()) {
+      const args = { x: gradient.buffer, partials: partials.buffer, y: out.buffer, n: gradient.size, scale: 1 };
+      this.#backend.run("sum", { ...args, square: true, accumulate: index > 0 });
+    }
   }
 
   async gatherLogits(
@@ -95,19 +121,7 @@ export class Serial implements Layout {
     options: { sequence: Sequence; vocabSize: number; last: boolean },
   ): Promise<Float32Array> {
     const { sequence, vocabSize, last } = options;
-    const cols = logits.shape[1];
-    const step = last ? sequence.tokens : 1;
-    const rows = (sequence.batch * sequence.tokens) / step;
-    using kept = tapeOf(logits).empty({ shape: [rows, vocabSize], purpose: "scratch" });
-    this.#backend.run("copy", {
-      x: logits.buffer,
-      y: kept.buffer,
-      shape: [1, 1, rows, vocabSize],
-      xStrides: [0, 0, step * cols, 1],
-      yStrides: [0, 0, vocabSize, 1],
-      xOffset: (step - 1) * cols,
-      yOffset: 0,
-    });
+    using kept = keptRows(logits, { step: last ? sequence.tokens : 1, cols: vocabSize });
     return (await kept.read()) as Float32Array;
   }
 
@@ -117,21 +131,4 @@ export class Serial implements Layout {
       rows: constant(this.#backend, { shape, purpose: "activations", name: `key-value cache ${layer}` }),
     }));
   }
-}
-
-/** cache[b, offset + t] = rows[b tokens + t]. */
-function appendToCache(rows: Tensor, options: { cache: Tensor; sequence: Sequence }): void {
-  const { batch, tokens, offset } = options.sequence;
-  const [, capacity, cols] = options.cache.shape;
-  if (offset + tokens > capacity)
-    throw new RangeError(`the key-value cache holds ${capacity} tokens, ${offset + tokens} are needed`);
-  rows.backend.run("copy", {
-    x: rows.buffer,
-    y: options.cache.buffer,
-    shape: [1, batch, tokens, cols],
-    xStrides: [0, tokens * cols, cols, 1],
-    yStrides: [0, capacity * cols, cols, 1],
-    xOffset: 0,
-    yOffset: offset * cols,
-  });
 }

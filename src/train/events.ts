@@ -50,6 +50,8 @@ export interface StartEvent {
   adapter: string;
   /** batch * context * accumulate */
   tokensPerStep: number;
+  /** how ranks share the work; absent when one does all */
+  mesh?: { layout: string; dims: readonly number[] };
 }
 
 export interface StepEvent {
@@ -63,6 +65,10 @@ export interface StepEvent {
   learningRate: number;
   tokensPerSecond: number;
   durationMs: number;
+  /** on a mesh: bytes each rank received in this step, counted */
+  bytesReceived?: readonly number[];
+  /** on a mesh: the same by the closed form */
+  closedFormBytes?: readonly number[];
 }
 
 export interface EvalEvent {
@@ -84,8 +90,13 @@ export interface DoneEvent {
   /** steps finished: fewer than asked for when the run was ended early */
   steps: number;
   validationLoss: number;
+  /** of all ranks together, when they share a device */
   peakBytes: BytesByPurpose & { total: number };
   durationMs: number;
+  /** on a mesh: what each rank held, as if it had a device to itself */
+  ranks?: readonly { peakBytes: BytesByPurpose & { total: number } }[];
+  /** on a mesh: bytes[from][to] of all training steps */
+  traffic?: readonly (readonly number[])[];
 }
 
 /** The loss or a gradient stopped being a finite number. */

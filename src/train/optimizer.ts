@@ -2,7 +2,7 @@
 // clip_grad_norm_: the norm stays on the device, so that a step waits for nothing.
 
 import type { Backend } from "../backend/backend.ts";
-import type { Layout } from "../parallel/layout.ts";
+import type { Layout, ReducedGradients } from "../parallel/layout.ts";
 import { constant, type Parameter, type Tensor } from "../tensor/tensor.ts";
 
 export interface AdamWOptions {
@@ -37,15 +37,12 @@ export class AdamW {
     this.normSquared = constant(backend, { shape: [1], purpose: "optimizer" });
   }
 
-  /** Updates every parameter from its gradient and marks the gradients as used. A gradient that is not finite changes nothing. */
-  async step(options: { learningRate: number }): Promise<void> {
+  /** Updates every parameter from its gradient, which `layout.reduceGradients` has made, and marks the gradients as used. A gradient
+   *  that is not finite changes nothing. */
+  async step(options: { gradients: ReducedGradients; learningRate: number }): Promise<void> {
     this.#steps++;
     const { beta1, beta2, eps, weightDecay, clip } = this.#options;
-    const parameters = this.#moments.map(({ parameter }) => parameter);
-    for (const parameter of parameters)
-      if (!parameter.gradientFilled)
-        this.#backend.run("fill", { y: parameter.gradient.buffer, n: parameter.size, value: 0 });
-    await this.#layout.gradientNormSquared(parameters, this.normSquared);
+    await this.#layout.gradientNormSquared(options.gradients, this.normSquared);
     for (const { parameter, first, second } of this.#moments) {
       this.#backend.run("adamw", {
         w: parameter.buffer,

@@ -2,6 +2,7 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { UserError } from "../backend/errors.ts";
+import type { Ledger } from "../comm/ledger.ts";
 import type { DropoutRates } from "../nn/architecture.ts";
 import { type ModelConfig, parameterCount } from "../nn/config.ts";
 import { Model } from "../nn/model.ts";
@@ -28,6 +29,8 @@ export interface TrainOptions {
   signal?: AbortSignal;
   /** defaults to one rank that holds everything */
   layout?: Layout;
+  /** told which step its messages belong to: from 1; 0 for those of evaluations and samples */
+  ledger?: Ledger;
 }
 
 /** PyTorch's default */
@@ -60,7 +63,9 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent> 
   while (done < parameters.steps && !signal?.aborted) {
     const stepStarted = performance.now();
     const learningRate = learningRateAt(done, parameters);
+    if (options.ledger) options.ledger.step = done + 1;
     const { loss, gradNorm } = await run.step(corpus, { step: done, learningRate });
+    if (options.ledger) options.ledger.step = 0;
     if (!Number.isFinite(loss) || !Number.isFinite(gradNorm))
       throw new DivergedError({ step: done + 1, learningRate, tensor: await run.diagnose(corpus, done) });
     done++;
@@ -150,7 +155,8 @@ class Run {
       else backend.run("axpy", { x: loss.buffer, y: report, n: 1, alpha: 1 });
       await tape.backward(loss);
     }
-    await this.#optimizer.step({ learningRate: options.learningRate });
+    const gradients = await this.#model.layout.reduceGradients(this.#model.parameters);
+    await this.#optimizer.step({ gradients, learningRate: options.learningRate });
     backend.run("copy", {
       x: this.#optimizer.normSquared.buffer,
       y: report,

@@ -1,0 +1,69 @@
+// Ranks on a q x q x d mesh, or in a line: who is where, and the process groups along each axis.
+
+import { invariant } from "../backend/errors.ts";
+import type { Ledger } from "../comm/ledger.ts";
+import type { Link } from "../comm/link.ts";
+import { ProcessGroup } from "../comm/process-group.ts";
+
+/** rank = j + q i + q q k: row i, column j, depth k. */
+export interface Place {
+  i: number;
+  j: number;
+  k: number;
+}
+
+export const placeOf = (rank: number, q: number): Place => ({
+  i: Math.floor(rank / q) % q,
+  j: rank % q,
+  k: Math.floor(rank / (q * q)),
+});
+
+export const rankOf = ({ i, j, k }: Place, q: number): number => j + q * i + q * q * k;
+
+/** A q x q x d mesh as one of its ranks sees it. */
+export interface Mesh extends Place {
+  q: number;
+  d: number;
+  /** varies j: blocks of A, statistics of whole rows */
+  row: ProcessGroup;
+  /** varies i: blocks of B, embedding */
+  column: ProcessGroup;
+  /** varies k: sums of weight gradients */
+  depth: ProcessGroup;
+  /** varies i and k: all samples. Index i + q k: the number of this rank's batch block. */
+  batch: ProcessGroup;
+  world: ProcessGroup;
+}
+
+/** The whole world as one group, in the order of ranks. */
+export const worldGroup = ({ link, ledger }: { link: Link; ledger?: Ledger }): ProcessGroup =>
+  new ProcessGroup({ name: "world", ranks: Array.from({ length: link.size }, (_, rank) => rank), link, ledger });
+
+export function makeMesh(options: { q: number; d: number; link: Link; ledger?: Ledger }): Mesh {
+  const { q, d, link, ledger } = options;
+  invariant(link.size === q * q * d, `a ${q}x${q}x${d} mesh on ${link.size} ranks`);
+  const { i, j, k } = placeOf(link.rank, q);
+  const range = (n: number) => Array.from({ length: n }, (_, index) => index);
+  const group = (name: string, places: Place[]) =>
+    new ProcessGroup({ name, ranks: places.map((place) => rankOf(place, q)), link, ledger });
+  return {
+    ...{ q, d, i, j, k },
+    row: group(
+      `row(i=${i}, k=${k})`,
+      range(q).map((column) => ({ i, j: column, k })),
+    ),
+    column: group(
+      `column(j=${j}, k=${k})`,
+      range(q).map((row) => ({ i: row, j, k })),
+    ),
+    depth: group(
+      `depth(i=${i}, j=${j})`,
+      range(d).map((plane) => ({ i, j, k: plane })),
+    ),
+    batch: group(
+      `batch(j=${j})`,
+      range(d).flatMap((plane) => range(q).map((row) => ({ i: row, j, k: plane }))),
+    ),
+    world: worldGroup({ link, ledger }),
+  };
+}

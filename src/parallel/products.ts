@@ -1,0 +1,132 @@
+// Products of matrices cut into q x q blocks, rank (i, j) of a plane holding block (i, j) of each: SUMMA (van de Geijn & Watts 1997),
+// with the transposed forms its gradients need. Blocks only; neither tape nor model.
+//
+// Legend: A [M, K], B [K, N], C [M, N]; a rank holds [M/q, K/q] and so on. i row, j column, t step.
+
+import { scratch } from "../comm/collectives.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Mesh } from "./mesh.ts";
+
+/** Where a product's block goes, and whether it adds to what is there. Nobody else may hold the tensor. */
+export interface Destination {
+  tensor: Tensor;
+  accumulate: boolean;
+}
+
+/** A plane of a mesh, and what the ledger calls the messages. */
+export type Plane = Pick<Mesh, "q" | "i" | "j" | "row" | "column">;
+
+interface BlockProduct {
+  a: Tensor;
+  b: Tensor;
+  form: "nn" | "nt" | "tn";
+  bias?: Tensor;
+  to: Destination;
+}
+
+/** to (+)= op(a) op(b) + bias on this rank alone. */
+function multiply({ a, b, form, bias, to }: BlockProduct): void {
+  const [m, k] = form === "tn" ? [a.shape[1], a.shape[0]] : a.shape;
+  const n = form === "nt" ? b.shape[0] : b.shape[1];
+  to.tensor.backend.run("matmul", {
+    ...{ a: a.buffer, b: b.buffer, y: to.tensor.buffer, bias: bias?.buffer },
+    ...{ batch: 1, m, n, k, transposeA: form === "tn", transposeB: form === "nt", accumulate: to.accumulate },
+  });
+}
+
+/** Work for steps 0 .. q-1 with each step's blocks asked for one step ahead, so that they travel during the product before. */
+async function pipelined(
+  q: number,
+  options: { fetch: (t: number) => Promise<Tensor>[]; work: (t: number, blocks: Tensor[]) => void | Promise<void> },
+): Promise<void> {
+  const ask = (t: number) => {
+    const blocks = Promise.all(options.fetch(t));
+    // Should an earlier step fail, nobody will wait for this one.
+    blocks.catch(() => undefined);
+    return blocks;
+  };
+  let coming = ask(0);
+  for (let t = 0; t < q; t++) {
+    const blocks = await coming;
+    if (t + 1 < q) coming = ask(t + 1);
+    await options.work(t, blocks);
+    for (const block of blocks) block.dispose();
+  }
+}
+
+/** c(i, j) = sum over t of a(i, t) b(t, j) (+ bias(j)): broadcasts a along the row and b down the column. */
+export async function productAB(
+  plane: Plane,
+  options: { a: Tensor; b: Tensor; bias?: Tensor; to: Destination; purpose: string },
+): Promise<void> {
+  const { a, b, bias, to, purpose } = options;
+  const { q, row, column } = plane;
+  await pipelined(q, {
+    fetch: (t) => [
+      row.broadcast(a, { root: t, shape: a.shape, purpose }),
+      column.broadcast(b, { root: t, shape: b.shape, purpose }),
+    ],
+    work: (t, [at, bt]) =>
+      multiply({
+        a: at,
+        b: bt,
+        form: "nn",
+        bias: t === 0 ? bias : undefined,
+        to: { tensor: to.tensor, accumulate: to.accumulate || t > 0 },
+      }),
+  });
+}
+
+/** c(i, t) = sum over j of a(i, j) b(t, j)T, with A [M, K], B [N, K]: broadcasts b down the column, reduces along the row to column t. */
+export async function productABT(
+  plane: Plane,
+  options: { a: Tensor; b: Tensor; to: Destination; purpose: string },
+): Promise<void> {
+  const { a, b, to, purpose } = options;
+  const { q, j, row, column } = plane;
+  const shape = [a.shape[0], b.shape[0]];
+  const partial = partials(row, { root: j, to, purpose, shape });
+  await pipelined(q, {
+    fetch: (t) => [column.broadcast(b, { root: t, shape: b.shape, purpose })],
+    work: (t, [bt]) => partial.add(t, (destination) => multiply({ a, b: bt, form: "nt", to: destination })),
+  });
+  await partial.done();
+}
+
+/** c(t, j) = sum over i of a(i, t)T b(i, j), with A [K, M], B [K, N]: broadcasts a along the row, reduces down the column to row t. */
+export async function productATB(
+  plane: Plane,
+  options: { a: Tensor; b: Tensor; to: Destination; purpose: string },
+): Promise<void> {
+  const { a, b, to, purpose } = options;
+  const { q, i, row, column } = plane;
+  const shape = [a.shape[1], b.shape[1]];
+  const partial = partials(column, { root: i, to, purpose, shape });
+  await pipelined(q, {
+    fetch: (t) => [row.broadcast(a, { root: t, shape: a.shape, purpose })],
+    work: (t, [at]) => partial.add(t, (destination) => multiply({ a: at, b, form: "tn", to: destination })),
+  });
+  await partial.done();
+}
+
+/** Partial blocks, one a step, each summed on the rank at that place of the group. A step's sum travels during the next product: at
+ *  most two are under way. `root`: this rank's own place, whose sum goes straight `to` where it is wanted. */
+function partials(
+  group: Mesh["row"],
+  options: { root: number; to: Destination; purpose: string; shape: readonly number[] },
+) {
+  const { root, to, purpose, shape } = options;
+  let under: Promise<void> = Promise.resolve();
+  return {
+    async add(t: number, compute: (destination: Destination) => void): Promise<void> {
+      const mine = t === root;
+      const tensor = mine ? to.tensor : scratch(to.tensor, shape);
+      compute({ tensor, accumulate: mine && to.accumulate });
+      const before = under;
+      under = group.reduce(tensor, { root: t, purpose });
+      under.catch(() => undefined);
+      await before;
+    },
+    done: () => under,
+  };
+}

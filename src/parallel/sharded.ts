@@ -1,0 +1,177 @@
+// What every layout with more than one rank shares: parameters as blocks, whole tensors put together from blocks, and gradients
+// summed over copies. Which rank holds which block, and what the ops exchange, is each layout's own file.
+
+import type { Backend } from "../backend/backend.ts";
+import { invariant } from "../backend/errors.ts";
+import { reducePartials } from "../backend/kernels.ts";
+import { copyRange, handle, scratch } from "../comm/collectives.ts";
+import type { ProcessGroup } from "../comm/process-group.ts";
+import { constant, Parameter, sizeOf, type Tensor } from "../tensor/tensor.ts";
+import { initialBlock, type Range } from "./block.ts";
+import { type ParameterSpec, ReducedGradients, type Whole } from "./layout.ts";
+
+/** Part of a matrix; one-dim parameters are one row. Extents include padding. */
+export interface Block {
+  rows: Range;
+  cols: Range;
+}
+
+/** How a layout cuts a parameter. */
+export interface Sharding {
+  /** the block of any rank */
+  block: (rank: number) => Block;
+  /** ranks that hold the same block as this one */
+  copies: ProcessGroup | undefined;
+  /** whether each copy's gradient is of other samples or rows, so that the gradient is their sum */
+  partial: boolean;
+}
+
+/** Small gradients travel together: at most this many words in one message's tensor. */
+const bucketWords = 2 ** 22;
+
+/** Consecutive sizes gathered into buckets of at most bucketWords; a larger one travels alone. */
+export function buckets(sizes: readonly number[]): number[][] {
+  const groups: number[][] = [];
+  let words = Number.POSITIVE_INFINITY;
+  for (const [index, size] of sizes.entries()) {
+    if (words + size > bucketWords) {
+      groups.push([]);
+      words = 0;
+    }
+    groups[groups.length - 1].push(index);
+    words += size;
+  }
+  return groups;
+}
+
+export class Shards {
+  readonly #backend: Backend;
+  readonly #world: ProcessGroup;
+  readonly #shardingOf: (whole: Whole) => Sharding;
+  readonly #shardings = new WeakMap<Parameter, Sharding>();
+  #gathers = 0;
+
+  constructor(options: { backend: Backend; world: ProcessGroup; shardingOf: (whole: Whole) => Sharding }) {
+    this.#backend = options.backend;
+    this.#world = options.world;
+    this.#shardingOf = options.shardingOf;
+  }
+
+  parameter(spec: ParameterSpec): Parameter {
+    const sharding = this.#shardingOf(spec);
+    const block = sharding.block(this.#world.index);
+    const cols = block.cols.to - block.cols.from;
+    const shape = spec.shape.length === 1 ? [cols] : [block.rows.to - block.rows.from, cols];
+    const data = initialBlock(spec, block);
+    const { storage } = constant(this.#backend, { shape, data, purpose: "weights", name: spec.name });
+    const parameter = new Parameter(storage, { shape, name: spec.name, decay: shape.length > 1 });
+    this.#shardings.set(parameter, sharding);
+    return parameter;
+  }
+
+  async gather(block: Tensor, whole: Whole, to?: number): Promise<Float32Array | undefined> {
+    const sharding = this.#shardingOf(whole);
+    const root = to ?? 0;
+    const tag = `gather ${this.#gathers++}`;
+    const purpose = "checkpoint";
+    const blocks = this.#world.ranks.map((_, rank) => sharding.block(rank));
+    const place = ({ rows, cols }: Block) => `${rows.from} ${cols.from}`;
+    const holders = blocks.map((own) => blocks.findIndex((other) => place(other) === place(own)));
+    const me = this.#world.index;
+    let assembled: Tensor | undefined;
+    if (me === root) {
+      const own = scratch(block, whole.shape);
+      for (const [rank, part] of blocks.entries()) {
+        if (holders[rank] !== rank) continue;
+        using piece =
+          rank === holders[me]
+            ? handle(block)
+            : await this.#world.receive({ from: rank, tag, shape: block.shape, purpose });
+        paste(piece, { into: own, block: part });
+      }
+      assembled = own;
+    } else if (holders[me] === me && holders[root] !== me) this.#world.send(block, { to: root, tag, purpose });
+    if (to === undefined) {
+      const everywhere = await this.#world.broadcast(assembled, { root, shape: whole.shape, purpose });
+      assembled?.dispose();
+      assembled = everywhere;
+    }
+    using result = assembled;
+    return (await result?.read()) as Float32Array | undefined;
+  }
+
+  async reduceGradients(parameters: readonly Parameter[]): Promise<ReducedGradients> {
+    const bySum = new Map<ProcessGroup, Parameter[]>();
+    for (const parameter of parameters) {
+      const { gradient } = parameter;
+      if (!parameter.gradientFilled) this.#backend.run("fill", { y: gradient.buffer, n: gradient.size, value: 0 });
+      parameter.gradientFilled = true;
+      const { copies, partial } = this.#sharding(parameter);
+      if (!copies || !partial || copies.size === 1) continue;
+      const others = bySum.get(copies);
+      if (others) others.push(parameter);
+      else bySum.set(copies, [parameter]);
+    }
+    for (const [group, members] of bySum)
+      for (const bucket of buckets(members.map(({ size }) => size)))
+        await this.#sumBucket(
+          group,
+          bucket.map((index) => members[index].gradient),
+        );
+    return new ReducedGradients(parameters);
+  }
+
+  async #sumBucket(group: ProcessGroup, gradients: readonly Tensor[]): Promise<void> {
+    const purpose = "gradient sum";
+    const flat = scratch(gradients[0], [gradients.reduce((sum, { size }) => sum + size, 0)]);
+    let at = 0;
+    for (const gradient of gradients) {
+      copyRange(gradient, { to: flat, length: gradient.size, xOffset: 0, yOffset: at });
+      at += gradient.size;
+    }
+    using sum = await group.allReduce(flat, { purpose });
+    flat.dispose();
+    at = 0;
+    for (const gradient of gradients) {
+      copyRange(sum, { to: gradient, length: gradient.size, xOffset: at, yOffset: 0 });
+      at += gradient.size;
+    }
+  }
+
+  /** Each element once: a copy's squares count by its share. */
+  async gradientNormSquared({ parameters }: ReducedGradients, out: Tensor): Promise<void> {
+    using own = scratch(out, [1]);
+    using partials = scratch(out, [reducePartials]);
+    for (const [index, parameter] of parameters.entries()) {
+      const { gradient } = parameter;
+      const scale = 1 / (this.#sharding(parameter).copies?.size ?? 1);
+      const args = { x: gradient.buffer, partials: partials.buffer, y: own.buffer, n: gradient.size };
+      this.#backend.run("sum", { ...args, scale, square: true, accumulate: index > 0 });
+    }
+    using sum = await this.#world.allReduce(own, { purpose: "gradient norm" });
+    copyRange(sum, { to: out, length: 1, xOffset: 0, yOffset: 0 });
+  }
+
+  #sharding(parameter: Parameter): Sharding {
+    const sharding = this.#shardings.get(parameter);
+    invariant(sharding, `${parameter.name} belongs to another layout`);
+    return sharding;
+  }
+}
+
+/** Copies a block to its place in a whole matrix, leaving out what is padding. */
+export function paste(piece: Tensor, { into, block }: { into: Tensor; block: Block }): void {
+  const [rows, cols] = into.shape.length === 1 ? [1, sizeOf(into.shape)] : into.shape;
+  const height = Math.min(block.rows.to, rows) - block.rows.from;
+  const width = Math.min(block.cols.to, cols) - block.cols.from;
+  if (height <= 0 || width <= 0) return;
+  piece.backend.run("copy", {
+    x: piece.buffer,
+    y: into.buffer,
+    shape: [1, 1, height, width],
+    xStrides: [0, 0, block.cols.to - block.cols.from, 1],
+    yStrides: [0, 0, cols, 1],
+    xOffset: 0,
+    yOffset: block.rows.from * cols + block.cols.from,
+  });
+}
