@@ -6,6 +6,12 @@ export const inNode = (): boolean => typeof globalThis.process?.versions?.node =
 /** Dawn's entry object. It must outlive every device: Dawn crashes when it is collected. Node exits all the same. */
 let dawn: GPU | undefined;
 
+let collect: (() => void) | undefined;
+
+/** Frees what Dawn keeps for objects that nothing refers to any more: bind groups have no destroy(), and V8, which sees small objects
+ *  only, is in no hurry. Does nothing in a page. */
+export const collectGarbage = (): void => collect?.();
+
 /** @returns undefined when the package is not there, or does not load on this system */
 export async function loadDawn(): Promise<GPU | undefined> {
   if (dawn) return dawn;
@@ -16,6 +22,9 @@ export async function loadDawn(): Promise<GPU | undefined> {
   try {
     const { create } = await import("webgpu");
     dawn = create([]);
+    const [v8, vm] = await Promise.all([import("node:v8"), import("node:vm")]);
+    v8.setFlagsFromString("--expose-gc");
+    collect = vm.runInNewContext("gc");
   } catch {
     return undefined;
   }

@@ -33,6 +33,8 @@ export class BufferPool {
 
   take(bytes: number): Slot {
     const size = Math.min(sizeClass(bytes), this.maxBytes - (this.maxBytes % 16));
+    // The lowest number first (lists descend): a step that asks in the same order as the one before gets the same buffers, and with
+    // them bind groups that exist.
     const kept = this.#free.get(size)?.pop();
     if (kept) return kept;
     const slot = { id: this.#nextId++, buffer: this.create(size), bytes: size, usedBy: -1 };
@@ -42,8 +44,17 @@ export class BufferPool {
 
   give(slot: Slot): void {
     const list = this.#free.get(slot.bytes);
-    if (list) list.push(slot);
-    else this.#free.set(slot.bytes, [slot]);
+    if (!list) {
+      this.#free.set(slot.bytes, [slot]);
+      return;
+    }
+    let at = 0;
+    for (let end = list.length; at < end; ) {
+      const middle = (at + end) >> 1;
+      if (list[middle].id > slot.id) at = middle + 1;
+      else end = middle;
+    }
+    list.splice(at, 0, slot);
   }
 
   /** Destroys what is free. Work already submitted still finishes with it: WebGPU keeps a destroyed buffer until then.

@@ -1,12 +1,14 @@
 // The stream of commands to a device: dispatches gathered into submits of one compute pass each, with their
 // uniforms uploaded at once. Knows slots and pipelines, not kernels.
 
+import { collectGarbage } from "../dawn.ts";
 import type { Call, Faults } from "./faults.ts";
 import type { Pipeline } from "./pipelines.ts";
 import type { Slot } from "./pool.ts";
 
-/** Bind groups kept. A training step of a small model makes some hundreds; beyond this something makes new buffers all the time. */
-const maxBindGroups = 8192;
+/** Bind groups kept. A training step of a small model makes some hundreds, one of 64 ranks on one device 20,000. Mesa's lavapipe maps a
+ *  page of memory for each, and Linux gives a process 65,530 mappings: beyond them the driver crashes. */
+const maxBindGroups = 24_576;
 
 /** Uploads after which an empty submit lets the device free its staging memory: writeBuffer alone never does. */
 const maxStagedBytes = 32 * 2 ** 20;
@@ -161,7 +163,10 @@ export class Stream {
         resource: { buffer: this.#uniforms, size: pipeline.uniform.bytes },
       });
     const group = this.#device.createBindGroup({ label: pipeline.shader, layout: pipeline.layout, entries });
-    if (this.#bindGroups.size >= maxBindGroups) this.#bindGroups.clear();
+    if (this.#bindGroups.size >= maxBindGroups) {
+      this.#bindGroups.clear();
+      collectGarbage();
+    }
     this.#bindGroups.set(key, group);
     return group;
   }
