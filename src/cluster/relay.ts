@@ -1,0 +1,79 @@
+// Where the ranks of a run meet with what they have to tell: the n-th item of each becomes the n-th of the run, when all have come and
+// somebody asks for it. Until then every rank waits.
+
+export class Relay<T> implements AsyncIterable<T[]> {
+  readonly #size: number;
+  #items: T[] = [];
+  #given = 0;
+  #resume: ((goOn: boolean) => void)[] = [];
+  #asked: { resolve: (result: IteratorResult<T[]>) => void; reject: (error: unknown) => void } | undefined;
+  #ready: T[] | undefined;
+  #ended = false;
+  #failure: { error: unknown } | undefined;
+  #stopped = false;
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  /** A rank's next item. Resolves when the reader asks for the one after it: false when it wants no more. */
+  give(rank: number, item: T): Promise<boolean> {
+    if (this.#stopped) return Promise.resolve(false);
+    this.#items[rank] = item;
+    const resumed = new Promise<boolean>((resolve) => this.#resume.push(resolve));
+    if (++this.#given === this.#size) {
+      this.#ready = this.#items;
+      this.#items = [];
+      this.#given = 0;
+      this.#answer();
+    }
+    return resumed;
+  }
+
+  /** Every rank has ended. */
+  end(): void {
+    this.#ended = true;
+    this.#answer();
+  }
+
+  fail(error: unknown): void {
+    this.#failure = { error };
+    this.#answer();
+  }
+
+  /** The reader goes: ranks that wait here, and those that come, are told. */
+  stop(): void {
+    this.#stopped = true;
+    this.#release(false);
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<T[]> {
+    let first = true;
+    return {
+      next: () =>
+        new Promise((resolve, reject) => {
+          this.#asked = { resolve, reject };
+          if (!first) this.#release(true);
+          first = false;
+          this.#answer();
+        }),
+    };
+  }
+
+  #release(goOn: boolean): void {
+    const waiting = this.#resume;
+    this.#resume = [];
+    for (const resume of waiting) resume(goOn);
+  }
+
+  #answer(): void {
+    const asked = this.#asked;
+    if (!asked) return;
+    if (this.#ready) asked.resolve({ done: false, value: this.#ready });
+    else if (this.#failure) asked.reject(this.#failure.error);
+    else if (this.#ended) asked.resolve({ done: true, value: undefined });
+    else return;
+    this.#asked = undefined;
+    this.#ready = undefined;
+  }
+}
