@@ -25,7 +25,7 @@ interface BlockProduct {
 }
 
 /** to (+)= op(a) op(b) + bias on this rank alone. */
-function multiply({ a, b, form, bias, to }: BlockProduct): void {
+export function multiply({ a, b, form, bias, to }: BlockProduct): void {
   const [m, k] = form === "tn" ? [a.shape[1], a.shape[0]] : a.shape;
   const n = form === "nt" ? b.shape[0] : b.shape[1];
   to.tensor.backend.run("matmul", {

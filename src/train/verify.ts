@@ -25,8 +25,10 @@ export async function verifyReference(options: {
   backend: Backend;
   files: ReferenceFiles;
   layout?: Layout;
+  /** factor on all limits: 1, or 2 for ranks that add what one rank adds in another order */
+  slack?: number;
 }): Promise<VerifyResult> {
-  const { backend, files } = options;
+  const { backend, files, slack = 1 } = options;
   const configJson = parseJson(files.config, "config.json");
   const config = parseModelConfig(configJson);
   const run = parseRunConfig(configJson);
@@ -90,10 +92,10 @@ export async function verifyReference(options: {
   result.after = worstOf(await model.checkpoint(undefined, { to: 0 }), { expected, prefix: "after." });
   // Comparisons say what must hold, so that a NaN fails.
   result.pass =
-    result.logits <= limits.logits &&
-    result.grad.worst <= limits.grad &&
-    result.loss.every((error) => error <= limits.loss) &&
-    result.after.worst <= limits.after;
+    result.logits <= slack * limits.logits &&
+    result.grad.worst <= slack * limits.grad &&
+    result.loss.every((error) => error <= slack * limits.loss) &&
+    result.after.worst <= slack * limits.after;
   return result;
 }
 
