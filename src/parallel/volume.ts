@@ -1,0 +1,220 @@
+// Words that a rank receives for each op of each layout, in closed form: from sizes alone, no tensor and no message. The ledger counts
+// the same words as they arrive; tests hold the two equal. What they add up to over a model is nn/traffic.ts.
+//
+// Legend: T rows (batch * tokens, padding samples included), K, N extents of a weight, D width, V vocabulary (logical), P ranks,
+// q x q x d mesh, R = T / (d q) rows of a rank's batch block. Word = one element.
+
+import { wordsReceived } from "../comm/algorithms.ts";
+import { padTo } from "./block.ts";
+import type { ParameterKind, Sequence, Whole } from "./layout.ts";
+import { placeOf } from "./mesh.ts";
+import { vocabularyUnit } from "./serial.ts";
+import { buckets } from "./sharded.ts";
+
+/** Ranks and how they are arranged: [P] of 1D, [q, q, d] of 2D (d = 1) and 2.5D. */
+export interface MeshExtents {
+  layout: "serial" | "1d" | "1d-sp" | "2d" | "2.5d";
+  /** number of ranks */
+  size: number;
+  /** 1 for serial and 1D */
+  q: number;
+  d: number;
+}
+
+export interface Words {
+  forward: number;
+  backward: number;
+}
+
+/** Words one rank receives. */
+export interface Volume {
+  /** rows of a batch, with the padding samples that make it divide */
+  rows(sequence: Pick<Sequence, "batch" | "tokens">): number;
+  /** h[T, D] of token ids */
+  embedding(extents: { T: number; D: number }): Words;
+  /** y[T, N] = x[T, K] w[K, N]; the backward makes dx and dw, the sum of dw over ranks is gradientSum's */
+  linear(extents: { T: number; K: number; N: number; kind: "column" | "row" }): Words;
+  norm(extents: { T: number }): Words;
+  /** logits[T, V] = x[T, D] table[V, D]T */
+  head(extents: { T: number; D: number; V: number }): Words;
+  /** cross-entropy over the vocabulary; its backward is local */
+  loss(extents: { T: number }): number;
+  /** once per optimizer step, of all parameters in the model's order */
+  gradientSum(parameters: readonly Whole[]): number;
+  /** once per optimizer step */
+  gradientNorm(): number;
+  /** logits without padding on every rank's host: of all T rows, or of each sample's last (T / tokens) */
+  logits(extents: { T: number; V: number }): number;
+}
+
+export const volumeOf = (mesh: MeshExtents, rank: number): Volume =>
+  mesh.layout === "2d" || mesh.layout === "2.5d" ? summaVolume(mesh, rank) : megatronVolume(mesh, rank);
+
+/** Words of a parameter, its gradient or a moment on each rank, rows of vocabulary padding included. */
+export function heldWords({ shape, kind }: Whole, mesh: MeshExtents): number {
+  const [rows, cols] = shape.length === 1 ? [1, shape[0]] : shape;
+  const { size, q } = mesh;
+  if (mesh.layout === "2d" || mesh.layout === "2.5d") {
+    const cutRows = shape.length > 1 && kind !== "positions";
+    const held = kind === "vocabulary" ? padTo(rows, q * vocabularyUnit) : rows;
+    return ((cutRows ? held / q : rows) * cols) / q;
+  }
+  const held = kind === "vocabulary" ? padTo(rows, size * vocabularyUnit) : rows;
+  return (held * cols) / (wholeIn1d(kind) ? 1 : size);
+}
+
+/** Parameters that every rank of 1D holds whole. */
+const wholeIn1d = (kind: ParameterKind): boolean => kind === "rowBias" || kind === "vector" || kind === "positions";
+
+/** A rank's place in a group along some axis. */
+interface Place {
+  size: number;
+  index: number;
+}
+
+/** all-reduce: 2 (P-1)/P n by ring, to within one element a part; n log2 P by doubling, which small tensors and pairs take. */
+const allReduce = (n: number, place: Place): number => wordsReceived("allReduce", { ...place, words: n });
+
+/** all-gather or reduce-scatter of n words in equal parts: (P-1)/P n. */
+const gathered = (n: number, { size }: Place): number => ((size - 1) * n) / size;
+
+/** Sums over `place`'s group, in buckets as sharded.ts sends them. */
+function bucketSums(words: readonly number[], place: Place): number {
+  let sum = 0;
+  for (const bucket of buckets(words)) {
+    const n = bucket.reduce((total, index) => total + words[index], 0);
+    sum += allReduce(n, place);
+  }
+  return sum;
+}
+
+/** 2D and 2.5D. Of a product [T, K] [K, N], on each plane, whichever rank is root of each step:
+ *    AB    broadcasts (q-1) (R K/q + K N/q²)
+ *    ABT   broadcasts (q-1) K N/q², reduces (q-1) R K/q
+ *    ATB   broadcasts (q-1) R K/q, reduces (q-1) K N/q²
+ *  so a linear takes 3 (q-1) (T K/(d q²) + K N/q²) forward and backward, and 2 (d-1)/d K N/q² a step for the depth sum.
+ *  arXiv:2104.05343 section 3, arXiv:2105.14500 section 3 */
+function summaVolume(mesh: MeshExtents, rank: number): Volume {
+  const { q, d } = mesh;
+  const { i, j, k } = placeOf(rank, q);
+  const row: Place = { size: q, index: j };
+  const depth: Place = { size: d, index: k };
+  const batch: Place = { size: q * d, index: i + q * k };
+  const rowsHere = (T: number) => T / (q * d);
+  /** words of q steps that each move one block of A or C along the row and one of B down the column */
+  const product = (a: number, b: number): number => (q - 1) * (a + b);
+  return {
+    rows: (sequence) => padTo(sequence.batch, q * d) * sequence.tokens,
+
+    // forward   reduce-scatter down the column to each row's samples; backward   all-gather
+    embedding({ T, D }) {
+      const words = ((q - 1) * rowsHere(T) * D) / q;
+      return { forward: words, backward: words };
+    },
+
+    linear({ T, K, N }) {
+      const words = product((rowsHere(T) * K) / q, (K * N) / q ** 2);
+      return { forward: words, backward: 2 * words };
+    },
+
+    // forward   all-gather of pairs along the row; backward   all-reduce of pairs
+    norm({ T }) {
+      const pairs = 2 * rowsHere(T);
+      return { forward: (q - 1) * pairs, backward: allReduce(pairs, row) };
+    },
+
+    // As a linear [T, V'] [V', D], V' the padded vocabulary, with the products in another order.
+    head({ T, D, V }) {
+      const padded = padTo(V, q * vocabularyUnit);
+      const words = product((rowsHere(T) * padded) / q, (padded * D) / q ** 2);
+      return { forward: words, backward: 2 * words };
+    },
+
+    // Maximum, then pairs, along the row; the sum over samples last.
+    loss: ({ T }) => allReduce(rowsHere(T), row) + allReduce(2 * rowsHere(T), row) + allReduce(1, batch),
+
+    // Weights differ over depth alone; what every row holds too, over all samples.
+    gradientSum(parameters) {
+      const onEveryRow = ({ shape, kind }: Whole) => shape.length === 1 || kind === "positions";
+      const words = (everyRow: boolean) =>
+        parameters.filter((each) => onEveryRow(each) === everyRow).map((each) => heldWords(each, mesh));
+      return bucketSums(words(false), depth) + bucketSums(words(true), batch);
+    },
+
+    gradientNorm: () => allReduce(1, { size: mesh.size, index: rank }),
+
+    // Columns along the row, then rows over the batch.
+    logits({ T, V }) {
+      const padded = padTo(V, q * vocabularyUnit);
+      return ((q - 1) * rowsHere(T) * padded) / q + (batch.size - 1) * rowsHere(T) * padded;
+    },
+  };
+}
+
+/** 1D: f and g are all-reduces of T D, 2 (P-1)/P T D each by ring; with sequence parallelism an all-gather and a reduce-scatter of
+ *  (P-1)/P T D each, and one more all-gather in the backward of a column product, which keeps its own rows only.
+ *  arXiv:1909.08053 section 3, arXiv:2205.05198 section 4.2. On one rank: nothing. */
+function megatronVolume(mesh: MeshExtents, rank: number): Volume {
+  const world: Place = { size: mesh.size, index: rank };
+  const sequenceParallel = mesh.layout === "1d-sp";
+  /** of a column product with x [T, K] */
+  const column = (words: number): Words =>
+    sequenceParallel
+      ? { forward: gathered(words, world), backward: 2 * gathered(words, world) }
+      : { forward: 0, backward: allReduce(words, world) };
+  /** of the sum of partial y [T, N] */
+  const sum = (words: number): Words =>
+    sequenceParallel
+      ? { forward: gathered(words, world), backward: gathered(words, world) }
+      : { forward: allReduce(words, world), backward: 0 };
+  return {
+    rows({ batch, tokens }) {
+      const unit = sequenceParallel ? world.size / greatestDivisor(world.size, tokens) : 1;
+      return padTo(batch, unit) * tokens;
+    },
+    embedding: ({ T, D }) => sum(T * D),
+    linear: ({ T, K, N, kind }) => (kind === "column" ? column(T * K) : sum(T * N)),
+    norm: () => ({ forward: 0, backward: 0 }),
+    head: ({ T, D }) => column(T * D),
+    // Maximum, then pairs; every rank has every row's.
+    loss: ({ T }) => allReduce(T, world) + allReduce(2 * T, world),
+    // What is whole on every rank saw all rows there, or, with sequence parallelism, the rank's own.
+    gradientSum: (parameters) =>
+      sequenceParallel
+        ? bucketSums(
+            parameters.filter(({ kind }) => wholeIn1d(kind)).map((each) => heldWords(each, mesh)),
+            world,
+          )
+        : 0,
+    gradientNorm: () => allReduce(1, world),
+    logits: ({ T, V }) => gathered(T * padTo(V, world.size * vocabularyUnit), world),
+  };
+}
+
+function greatestDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestDivisor(b, a % b);
+}
+
+/** Words received per rank for the linears of one layer, ffn = 4 h: forward and backward without recomputation, and once a step.
+ *  A formula to compare layouts by: real numbers, rings throughout, no norms, head or loss.
+ *
+ *    1D       4 (P-1)/P T h             the same
+ *    1D-SP    4 (P-1)/P T h             6 (P-1)/P T h
+ *    2.5D     (q-1)/q² (7 T h/d + 12 h²)   twice that, and 2 (d-1)/d 12 h²/q² a step     (2D: d = 1) */
+export function layerVolume(mesh: MeshExtents, { T, h }: { T: number; h: number }): Words & { perStep: number } {
+  const { size, q, d } = mesh;
+  switch (mesh.layout) {
+    case "serial":
+      return { forward: 0, backward: 0, perStep: 0 };
+    case "1d":
+    case "1d-sp": {
+      const unit = ((size - 1) / size) * T * h;
+      return { forward: 4 * unit, backward: (mesh.layout === "1d" ? 4 : 6) * unit, perStep: 0 };
+    }
+    case "2d":
+    case "2.5d": {
+      const forward = ((q - 1) / q ** 2) * ((7 * T * h) / d + 12 * h ** 2);
+      return { forward, backward: 2 * forward, perStep: (2 * ((d - 1) / d) * 12 * h ** 2) / q ** 2 };
+    }
+  }
+}

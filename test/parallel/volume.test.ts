@@ -1,0 +1,155 @@
+// The ledger of real steps against the closed forms: every rank, every purpose, to the word.
+
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { Ledger, totals } from "../../src/comm/ledger.ts";
+import { type Rank, runRanks } from "../../src/comm/loopback.ts";
+import { type ModelConfig, parseModelConfig } from "../../src/nn/config.ts";
+import { Model } from "../../src/nn/model.ts";
+import { evaluationTraffic, logitsTraffic, trainingTraffic, type WordsByPurpose } from "../../src/nn/traffic.ts";
+import { Tape } from "../../src/tensor/tape.ts";
+import { AdamW } from "../../src/train/optimizer.ts";
+import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
+import { layoutOn, mesh, type NamedMesh } from "./meshes.ts";
+
+const context = 11;
+const vocabSize = 53;
+const gpt2 = (sizes: object) =>
+  parseModelConfig({ model_type: "gpt2", vocab_size: vocabSize, n_positions: 14, n_layer: 2, ...sizes });
+const llama = (sizes: object) =>
+  parseModelConfig({
+    model_type: "llama",
+    vocab_size: vocabSize,
+    max_position_embeddings: 14,
+    num_hidden_layers: 2,
+    ...sizes,
+  });
+
+// Heads divide over 2, 3 and 4 ranks.
+const wide: [string, ModelConfig][] = [
+  ["GPT-2", gpt2({ n_embd: 48, n_head: 12, n_inner: 60 })],
+  ["GPT-2 without biases", gpt2({ n_embd: 24, n_head: 12, n_inner: 36, bias: false })],
+  [
+    "Llama, untied",
+    llama({ hidden_size: 48, num_attention_heads: 24, num_key_value_heads: 12, intermediate_size: 36 }),
+  ],
+  [
+    "Llama, tied",
+    llama({ hidden_size: 24, num_attention_heads: 12, intermediate_size: 60, tie_word_embeddings: true }),
+  ],
+];
+// Its gradients, summed over three planes by ring, are in parts that differ by one element.
+const uneven: [string, ModelConfig] = ["GPT-2, uneven parts", gpt2({ n_embd: 40, n_head: 4, n_inner: 70 })];
+
+const ids = (length: number, from: number) => Int32Array.from({ length }, (_, i) => ((i + from) * 7919) % vocabSize);
+
+const wordsOf = (ledger: Ledger, step: number): WordsByPurpose => {
+  const sums = totals(
+    ledger.entries.filter((entry) => entry.step === step),
+    (entry) => entry.purpose,
+  );
+  return Object.fromEntries([...sums].map(([purpose, { words }]) => [purpose, words]).filter(([, words]) => words));
+};
+
+/** Ledgers of all ranks after `program`. */
+async function ledgersOf(
+  shape: NamedMesh,
+  program: (rank: Rank & { ledger: Ledger; model: Model }) => Promise<void>,
+  config: ModelConfig,
+): Promise<Ledger[]> {
+  const backend = await backendUnderTest();
+  return runRanks({ size: shape.size, backend }, async (rank) => {
+    const ledger = new Ledger();
+    using model = new Model(rank.backend, { config, layout: layoutOn(shape, { ...rank, ledger }), seed: 4 });
+    await program({ ...rank, ledger, model });
+    return ledger;
+  });
+}
+
+const shapes = [
+  mesh("2d", [2, 2]),
+  mesh("2d", [3, 3]),
+  mesh("2.5d", [2, 2, 2]),
+  mesh("2.5d", [2, 2, 3]),
+  mesh("2.5d", [3, 3, 2]),
+  mesh("1d", [2]),
+  mesh("1d", [3]),
+  mesh("1d", [4]),
+  mesh("1d-sp", [2]),
+  mesh("1d-sp", [3]),
+  mesh("1d-sp", [4]),
+];
+
+for (const shape of shapes)
+  for (const [name, config] of shape.name === "2.5d 2x2x3" ? [...wide, uneven] : wide)
+    for (const recompute of [false, true])
+      test(`${shape.name}, ${name}${recompute ? ", recomputing" : ""}: each step's words are the closed form's`, async () => {
+        const batch = 12;
+        const steps = [1, 2];
+        // One of the two: micro-batches change a factor only.
+        const accumulate = recompute ? 1 : 2;
+        const ledgers = await ledgersOf(
+          shape,
+          async ({ backend, ledger, model }) => {
+            const hyper = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1 };
+            const { layout, parameters } = model;
+            using optimizer = new AdamW(backend, { ...hyper, layout, parameters });
+            for (const step of steps) {
+              ledger.step = step;
+              for (let micro = 0; micro < accumulate; micro++) {
+                using tape = new Tape(backend, { recording: true });
+                const loss = await model.loss(tape, {
+                  tokens: ids(batch * context, micro),
+                  targets: ids(batch * context, micro + 1),
+                  sequence: { batch, tokens: context, offset: 0 },
+                  scale: 1 / (accumulate * batch * context),
+                  recompute,
+                });
+                await tape.backward(loss);
+              }
+              await optimizer.step({ gradients: await layout.reduceGradients(parameters), learningRate: 0.01 });
+            }
+          },
+          config,
+        );
+        const { words, bytesReceived } = trainingTraffic(config, { shape, batch, context, accumulate, recompute });
+        for (const [rank, ledger] of ledgers.entries())
+          for (const step of steps) {
+            assert.equal(wordsOf(ledger, step), words[rank], `rank ${rank}, step ${step}`);
+            const bytes = ledger.entries
+              .filter((each) => each.step === step)
+              .reduce((sum, each) => sum + each.bytes, 0);
+            assert.is(bytes, bytesReceived[rank]);
+          }
+      });
+
+for (const shape of shapes)
+  test(`${shape.name}: evaluation and logits of a batch that does not divide`, async () => {
+    const [, config] = wide[0];
+    const sequence = { batch: 5, tokens: 7, offset: 0 };
+    const tokens = ids(35, 0);
+    const ledgers = await ledgersOf(
+      shape,
+      async ({ backend, ledger, model }) => {
+        ledger.step = 1;
+        using tape = new Tape(backend, { recording: false });
+        await model.loss(tape, { tokens, targets: ids(35, 1), sequence, scale: 1 / 35 });
+        for (const last of [false, true]) {
+          ledger.step = last ? 3 : 2;
+          const logits = await model.logits(tape, { tokens, sequence });
+          await model.layout.gatherLogits(logits, { sequence, vocabSize, last });
+        }
+      },
+      config,
+    );
+    const expected = [
+      evaluationTraffic(config, { shape, batch: 5, context: 7 }),
+      ...[false, true].map((last) => logitsTraffic(config, { shape, sequence, last })),
+    ];
+    for (const [rank, ledger] of ledgers.entries())
+      for (const [index, { words }] of expected.entries())
+        assert.equal(wordsOf(ledger, index + 1), words[rank], `rank ${rank}, ${["loss", "logits", "last"][index]}`);
+  });
+
+test.after(closeBackend);
+test.run();
