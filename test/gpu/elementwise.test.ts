@@ -33,13 +33,22 @@ for (const n of [1, 2, 3, 5, 64, 255, 257, 1028, 100_001]) {
     });
     assertWithin(summed.y, axpy, "axpy");
   });
+  test(`maximum of ${n}: exact`, async () => {
+    const [x, y0] = [normal(n, { seed: 107 }), normal(n, { seed: 108 })];
+    const { y } = await compute("maximum", { x, y: y0, n });
+    assertSame(
+      y,
+      y0.map((e, i) => (e < x[i] ? x[i] : e)),
+      "y",
+    );
+  });
   test(`fill of ${n}: exact`, async () => {
     const { y } = await compute("fill", { y: blank(n), n, value: -1.5 });
     assertSame(y, new Float32Array(n).fill(-1.5), "y");
   });
 }
 
-test("add, axpy, scale of 16776965 and fill: exact powers of two, beyond 65535 workgroups of 256", async () => {
+test("add, axpy, maximum, scale of 16776965 and fill: exact, beyond 65535 workgroups of 256", async () => {
   const n = 65535 * 256 + 5;
   const x = Float32Array.from({ length: n }, (_, i) => i % 4099);
   const { y: added } = await compute("add", { a: x, b: x, y: blank(n), n });
@@ -60,16 +69,24 @@ test("add, axpy, scale of 16776965 and fill: exact powers of two, beyond 65535 w
     x.map((e) => 4 * e),
     "axpy",
   );
+  const other = x.map((e, i) => (i % 7 < 3 ? 2 * e : 0.5 * e));
+  const { y: larger } = await compute("maximum", { x, y: other, n });
+  assertSame(
+    larger,
+    other.map((e, i) => (i % 7 < 3 ? e : x[i])),
+    "maximum",
+  );
   const { y: filled } = await compute("fill", { y: blank(n), n, value: 7 });
   assertSame(filled, new Float32Array(n).fill(7), "fill");
 });
 
-test("add, scale and axpy touch only the first n elements of longer buffers", async () => {
+test("add, scale, axpy and maximum touch only the first n elements of longer buffers", async () => {
   const [a, b, y0] = [normal(40, { seed: 103 }), normal(40, { seed: 104 }), normal(40, { seed: 105 })];
   const n = 21;
   assertSame((await compute("add", { a, b, y: y0, n })).y.subarray(n), y0.subarray(n), "add");
   assertSame((await compute("scale", { x: a, y: y0, n, alpha: 3 })).y.subarray(n), y0.subarray(n), "scale");
   assertSame((await compute("axpy", { x: a, y: y0, n, alpha: 3 })).y.subarray(n), y0.subarray(n), "axpy");
+  assertSame((await compute("maximum", { x: a, y: y0, n })).y.subarray(n), y0.subarray(n), "maximum");
   assertSame((await compute("fill", { y: y0, n, value: 3 })).y.subarray(n), y0.subarray(n), "fill");
 });
 
@@ -90,6 +107,22 @@ test("add, scale, axpy: infinities and NaN follow IEEE 754", async () => {
     (await compute("axpy", { x: a, y: b, n: 5, alpha: 2 })).y,
     expected(5, (i) => once(b[i] + 2 * a[i])),
     "axpy",
+  );
+});
+
+test("maximum: a NaN in either stays NaN, and infinities are the largest and the smallest", async () => {
+  const [nan, inf] = [Number.NaN, Number.POSITIVE_INFINITY];
+  const special = [nan, inf, -inf, -3.4e38, -1.5, 0, 2, 3.4e38];
+  const x = Float32Array.from(special.flatMap((e) => special.map(() => e)));
+  const y0 = Float32Array.from(special.flatMap(() => special));
+  const { y } = await compute("maximum", { x, y: y0, n: x.length });
+  assertWithin(
+    y,
+    expected(x.length, (i) => {
+      const either = Number.isNaN(x[i]) || Number.isNaN(y0[i]);
+      return { value: either ? nan : x[i] > y0[i] ? x[i] : y0[i], error: 0 };
+    }),
+    "y",
   );
 });
 

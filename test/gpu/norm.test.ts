@@ -1,10 +1,11 @@
 // Norms and their gradients against f64, whole rows and column blocks of rows.
 
 import { test } from "uvu";
-import { assertWithin } from "./compare.ts";
+import type { Expected } from "./bounds.ts";
+import { assertSame, assertWithin } from "./compare.ts";
 import { blank, closeBackend, compute } from "./harness.ts";
 import type { Kind } from "./oracle/norm.ts";
-import { normApply, normGradGain, normGradInput, normGradSums, normStats } from "./oracle/norm.ts";
+import { normApply, normGradGain, normGradInput, normGradSums, normMerge, normStats } from "./oracle/norm.ts";
 import { normal } from "./oracle/random.ts";
 
 const kinds: Kind[] = ["layer", "rms"];
@@ -65,6 +66,91 @@ for (const kind of kinds) {
     assertWithin(stats, wanted, "the other rows");
   });
 }
+
+/** An array as the kernel has it: exactly. */
+const given = (x: Float32Array): Expected => ({ values: Float64Array.from(x), bounds: new Float64Array(x.length) });
+
+/** Pairs (mean, sum of squares) of blocks whose means differ by as much as their elements do. */
+const pairs = (rows: number, seed: number): Float32Array =>
+  normal(rows * 2, { seed, mean: 0.3 }).map((e, i) => (i % 2 === 0 ? e : 10 * Math.abs(e)));
+
+for (const rows of [1, 2, 3, 7, 63, 65, 257, 2049, manyRows.rows]) {
+  for (const [countA, countB] of [
+    [1, 1],
+    [5, 1],
+    [20, 63],
+    [768, 3],
+    [50_257, 100_003],
+  ]) {
+    test(`normMerge of ${rows} rows of ${countA} and ${countB} columns: within its roundings, the same bits again`, async () => {
+      const [a, b] = [pairs(rows, 41), pairs(rows, 42)];
+      const merge = { a, b, y: blank(rows * 2), rows, countA, countB };
+      const { y } = await compute("normMerge", merge);
+      assertWithin(y, normMerge({ a: given(a), b: given(b) }, { countA, countB }), "y");
+      assertSame((await compute("normMerge", merge)).y, y, "y again");
+    });
+  }
+}
+
+test("normMerge of 16776965 rows with themselves: exact, beyond 65535 workgroups of 256", async () => {
+  const rows = 65535 * 256 + 5;
+  const a = Float32Array.from({ length: rows * 2 }, (_, i) => i % 4099);
+  const { y } = await compute("normMerge", { a, b: a, y: blank(rows * 2), rows, countA: 3, countB: 5 });
+  for (let i = 1; i < a.length; i += 2) a[i] *= 2;
+  assertSame(y, a, "y");
+});
+
+test("normMerge touches only the first rows of longer buffers", async () => {
+  const [a, b, y0] = [pairs(40, 43), pairs(40, 44), pairs(40, 45)];
+  const { y } = await compute("normMerge", { a, b, y: y0, rows: 21, countA: 4, countB: 3 });
+  assertSame(y.subarray(42), y0.subarray(42), "y");
+});
+
+for (const kind of kinds) {
+  test(`normMerge ${kind}: three unequal blocks in order of rows about 1e4 with unit noise have the whole rows' stats`, async () => {
+    const [rows, width] = [37, 83];
+    // each block about a mean of its own, so that the squares between blocks count
+    const means = [0, 9, -4];
+    const edges = [0, 20, 63, width];
+    const blockOf = (col: number) => edges.findIndex((_, k) => col < edges[k + 1]);
+    const whole = normal(rows * width, { seed: 46, mean: 1e4 }).map((e, i) => e + means[blockOf(i % width)]);
+    const block = async (k: number) => {
+      const cols = edges[k + 1] - edges[k];
+      const x = whole.filter((_, i) => blockOf(i % width) === k);
+      const { stats } = await compute("normStats", { x, stats: blank(rows * 2), rows, cols, kind });
+      return { cols, stats, wanted: normStats(x, { rows, cols, kind }) };
+    };
+    let merged = await block(0);
+    for (const k of [1, 2]) {
+      const next = await block(k);
+      const counts = { countA: merged.cols, countB: next.cols };
+      const merge = { a: merged.stats, b: next.stats, y: blank(rows * 2), rows, ...counts };
+      const { y } = await compute("normMerge", merge);
+      const wanted = normMerge({ a: merged.wanted, b: next.wanted }, counts);
+      merged = { cols: merged.cols + next.cols, stats: y, wanted };
+    }
+    const { values } = normStats(whole, { rows, cols: width, kind });
+    assertWithin(merged.stats, { values, bounds: merged.wanted.bounds }, "stats");
+  });
+}
+
+test("normMerge: a NaN or an infinity in either block reaches its row's sum of squares and no other row", async () => {
+  const rows = 9;
+  const [a, b] = [pairs(rows, 47), pairs(rows, 48)];
+  const wanted = normMerge({ a: given(a), b: given(b) }, { countA: 7, countB: 4 });
+  a[2 * 1] = Number.NaN;
+  a[2 * 2 + 1] = Number.NaN;
+  b[2 * 3] = Number.POSITIVE_INFINITY;
+  b[2 * 5 + 1] = Number.POSITIVE_INFINITY;
+  a[2 * 7] = Number.NEGATIVE_INFINITY;
+  b[2 * 7 + 1] = Number.NaN;
+  const { y } = await compute("normMerge", { a, b, y: blank(rows * 2), rows, countA: 7, countB: 4 });
+  for (const row of [1, 2, 3, 5, 7]) {
+    if (Number.isFinite(y[row * 2 + 1])) throw new Error(`row ${row}'s sum of squares is ${y[row * 2 + 1]}`);
+    for (const at of [row * 2, row * 2 + 1]) y[at] = wanted.values[at];
+  }
+  assertWithin(y, wanted, "the other rows");
+});
 
 /** Each kernel on inputs of its own: stats and sums are the oracle's, of whole rows of which `cols` columns are here. */
 async function checkFrom(kind: Kind, rows: number, { cols, width }: { cols: number; width: number }): Promise<void> {

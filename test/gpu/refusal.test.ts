@@ -72,7 +72,7 @@ const accepted: { [K in KernelName]: HostArgs<K> } = {
 /** Extents that must be positive, wherever they occur. */
 const extents = [
   ...["batch", "m", "n", "k", "heads", "kvHeads", "headWidth", "queries", "keys", "capacity", "tokens"],
-  ...["rows", "cols", "width", "count", "segments"],
+  ...["rows", "cols", "width", "count", "countA", "countB", "segments"],
 ];
 
 function mustName(message: string, words: string[]): void {

@@ -45,6 +45,29 @@ export function normStats(
   return { values, bounds };
 }
 
+/** Chan, Golub & LeVeque 1979 in f32, from statistics that may carry errors of their own. The values come from the definition, the
+ *  columns' means weighted by their counts and the squares moved to the common mean; only the bounds follow the kernel's sums. */
+export function normMerge(
+  { a, b }: { a: Expected; b: Expected },
+  { countA, countB }: { countA: number; countB: number },
+): Expected {
+  const at = (x: Expected, i: number): Rounded => ({ value: x.values[i], error: x.bounds[i] });
+  const count = countA + countB;
+  const values = new Float64Array(a.values.length);
+  const bounds = new Float64Array(a.values.length);
+  for (let i = 0; i < values.length; i += 2) {
+    const mean = (countA * a.values[i] + countB * b.values[i]) / count;
+    const moved = countA * (a.values[i] - mean) ** 2 + countB * (b.values[i] - mean) ** 2;
+    values[i] = mean;
+    values[i + 1] = a.values[i + 1] + b.values[i + 1] + moved;
+    const delta = subtract(at(b, i), at(a, i));
+    const squares = multiply(multiply(delta, delta), parameter((countA * countB) / count));
+    bounds[i] = add(at(a, i), multiply(delta, parameter(countB / count))).error;
+    bounds[i + 1] = total([at(a, i + 1), at(b, i + 1), squares]).error;
+  }
+  return { values, bounds };
+}
+
 interface Row {
   stats: ArrayLike<number>;
   width: number;
