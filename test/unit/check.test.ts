@@ -128,7 +128,9 @@ const outputs: { [K in KernelName]: Partial<Record<keyof KernelArgs[K], string[]
 
 /** Arguments that are sizes: positive integers. */
 const sizes = new Set(
-  "batch m n k heads kvHeads headWidth queries keys capacity tokens rows cols width count countA countB segments".split(" "),
+  "batch m n k heads kvHeads headWidth queries keys capacity tokens rows cols width count countA countB segments".split(
+    " ",
+  ),
 );
 const offsets = new Set("rowOffset colOffset offset xOffset yOffset validCols".split(" "));
 const reals = new Set("scale eps alpha learningRate weightDecay clip".split(" "));
