@@ -93,7 +93,7 @@ export async function columnParallelOfRows(
           tape.backend.run("columnSum", { x: dy.buffer, y: db, rows, cols: y.shape[1], accumulate }),
         );
       if (!gradients.wants(x)) return;
-      using partial = scratch(x, [rows, x.shape[1]]);
+      const partial = scratch(x, [rows, x.shape[1]]);
       const to = { tensor: partial, accumulate: false };
       multiply({ a: dy, b: w, form: transposed ? "nn" : "nt", to });
       const parts = group.ranks.map((_, at) => {
@@ -101,8 +101,9 @@ export async function columnParallelOfRows(
         copyRange(partial, { to: part, length: x.size, xOffset: at * x.size, yOffset: 0 });
         return part;
       });
+      partial.dispose();
       using dx = await group.reduceScatter(parts, { purpose: `${purpose} backward` });
-      gradients.write(x, (buffer) => tape.backend.run("scale", { x: dx.buffer, y: buffer, n: x.size, alpha: 1 }));
+      gradients.pass(x, dx);
     },
   });
   return place(y, { p: "shard 1" });
