@@ -7,27 +7,43 @@ import { invariant } from "./errors.ts";
 import type { KernelArgs, KernelName } from "./kernels.ts";
 import { MemoryAccount, type Purpose } from "./memory.ts";
 
-/** How many ranks read a buffer beside its owner, and whether the owner has let go of it meanwhile. */
-interface Loan {
-  borrowers: number;
+/** Who reads a buffer beside its owner, and whether the owner has let go of it meanwhile. */
+interface Readers {
+  count: number;
   abandoned: boolean;
 }
 
-/** A rank's share of a device. Disposing it leaves the device alone: that belongs to whoever opened it. */
+/** Leave to read a buffer of another rank's, which nobody writes or frees before the end. */
+export interface Loan {
+  readonly buffer: DeviceBuffer;
+  end(): void;
+}
+
+/** A rank's share of a device. Disposing it frees what the rank holds, and ends its use of the device; the device itself belongs to
+ *  whoever opened it. */
 export class SharedBackend implements Backend {
   readonly memory = new MemoryAccount();
   readonly #device: Backend;
-  readonly #loans: Map<DeviceBuffer, Loan>;
+  readonly #readers: Map<DeviceBuffer, Readers>;
+  readonly #owned = new Set<DeviceBuffer>();
+  readonly #borrowed = new Set<() => void>();
+  #disposed = false;
 
-  private constructor(device: Backend, loans: Map<DeviceBuffer, Loan>) {
+  private constructor(device: Backend, readers: Map<DeviceBuffer, Readers>) {
     this.#device = device;
-    this.#loans = loans;
+    this.#readers = readers;
   }
 
   /** `count` ranks on one device. */
   static divide(device: Backend, count: number): SharedBackend[] {
-    const loans = new Map<DeviceBuffer, Loan>();
-    return Array.from({ length: count }, () => new SharedBackend(device, loans));
+    const readers = new Map<DeviceBuffer, Readers>();
+    return Array.from({ length: count }, () => new SharedBackend(device, readers));
+  }
+
+  /** The device, while this rank may use it. */
+  get #live(): Backend {
+    invariant(!this.#disposed, "a rank goes on after its run has ended");
+    return this.#device;
   }
 
   get name(): Backend["name"] {
@@ -43,59 +59,79 @@ export class SharedBackend implements Backend {
   }
 
   allocate(spec: { dtype: DType; length: number; purpose: Purpose }): DeviceBuffer {
-    const buffer = this.#device.allocate(spec);
+    const buffer = this.#live.allocate(spec);
+    this.#owned.add(buffer);
     this.memory.take(spec.purpose, 4 * buffer.length);
     return buffer;
   }
 
   free(buffer: DeviceBuffer): void {
+    // Disposing has freed it before its holder did.
+    if (!this.#owned.delete(buffer) && this.#disposed) return;
     this.memory.give(buffer.purpose, 4 * buffer.length);
-    const loan = this.#loans.get(buffer);
-    if (loan) loan.abandoned = true;
+    const readers = this.#readers.get(buffer);
+    if (readers) readers.abandoned = true;
     else this.#device.free(buffer);
   }
 
   retag(buffer: DeviceBuffer, purpose: Purpose): void {
     this.memory.move(4 * buffer.length, { from: buffer.purpose, to: purpose });
-    this.#device.retag(buffer, purpose);
+    this.#live.retag(buffer, purpose);
   }
 
-  /** Another rank of the same device reads `buffer` until it calls what this returns. Nobody may write it meanwhile. */
-  borrow(buffer: DeviceBuffer): () => void {
-    const loan = this.#loans.get(buffer) ?? { borrowers: 0, abandoned: false };
-    this.#loans.set(buffer, loan);
-    loan.borrowers++;
-    this.memory.take("scratch", 4 * buffer.length);
-    return () => {
-      this.memory.give("scratch", 4 * buffer.length);
-      if (--loan.borrowers > 0) return;
-      this.#loans.delete(buffer);
-      if (loan.abandoned) this.#device.free(buffer);
+  /** Leave for another rank to read `buffer`, counted as the owner's until that rank borrows it. */
+  lend(buffer: DeviceBuffer): Loan {
+    const readers = this.#readers.get(buffer) ?? { count: 0, abandoned: false };
+    this.#readers.set(buffer, readers);
+    readers.count++;
+    return {
+      buffer,
+      end: () => {
+        if (--readers.count > 0) return;
+        this.#readers.delete(buffer);
+        if (readers.abandoned) this.#device.free(buffer);
+      },
     };
   }
 
+  /** Counts what another rank lent as this rank's scratch until it calls what this returns. */
+  borrow({ buffer, end }: Loan): () => void {
+    this.memory.take("scratch", 4 * buffer.length);
+    const giveBack = () => {
+      if (!this.#borrowed.delete(giveBack)) return;
+      this.memory.give("scratch", 4 * buffer.length);
+      end();
+    };
+    this.#borrowed.add(giveBack);
+    return giveBack;
+  }
+
   write(buffer: DeviceBuffer, data: HostArray): void {
-    this.#device.write(buffer, data);
+    this.#live.write(buffer, data);
   }
 
   read(buffer: DeviceBuffer, length?: number): Promise<HostArray> {
-    return this.#device.read(buffer, length);
+    return this.#live.read(buffer, length);
   }
 
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
     // The one buffer that is both lent and written in place: a rank that still multiplied by it would see half a step.
     if (kernel === "adamw")
-      invariant(!this.#loans.has((args as KernelArgs["adamw"]).w), "a weight is updated while another rank reads it");
-    this.#device.run(kernel, args);
+      invariant(!this.#readers.has((args as KernelArgs["adamw"]).w), "a weight is updated while another rank reads it");
+    this.#live.run(kernel, args);
   }
 
   sync(): Promise<void> {
-    return this.#device.sync();
+    return this.#live.sync();
   }
 
   trim(): void {
     this.#device.trim();
   }
 
-  dispose(): void {}
+  dispose(): void {
+    this.#disposed = true;
+    for (const giveBack of this.#borrowed) giveBack();
+    for (const buffer of this.#owned) this.free(buffer);
+  }
 }

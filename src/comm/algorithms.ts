@@ -58,7 +58,8 @@ export function treeChildren(relative: number, size: number): number[] {
 export const powerBelow = (n: number): number => 2 ** Math.floor(Math.log2(n));
 
 /** Words that the rank at `index` of a group of `size` receives in one collective of `words` elements.
- *  words: of the whole tensor for broadcast, reduce and allReduce; of each rank's part, in order, for the others.
+ *  words: of the whole tensor for broadcast, reduce and allReduce; for the others of each rank's part, in order (in allToAll the part
+ *  that every other rank sends it).
  *  root: index of the root of broadcast and reduce. */
 export function wordsReceived(
   op: Op,
@@ -87,7 +88,7 @@ export function wordsReceived(
       // Direct: its own part from everyone. Ring: every part but the one it starts with passes by once.
       return algorithm === "direct" ? (size - 1) * own : n - (parts?.[(index + size - 1) % size] ?? 0);
     case "allToAll":
-      return n - own;
+      return (size - 1) * own;
   }
 }
 

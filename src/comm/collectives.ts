@@ -1,6 +1,7 @@
 // The messages of each collective, and the sums in an order that depends on ranks alone: every rank gets the same bits, in every run
 // and on every link. A tensor that was sent is never written again; sums go to new memory, or to tensors not yet sent.
 
+import { invariant } from "../backend/errors.ts";
 import { Storage, sizeOf, Tensor } from "../tensor/tensor.ts";
 import { part, powerBelow, treeChildren } from "./algorithms.ts";
 
@@ -37,6 +38,7 @@ function combined(a: Tensor, b: Tensor, combine: Combine): Tensor {
 
 /** y combined with x, in place. */
 function combineInto(y: Tensor, x: Tensor, combine: Combine): void {
+  invariant(!y.storage.shared, "a sum goes to memory that somebody else reads");
   if (combine === "sum") y.backend.run("axpy", { x: x.buffer, y: y.buffer, n: y.size, alpha: 1 });
   else y.backend.run("maximum", { x: x.buffer, y: y.buffer, n: y.size });
 }

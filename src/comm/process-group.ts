@@ -43,86 +43,104 @@ export class ProcessGroup {
   }
 
   /** x, given on the rank at `root`, on every rank: a handle that the caller disposes and nobody writes to. */
-  async broadcast(x: Tensor | undefined, options: CallOptions & { root: number; shape: Shape }): Promise<Tensor> {
-    const { root, shape, purpose } = options;
-    const mine = this.index === root ? x : undefined;
-    invariant((mine !== undefined) === (this.index === root), "broadcast: the root gives the tensor");
-    if (this.size === 1) return handle(mine as Tensor);
-    const algorithm = this.#choose("broadcast", { words: sizeOf(shape), asked: options.algorithm });
-    const at = this.#enter("broadcast", { purpose, text: `[${shape}] from ${this.#at(root)} by ${algorithm}` });
-    return collectives.broadcast(at, { root, algorithm, x: mine });
+  broadcast(x: Tensor | undefined, options: CallOptions & { root: number; shape: Shape }): Promise<Tensor> {
+    return this.#guarded(async () => {
+      const { root, shape, purpose } = options;
+      const mine = this.index === root ? x : undefined;
+      invariant(
+        this.index !== root || (mine && `${mine.shape}` === `${shape}`),
+        `broadcast of [${shape}]: the root gives ${mine ? `[${mine.shape}]` : "nothing"}`,
+      );
+      if (this.size === 1) return handle(mine as Tensor);
+      const algorithm = this.#choose("broadcast", { words: sizeOf(shape), asked: options.algorithm });
+      const at = this.#enter("broadcast", { purpose, text: `[${shape}] from ${this.#at(root)} by ${algorithm}` });
+      return collectives.broadcast(at, { root, algorithm, x: mine });
+    });
   }
 
   /** x of every rank combined into the x of the rank at `root`, in place (nobody else may hold it); the others' x are given away. */
-  async reduce(x: Tensor, options: CallOptions & { root: number; combine?: Combine }): Promise<void> {
-    const { root, purpose, combine = "sum" } = options;
-    if (this.size === 1) return;
-    const algorithm = this.#choose("reduce", { words: x.size, asked: options.algorithm });
-    const text = `${combine} [${x.shape}] to ${this.#at(root)} by ${algorithm}`;
-    return collectives.reduce(this.#enter("reduce", { purpose, text }), { root, algorithm, x, combine });
+  reduce(x: Tensor, options: CallOptions & { root: number; combine?: Combine }): Promise<void> {
+    return this.#guarded(async () => {
+      const { root, purpose, combine = "sum" } = options;
+      if (this.size === 1) return;
+      const algorithm = this.#choose("reduce", { words: x.size, asked: options.algorithm });
+      const text = `${combine} [${x.shape}] to ${this.#at(root)} by ${algorithm}`;
+      return collectives.reduce(this.#enter("reduce", { purpose, text }), { root, algorithm, x, combine });
+    });
   }
 
   /** x of every rank combined, on every rank, the same bits; x stays as it is. */
-  async allReduce(x: Tensor, options: CallOptions & { combine?: Combine }): Promise<Tensor> {
-    const { purpose, combine = "sum" } = options;
-    if (this.size === 1) return handle(x);
-    const algorithm = this.#choose("allReduce", { words: x.size, asked: options.algorithm });
-    const at = this.#enter("allReduce", { purpose, text: `${combine} [${x.shape}] by ${algorithm}` });
-    return collectives.allReduce(at, { algorithm, x, combine });
+  allReduce(x: Tensor, options: CallOptions & { combine?: Combine }): Promise<Tensor> {
+    return this.#guarded(async () => {
+      const { purpose, combine = "sum" } = options;
+      if (this.size === 1) return handle(x);
+      const algorithm = this.#choose("allReduce", { words: x.size, asked: options.algorithm });
+      const at = this.#enter("allReduce", { purpose, text: `${combine} [${x.shape}] by ${algorithm}` });
+      return collectives.allReduce(at, { algorithm, x, combine });
+    });
   }
 
   /** Everyone's x, in the group's order: handles that the caller disposes. shapes: each rank's, when they differ. */
-  async allGather(x: Tensor, options: CallOptions & { shapes?: readonly Shape[] }): Promise<Tensor[]> {
-    if (this.size === 1) return [handle(x)];
-    const shapes = options.shapes ?? this.ranks.map(() => x.shape);
-    const words = shapes.reduce((sum, shape) => sum + sizeOf(shape), 0);
-    const algorithm = this.#choose("allGather", { words, asked: options.algorithm });
-    const text = `of ${shapesText(shapes)} by ${algorithm}`;
-    const at = this.#enter("allGather", { purpose: options.purpose, text });
-    return (await collectives.allGather(at, { algorithm, x, present: () => true })) as Tensor[];
+  allGather(x: Tensor, options: CallOptions & { shapes?: readonly Shape[] }): Promise<Tensor[]> {
+    return this.#guarded(async () => {
+      if (this.size === 1) return [handle(x)];
+      const shapes = options.shapes ?? this.ranks.map(() => x.shape);
+      invariant(`${shapes[this.index]}` === `${x.shape}`, `allGather of ${shapesText(shapes)}: got [${x.shape}]`);
+      const words = shapes.reduce((sum, shape) => sum + sizeOf(shape), 0);
+      const algorithm = this.#choose("allGather", { words, asked: options.algorithm });
+      const text = `of ${shapesText(shapes)} by ${algorithm}`;
+      const at = this.#enter("allGather", { purpose: options.purpose, text });
+      return (await collectives.allGather(at, { algorithm, x, present: () => true })) as Tensor[];
+    });
   }
 
   /** The combination of every rank's parts[this rank's place]. The parts are given away; nobody else may hold them. */
-  async reduceScatter(parts: readonly Tensor[], options: CallOptions & { combine?: Combine }): Promise<Tensor> {
-    const { purpose, combine = "sum" } = options;
-    this.#requireParts("reduceScatter", parts);
-    if (this.size === 1) return parts[0];
-    const words = parts.reduce((sum, part) => sum + part.size, 0);
-    const algorithm = this.#choose("reduceScatter", { words, asked: options.algorithm });
-    const text = `${combine} of ${shapesText(parts.map((part) => part.shape))} by ${algorithm}`;
-    const at = this.#enter("reduceScatter", { purpose, text });
-    return (await collectives.reduceScatter(at, { algorithm, parts: [...parts], combine })) as Tensor;
+  reduceScatter(parts: readonly Tensor[], options: CallOptions & { combine?: Combine }): Promise<Tensor> {
+    return this.#guarded(async () => {
+      const { purpose, combine = "sum" } = options;
+      this.#requireParts("reduceScatter", parts);
+      if (this.size === 1) return parts[0];
+      const words = parts.reduce((sum, part) => sum + part.size, 0);
+      const algorithm = this.#choose("reduceScatter", { words, asked: options.algorithm });
+      const text = `${combine} of ${shapesText(parts.map((part) => part.shape))} by ${algorithm}`;
+      const at = this.#enter("reduceScatter", { purpose, text });
+      return (await collectives.reduceScatter(at, { algorithm, parts: [...parts], combine })) as Tensor;
+    });
   }
 
   /** parts[r] to the rank at r; returns what each rank sent here, own part included, as handles. The parts are given away.
    *  Shapes may differ by receiver, but are the same from every sender. */
-  async allToAll(parts: readonly Tensor[], options: CallOptions): Promise<Tensor[]> {
-    this.#requireParts("allToAll", parts);
-    if (this.size === 1) return [parts[0]];
-    const words = parts.reduce((sum, part) => sum + part.size, 0);
-    const algorithm = this.#choose("allToAll", { words, asked: options.algorithm });
-    const text = `of ${shapesText(parts.map((part) => part.shape))} by ${algorithm}`;
-    const at = this.#enter("allToAll", { purpose: options.purpose, text });
-    for (const [to, tensor] of parts.entries()) {
-      if (to === this.index) continue;
-      at.send(to, { part: 0, tensor });
-      tensor.dispose();
-    }
-    const received: Tensor[] = [];
-    for (let from = 0; from < this.size; from++)
-      received.push(from === this.index ? parts[from] : await at.receive(from, { part: 0 }));
-    return received;
+  allToAll(parts: readonly Tensor[], options: CallOptions): Promise<Tensor[]> {
+    return this.#guarded(async () => {
+      this.#requireParts("allToAll", parts);
+      if (this.size === 1) return [parts[0]];
+      const words = parts.reduce((sum, part) => sum + part.size, 0);
+      const algorithm = this.#choose("allToAll", { words, asked: options.algorithm });
+      const text = `of ${shapesText(parts.map((part) => part.shape))} by ${algorithm}`;
+      const at = this.#enter("allToAll", { purpose: options.purpose, text });
+      for (const [to, tensor] of parts.entries()) {
+        if (to === this.index) continue;
+        at.send(to, { part: 0, tensor });
+        tensor.dispose();
+      }
+      const received: Tensor[] = [];
+      for (let from = 0; from < this.size; from++)
+        received.push(from === this.index ? parts[from] : await at.receive(from, { part: 0 }));
+      return received;
+    });
   }
 
   /** Resolves when every rank of the group has come here. */
-  async barrier(options: { purpose: string }): Promise<void> {
-    if (this.size === 1) return;
-    const at = this.#enter("barrier", { purpose: options.purpose, text: "" });
-    // Dissemination: after round r a rank has heard, directly or not, of the 2^r ranks before it.
-    for (let distance = 1, round = 0; distance < this.size; distance *= 2, round++) {
-      at.send((this.index + distance) % this.size, { part: round, tensor: undefined });
-      await at.hear((this.index - distance + this.size) % this.size, round);
-    }
+  barrier(options: { purpose: string }): Promise<void> {
+    return this.#guarded(async () => {
+      if (this.size === 1) return;
+      const at = this.#enter("barrier", { purpose: options.purpose, text: "" });
+      // Dissemination: after round r a rank has heard, directly or not, of the 2^r ranks before it.
+      for (let distance = 1, round = 0; distance < this.size; distance *= 2, round++) {
+        at.send((this.index + distance) % this.size, { part: round, tensor: undefined });
+        await at.hear((this.index - distance + this.size) % this.size, round);
+      }
+    });
   }
 
   /** Between two ranks of the group; the other one receives in a call of its own, with the same tag. */
@@ -131,12 +149,21 @@ export class ProcessGroup {
     this.#link.send(this.ranks[options.to], { call, part: 0, tensor: x });
   }
 
-  async receive(options: { from: number; tag: string; shape: Shape; purpose: string }): Promise<Tensor> {
-    const { from, tag, shape, purpose } = options;
-    const tensor = await this.#link.receive(this.ranks[from], { call: this.#pairCall(tag, shape), part: 0 });
-    invariant(tensor, "a message without a tensor");
-    this.#count({ from, op: "send", purpose, words: tensor.size });
-    return tensor;
+  receive(options: { from: number; tag: string; shape: Shape; purpose: string }): Promise<Tensor> {
+    return this.#guarded(async () => {
+      const { from, tag, shape, purpose } = options;
+      const tensor = await this.#link.receive(this.ranks[from], { call: this.#pairCall(tag, shape), part: 0 });
+      invariant(tensor, "a message without a tensor");
+      this.#count({ from, op: "send", purpose, words: tensor.size });
+      return tensor;
+    });
+  }
+
+  /** A rank that fails in a call ends the run at once, and not when its caller comes to wait for the result. */
+  #guarded<T>(call: () => Promise<T>): Promise<T> {
+    const result = call();
+    result.catch((error: unknown) => this.#link.fail(error));
+    return result;
   }
 
   #pairCall(tag: string, shape: Shape): Call {
