@@ -7,6 +7,8 @@ import type { KernelArgs, KernelName } from "../../src/backend/kernels.ts";
 import { createBackend, findAdapter } from "../../src/backend/select.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/backend.ts";
 import { openDevice } from "../../src/backend/webgpu/device.ts";
+import { grid, type Plan } from "../../src/backend/webgpu/plan.ts";
+import { plans } from "../../src/backend/webgpu/plans.ts";
 import { firstDifference } from "./compare.ts";
 
 type BufferName<K extends KernelName> = {
@@ -163,14 +165,25 @@ function checkNoLeak(backend: Backend, kernel: string): void {
   if (backend.memory.total !== 0) throw new Error(`${kernel} left ${backend.memory.total} bytes allocated`);
 }
 
-/** Runs `kernel` on copies of the arrays in `args`; returns what it wrote, and leaves the arrays alone.
+/** Workgroups of 4 elements for a kernel of one shader over elements, and as many elements as fill two rows of its grid: with the
+ *  workgroups a plan takes, no buffer that every adapter can bind is long enough. */
+export const manyGroups = { constants: { THREADS: 2, PER_THREAD: 2 }, elements: 65536 * 4 + 1 } as const;
+
+/** Runs `kernel` on copies of the arrays in `args`; returns what it wrote, and leaves the arrays alone. With `groups`, on WebGPU, in
+ *  those instead of its plan's; the cpu backend has none.
  *  @throws Error when it wrote behind a buffer's end, changed an input or left memory allocated */
-export async function compute<K extends KernelName>(kernel: K, args: HostArgs<K>): Promise<Results<K>> {
+export async function compute<K extends KernelName>(
+  kernel: K,
+  args: HostArgs<K>,
+  groups?: typeof manyGroups,
+): Promise<Results<K>> {
   const backend = await backendUnderTest();
   const upload = new Upload(backend, true);
   const results: Record<string, Float32Array> = {};
   try {
-    backend.run(kernel, upload.bind(args));
+    const bound = upload.bind(args);
+    if (groups && backend instanceof WebGpuBackend) dispatchIn(groups, { backend, kernel, bound });
+    else backend.run(kernel, bound);
     const outputs = new Set<HostArray>();
     const arrays = Object.entries(args).filter((entry): entry is [string, HostArray] => isArray(entry[1]));
     for (const [name, array] of arrays) {
@@ -186,6 +199,18 @@ export async function compute<K extends KernelName>(kernel: K, args: HostArgs<K>
   }
   checkNoLeak(backend, kernel);
   return results as Results<K>;
+}
+
+function dispatchIn<K extends KernelName>(
+  { constants, elements }: typeof manyGroups,
+  { backend, kernel, bound }: { backend: WebGpuBackend; kernel: K; bound: KernelArgs[K] },
+): void {
+  const facts = { software: true, vendor: "", architecture: "", maxInvocations: 256, subgroupSize: 0 };
+  const [planned, ...more] = (plans[kernel] as Plan<K>)(bound, facts);
+  if (more.length > 0) throw new Error(`${kernel} is ${more.length + 1} dispatches, not one over elements`);
+  const workgroups = grid(Math.ceil(elements / (constants.THREADS * constants.PER_THREAD)));
+  if (workgroups[1] < 2) throw new Error(`${elements} elements fill one row of the grid`);
+  backend.dispatch({ ...planned, constants, workgroups });
 }
 
 /** The message of the RangeError with which `kernel` refuses `args`; buffers are exactly as long as the arrays.
