@@ -143,7 +143,8 @@ export class ProcessGroup {
     });
   }
 
-  /** Between two ranks of the group; the other one receives in a call of its own, with the same tag. */
+  /** Between two ranks of the group; the other one receives in a call of its own, with the same tag. Messages that are under way
+   *  between the two at the same time need different tags. */
   send(x: Tensor, options: { to: number; tag: string; purpose: string }): void {
     const call = this.#pairCall(options.tag, x.shape);
     this.#link.send(this.ranks[options.to], { call, part: 0, tensor: x });

@@ -3,15 +3,19 @@
 
 import { type Call, CommunicationError } from "./link.ts";
 
-/** One message's address: `box` is unique among all messages between the two. */
-interface Address {
+/** Who sends to whom in which call. */
+interface Edge {
   from: number;
   to: number;
   call: Call;
+}
+
+/** A message's address: no other has the same box while it is under way. */
+interface Address extends Edge {
   box: string;
 }
 
-interface Wait<P> extends Address {
+interface Wait<P> extends Edge {
   /** how often the timer has found it waiting */
   looks: number;
   resolve: (parcel: P | undefined) => void;
@@ -27,7 +31,7 @@ export class World<P extends Disposable> {
   onFailure: (() => void) | undefined;
   readonly #timeoutMs: number;
   readonly #lookEveryMs: number;
-  readonly #messages = new Map<string, Address & { parcel: P | undefined }>();
+  readonly #messages = new Map<string, Edge & { parcel: P | undefined }>();
   readonly #waits = new Map<string, Wait<P>>();
   /** calls that some ranks have entered and others not yet */
   readonly #entered = new Map<string, { call: Call; rank: number; missing: number }>();
@@ -54,37 +58,34 @@ export class World<P extends Disposable> {
   }
 
   /** Takes over the parcel. */
-  send(address: Address, parcel: P | undefined): void {
-    const { from, to, call, box } = address;
+  send({ from, to, call, box }: Address, parcel: P | undefined): void {
     const wait = this.#waits.get(box);
-    if (!this.#failure && wait && wait.call.text !== call.text)
-      this.#disagree({ rank: from, call }, { rank: to, call: wait.call });
-    else if (!this.#failure && this.#ended.has(to)) this.#tooFew(to, `rank ${from} sends to it in ${named(call)}`);
+    if (wait && wait.call.text !== call.text) this.#disagree({ rank: from, call }, { rank: to, call: wait.call });
+    if (this.#ended.has(to)) this.#tooFew(to, `rank ${from} sends to it in ${named(call)}`);
+    if (this.#messages.has(box)) this.#twice(from, `sends rank ${to} two messages at once in ${named(call)}`);
     if (this.#failure) {
       parcel?.[Symbol.dispose]();
       throw this.#failure;
     }
-    if (!wait) this.#messages.set(box, { ...address, parcel });
+    if (!wait) this.#messages.set(box, { from, to, call, parcel });
     else {
       this.#waits.delete(box);
       wait.resolve(parcel);
     }
   }
 
-  receive(address: Address): Promise<P | undefined> {
-    const { from, to, call, box } = address;
+  receive({ from, to, call, box }: Address): Promise<P | undefined> {
     const sent = this.#messages.get(box);
-    if (!this.#failure && sent && sent.call.text !== call.text)
-      this.#disagree({ rank: from, call: sent.call }, { rank: to, call });
-    else if (!this.#failure && !sent && this.#ended.has(from))
-      this.#tooFew(from, `rank ${to} waits for it in ${named(call)}`);
+    if (sent && sent.call.text !== call.text) this.#disagree({ rank: from, call: sent.call }, { rank: to, call });
+    if (!sent && this.#ended.has(from)) this.#tooFew(from, `rank ${to} waits for it in ${named(call)}`);
+    if (this.#waits.has(box)) this.#twice(to, `waits twice for one message of rank ${from} in ${named(call)}`);
     if (this.#failure) return Promise.reject(this.#failure);
     if (sent) {
       this.#messages.delete(box);
       return Promise.resolve(sent.parcel);
     }
     return new Promise((resolve, reject) => {
-      this.#waits.set(box, { ...address, looks: 0, resolve, reject });
+      this.#waits.set(box, { from, to, call, looks: 0, resolve, reject });
       this.#timer ??= setInterval(() => this.#look(), this.#lookEveryMs);
     });
   }
@@ -101,7 +102,7 @@ export class World<P extends Disposable> {
     if (this.#ended.size === this.size) this.#stopTimer();
   }
 
-  /** The first failure ends every wait, now and later. */
+  /** The first failure ends every wait, now and later; another one changes nothing. */
   fail(failure: CommunicationError): void {
     if (this.#failure) return;
     this.#failure = failure;
@@ -124,6 +125,10 @@ export class World<P extends Disposable> {
 
   #tooFew(rank: number, because: string): void {
     this.fail(new CommunicationError(`rank ${rank} has ended, but ${because}; ${sameCalls}`, { rank }));
+  }
+
+  #twice(rank: number, what: string): void {
+    this.fail(new CommunicationError(`rank ${rank} ${what}; give each a tag of its own`, { rank }));
   }
 
   /** One timer for all waits: one a message would cost more than the message. It counts looks instead of reading a clock, so that the
@@ -150,8 +155,6 @@ export class World<P extends Disposable> {
     this.#timer = undefined;
   }
 }
-
-type Edge = Pick<Address, "from" | "to" | "call">;
 
 /** The waits that lead from the first to a rank that waits for nobody, or else round a circle. */
 function chainFrom(first: Edge, waits: readonly Edge[]): Edge[] {

@@ -440,6 +440,26 @@ test("a weight that is under way to another rank, or lent to it, is not updated"
   is(backend.memory.total, 0);
 });
 
+test("two messages under one tag, or two waits for it, are refused", async () => {
+  const shape = [2];
+  const twice: [RegExp, (member: Member) => Promise<unknown>][] = [
+    [
+      /^rank 0 sends rank 1 two messages at once in send \[2\] \(world tag t\); give each a tag of its own$/,
+      async ({ group, tensor }) => {
+        for (let n = 0; n < 2; n++) group.send(tensor(shape), { to: 1, tag: "t", purpose });
+      },
+    ],
+    [
+      /^rank 0 waits twice for one message of rank 1 in send \[2\] \(world tag t\); give each a tag of its own$/,
+      ({ group }) => Promise.all([0, 1].map(() => group.receive({ from: 1, tag: "t", shape, purpose }))),
+    ],
+  ];
+  for (const [says, program] of twice) {
+    const { outcome } = await failuresOf(2, async (member) => (member.rank === 0 ? program(member) : turn()));
+    match((outcome as Error).message, says);
+  }
+});
+
 test("a sum never goes to memory that somebody else holds", async () => {
   const { outcome } = await failuresOf(2, async ({ group, tensor }) => {
     const x = tensor([2]);
