@@ -1,81 +1,173 @@
-// The closed form of a training step's memory on one rank that holds everything: what a run needs, before it asks
-// the device. Counts what is asked for; a backend's pool may keep up to an eighth more.
+// The closed form of a training step's memory on a rank: what a run needs, before it asks the device. Counts what is asked for; a
+// backend's pool may keep up to an eighth more. What another rank lends counts as if it had been received into memory of its own.
 //
-// Legend: R rows = batch * context, D width, F hidden width, C fused q,k,v columns, H heads, L layers, V padded vocabulary,
-// N parameters. Words of 4 bytes.
+// Legend: T rows = batch * context, D width, F hidden width, C fused q,k,v columns, H heads, V padded vocabulary, P ranks,
+// q x q x d mesh. Words of 4 bytes.
 
 import type { BytesByPurpose } from "../backend/memory.ts";
-import { padTo } from "../parallel/block.ts";
-import { vocabularyUnit } from "../parallel/serial.ts";
-import { headWidth, type ModelConfig, parameterCount } from "./config.ts";
+import { gradientSums, heldWords, type MeshExtents, paddedVocabulary } from "../parallel/volume.ts";
+import { fusedWidth } from "../tensor/ops/attention.ts";
+import type { ModelConfig } from "./config.ts";
+import { gpt2 } from "./gpt2.ts";
+import { llama } from "./llama.ts";
 
-interface Extents {
-  D: number;
-  F: number;
-  C: number;
-  H: number;
-  L: number;
-  V: number;
-  N: number;
-  /** words of constant tables */
-  tables: number;
-  /** columns a block's activation function reads, and what its backward holds beside what it frees */
-  up: number;
-}
+const oneRank: MeshExtents = { layout: "serial", size: 1, q: 1, d: 1 };
 
-function extents(config: ModelConfig): Extents {
-  const V = padTo(config.vocab_size, vocabularyUnit);
-  const extra = V - config.vocab_size;
-  if (config.model_type === "gpt2") {
-    const { n_embd: D, n_inner: F, n_head: H, n_layer: L } = config;
-    return { D, F, C: 3 * D, H, L, V, N: parameterCount(config) + extra * D, tables: 0, up: F };
-  }
-  const { hidden_size: D, intermediate_size: F, num_attention_heads: H, num_hidden_layers: L } = config;
-  const K = headWidth(config);
-  const heads = config.tie_word_embeddings ? 1 : 2;
-  return {
-    D,
-    F,
-    C: (H + 2 * config.num_key_value_heads) * K,
-    H,
-    L,
-    V,
-    N: parameterCount(config) + heads * extra * D,
-    tables: config.max_position_embeddings * K,
-    up: 2 * F,
-  };
-}
-
-/** Peak bytes of a training step with AdamW: each purpose's own peak, and the peak of their sum.
+/** Peak bytes of a training step with AdamW on a rank: each purpose's own peak, and the peak of their sum.
  *
- *  weights 4 N, gradients 4 N, optimizer 8 N. A block keeps for its backward its input, both norms' outputs and the residual between
- *  (4 D a row), q, k, v (C), attention's output and row sums (D + H), the activation's input and output (up + F) and the norms'
- *  statistics (4): R (5 D + C + up + F + H + 4) words; with recomputation its input alone, and one block's at a time, with the last
- *  projection and sum of its second forward.
- *  The peak is either in the loss (logits and their gradient) or in the last block's feed-forward backward. */
+ *  weights 4 N, gradients 4 N, optimizer 8 N, where N is the rank's share; a table of rotary angles is whole on each. A block keeps for
+ *  its backward its input, both norms' outputs and the residual between (4 streams), q, k, v, attention's output and row sums, the
+ *  activation's input and output and the norms' statistics; with recomputation its input alone, and one block's at a time. The peak is
+ *  at the loss, in the head's or the last feed-forward's backward, at the end of the last block's forward (the second, with its gradient
+ *  there, when recomputing), or in the sum of gradients over ranks: three times the largest bucket, what is sent, what comes, the sum.
+ *  In 2D and 2.5D with q > 2 how many blocks of a product a rank holds depends on who is faster: this is the most, some hold fewer. */
 export function trainingBytes(
   config: ModelConfig,
-  run: { batch: number; context: number; recompute: boolean },
+  run: { shape?: MeshExtents; batch: number; context: number; recompute: boolean },
 ): BytesByPurpose & { total: number } {
-  const { D, F, C, H, L, V, N, tables, up } = extents(config);
-  const R = run.batch * run.context;
-  const block = R * (5 * D + C + up + F + H + 4);
-  const ids = 6 * R;
-  const kept = run.recompute ? L * R * D : L * block;
+  const { shape = oneRank, recompute } = run;
+  const { weights, layers, vocabSize, heads, maxPositions, ropeTheta } =
+    config.model_type === "gpt2" ? gpt2(config) : llama(config);
+  const { D, F, wide } = widths(config);
+  const C = fusedWidth(heads);
+  const { ids, rows, streamRows, stream, columns } = rowsHeld(shape, run.batch * run.context);
+  const V = paddedVocabulary(vocabSize, shape);
+  const sizes: Sizes = {
+    stream: stream * D,
+    whole: rows * D,
+    columns,
+    F,
+    logits: columns * V,
+    table: (V * D) / shape.q ** 2,
+    weights: D / shape.q ** 2,
+  };
+  const stats = 2 * streamRows;
+  const block = 4 * sizes.stream + columns * (D + C + wide + F + heads.heads) + 2 * stats;
+  const kept = ids + layers * (recompute ? sizes.stream : block);
+  // Beside what is kept: another block, but for its input; and the gradient of its output.
+  const again = recompute ? { block: block - sizes.stream, gradient: sizes.stream } : { block: 0, gradient: 0 };
   // Last residual and its norm, statistics, logits, then per row: maximum, sums.
-  const loss = R * (2 * D + 2 + V + 3);
-  const activations = ids + Math.max(kept + loss, run.recompute ? kept + block + 2 * R * D : 0);
-  const atLoss = ids + kept + loss + R * V;
-  const atFeedForward = ids + kept + (run.recompute ? block : 0) + R * (D + up);
-  // Gradients of: logits; residual, activation's input and output; residual (twice when recomputing), attention's output, q, k, v.
-  const scratch = R * Math.max(V, D + up + F, (run.recompute ? 3 : 2) * D + C + H);
-  const bytes = {
-    weights: 4 * (N + tables),
+  const last = 2 * sizes.stream + stats;
+  const loss = last + sizes.logits + 3 * rows;
+  const { project, head, down, column, freed } = exchanged(shape, sizes);
+  const up = column(wide);
+  const [inner, between] = [columns * F, columns * wide];
+  const sum = 3 * Math.max(0, ...gradientSums(weights, shape).flatMap(({ words }) => words));
+
+  const activations = kept + Math.max(loss, again.block + project.activations);
+  // Attention's backward: gradients of its output and q, k, v, and row sums; or of q, k, v before and after they were turned; or of the
+  // projection to them.
+  const turned = ropeTheta === undefined ? 0 : 2 * columns * C;
+  const attend = again.gradient + Math.max(columns * (D + C + heads.heads), turned, column(C));
+  const scratch = Math.max(
+    ...[sizes.logits, head, sum, again.gradient + project.scratch],
+    ...[attend, down, inner + between, up].map((words) => sizes.stream + words),
+  );
+  const feedForward = kept + again.block + sizes.stream;
+  const peak = Math.max(
+    kept + loss + sizes.logits,
+    kept + again.block + again.gradient + project.activations + project.scratch,
+    kept + last + head - freed,
+    feedForward + down,
+    // The activation's output is freed, its gradient not yet; then both, and its input.
+    feedForward + between,
+    feedForward - inner - between + up - freed,
+    sum,
+  );
+  const N = weights.reduce((words, whole) => words + heldWords(whole, shape), 0);
+  const table = ropeTheta === undefined ? 0 : maxPositions * heads.headWidth;
+  return {
+    weights: 4 * (N + table),
     gradients: 4 * N,
     optimizer: 8 * N,
     activations: 4 * activations,
     scratch: 4 * scratch,
+    total: 4 * (4 * N + table + peak),
   };
-  const total = bytes.weights + bytes.gradients + bytes.optimizer + 4 * Math.max(atLoss, atFeedForward);
-  return { ...bytes, total };
+}
+
+/** wide: columns that a block's activation function reads. */
+const widths = (config: ModelConfig): { D: number; F: number; wide: number } =>
+  config.model_type === "gpt2"
+    ? { D: config.n_embd, F: config.n_inner, wide: config.n_inner }
+    : { D: config.hidden_size, F: config.intermediate_size, wide: 2 * config.intermediate_size };
+
+/** What a rank has of T rows. rows: those it attends to; streamRows: those of its residual stream. For each column of the whole, words of
+ *  a tensor of the stream, and of one between two linears. */
+function rowsHeld({ layout, size, q, d }: MeshExtents, T: number) {
+  switch (layout) {
+    case "2d":
+    case "2.5d": {
+      const rows = T / (q * d);
+      // Token ids of all rows of the plane; positions and targets of its own.
+      return { ids: (q + 2) * rows, rows, streamRows: rows, stream: rows / q, columns: rows / q };
+    }
+    case "1d-sp":
+      return { ids: 3 * T, rows: T, streamRows: T / size, stream: T / size, columns: T / size };
+    default:
+      return { ids: 3 * T, rows: T, streamRows: T, stream: T, columns: T / size };
+  }
+}
+
+/** Words of tensors on a rank. */
+interface Sizes {
+  /** of the residual stream */
+  stream: number;
+  /** the same with all columns of all rows that the rank attends to */
+  whole: number;
+  /** for each column between two linears; columns of an activation function's output */
+  columns: number;
+  F: number;
+  logits: number;
+  /** blocks of weights: the head's table, and a matrix of the width by one column or row */
+  table: number;
+  weights: number;
+}
+
+/** Words that exist only while something is computed or sent: at a block's last projection; in the backward of the head, of the
+ *  feed-forward's row product, and of a column product with so many columns. `freed`: of what the forward left, gone at the height of the
+ *  head's and a column product's. */
+function exchanged({ layout, q }: MeshExtents, sizes: Sizes) {
+  const { stream, whole, columns, F, logits, table, weights } = sizes;
+  const inner = columns * F;
+  switch (layout) {
+    case "2d":
+    case "2.5d": {
+      // Blocks of two steps of a product, but for its own.
+      const steps = Math.min(2, q - 1);
+      return {
+        project: { activations: 2 * stream, scratch: 0 },
+        head: logits + stream + steps * (logits + table),
+        down: inner + steps * (inner + F * weights),
+        column: (cols: number) => columns * cols + stream + steps * (stream + cols * weights),
+        freed: 0,
+      };
+    }
+    case "1d":
+      // All-reduces: of what is summed, what comes, the sum. A gradient of x is summed when all else of the product is freed.
+      return {
+        project: { activations: 2 * whole, scratch: whole },
+        head: Math.max(3 * whole, logits + whole),
+        down: inner,
+        column: () => 3 * whole,
+        freed: stream,
+      };
+    case "1d-sp":
+      // Gathered rows beside their parts, or a sum's parts beside the whole.
+      return {
+        project: { activations: whole + stream, scratch: whole },
+        head: logits + 2 * whole,
+        down: 2 * whole,
+        column: (cols: number) => columns * cols + 2 * whole,
+        freed: 0,
+      };
+    case "serial":
+      return {
+        project: { activations: 2 * stream, scratch: 0 },
+        head: logits + stream,
+        down: inner,
+        column: (cols: number) => columns * cols + stream,
+        freed: 0,
+      };
+  }
 }

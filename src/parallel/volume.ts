@@ -47,19 +47,24 @@ export interface Volume {
   logits(extents: { T: number; V: number }): number;
 }
 
+const isSumma = ({ layout }: MeshExtents): boolean => layout === "2d" || layout === "2.5d";
+
 export const volumeOf = (mesh: MeshExtents, rank: number): Volume =>
-  mesh.layout === "2d" || mesh.layout === "2.5d" ? summaVolume(mesh, rank) : megatronVolume(mesh, rank);
+  isSumma(mesh) ? summaVolume(mesh, rank) : megatronVolume(mesh, rank);
+
+/** Rows of a vocabulary table with those added so that every rank's block is a multiple of vocabularyUnit. */
+export const paddedVocabulary = (V: number, mesh: MeshExtents): number =>
+  padTo(V, (isSumma(mesh) ? mesh.q : mesh.size) * vocabularyUnit);
 
 /** Words of a parameter, its gradient or a moment on each rank, rows of vocabulary padding included. */
 export function heldWords({ shape, kind }: Whole, mesh: MeshExtents): number {
   const [rows, cols] = shape.length === 1 ? [1, shape[0]] : shape;
   const { size, q } = mesh;
-  if (mesh.layout === "2d" || mesh.layout === "2.5d") {
+  const held = kind === "vocabulary" ? paddedVocabulary(rows, mesh) : rows;
+  if (isSumma(mesh)) {
     const cutRows = shape.length > 1 && kind !== "positions";
-    const held = kind === "vocabulary" ? padTo(rows, q * vocabularyUnit) : rows;
     return ((cutRows ? held / q : rows) * cols) / q;
   }
-  const held = kind === "vocabulary" ? padTo(rows, size * vocabularyUnit) : rows;
   return (held * cols) / (wholeIn1d(kind) ? 1 : size);
 }
 
@@ -78,14 +83,39 @@ const allReduce = (n: number, place: Place): number => wordsReceived("allReduce"
 /** all-gather or reduce-scatter of n words in equal parts: (P-1)/P n. */
 const gathered = (n: number, { size }: Place): number => ((size - 1) * n) / size;
 
-/** Sums over `place`'s group, in buckets as sharded.ts sends them. */
-function bucketSums(words: readonly number[], place: Place): number {
-  let sum = 0;
-  for (const bucket of buckets(words)) {
-    const n = bucket.reduce((total, index) => total + words[index], 0);
-    sum += allReduce(n, place);
+/** Ranks whose gradients of a parameter are summed. */
+type SumAxis = "depth" | "batch" | "world";
+
+/** The sums of a step's gradients over copies, as sharded.ts buckets them: along which axis, and how many words each.
+ *  2D and 2.5D: weights differ over depth alone; what every row holds too, over all samples. 1D: what is whole on every rank saw all rows
+ *  there, or, with sequence parallelism, the rank's own. */
+export function gradientSums(parameters: readonly Whole[], mesh: MeshExtents): { axis: SumAxis; words: number[] }[] {
+  const { layout, size, q, d } = mesh;
+  const summa = isSumma(mesh);
+  const extents: Record<SumAxis, number> = { depth: d, batch: q * d, world: size };
+  const axisOf = ({ shape, kind }: Whole): SumAxis | undefined => {
+    if (summa) return shape.length === 1 || kind === "positions" ? "batch" : "depth";
+    return layout === "1d-sp" && wholeIn1d(kind) ? "world" : undefined;
+  };
+  return (["depth", "batch", "world"] as const)
+    .filter((axis) => extents[axis] > 1)
+    .map((axis) => {
+      const held = parameters.filter((each) => axisOf(each) === axis).map((each) => heldWords(each, mesh));
+      const sumOf = (bucket: readonly number[]) => bucket.reduce((sum, index) => sum + held[index], 0);
+      return { axis, words: buckets(held).map(sumOf) };
+    });
+}
+
+function sumWords(
+  parameters: readonly Whole[],
+  run: { mesh: MeshExtents; places: Partial<Record<SumAxis, Place>> },
+): number {
+  let words = 0;
+  for (const { axis, words: sums } of gradientSums(parameters, run.mesh)) {
+    const place = run.places[axis];
+    if (place) for (const n of sums) words += allReduce(n, place);
   }
-  return sum;
+  return words;
 }
 
 /** 2D and 2.5D. Of a product [T, K] [K, N], on each plane, whichever rank is root of each step:
@@ -125,7 +155,7 @@ function summaVolume(mesh: MeshExtents, rank: number): Volume {
 
     // As a linear [T, V'] [V', D], V' the padded vocabulary, with the products in another order.
     head({ T, D, V }) {
-      const padded = padTo(V, q * vocabularyUnit);
+      const padded = paddedVocabulary(V, mesh);
       const words = product((rowsHere(T) * padded) / q, (padded * D) / q ** 2);
       return { forward: words, backward: 2 * words };
     },
@@ -133,19 +163,13 @@ function summaVolume(mesh: MeshExtents, rank: number): Volume {
     // Maximum, then pairs, along the row; the sum over samples last.
     loss: ({ T }) => allReduce(rowsHere(T), row) + allReduce(2 * rowsHere(T), row) + allReduce(1, batch),
 
-    // Weights differ over depth alone; what every row holds too, over all samples.
-    gradientSum(parameters) {
-      const onEveryRow = ({ shape, kind }: Whole) => shape.length === 1 || kind === "positions";
-      const words = (everyRow: boolean) =>
-        parameters.filter((each) => onEveryRow(each) === everyRow).map((each) => heldWords(each, mesh));
-      return bucketSums(words(false), depth) + bucketSums(words(true), batch);
-    },
+    gradientSum: (parameters) => sumWords(parameters, { mesh, places: { depth, batch } }),
 
     gradientNorm: () => allReduce(1, { size: mesh.size, index: rank }),
 
     // Columns along the row, then rows over the batch.
     logits({ T, V }) {
-      const padded = padTo(V, q * vocabularyUnit);
+      const padded = paddedVocabulary(V, mesh);
       return ((q - 1) * rowsHere(T) * padded) / q + (batch.size - 1) * rowsHere(T) * padded;
     },
   };
@@ -178,16 +202,9 @@ function megatronVolume(mesh: MeshExtents, rank: number): Volume {
     head: ({ T, D }) => column(T * D),
     // Maximum, then pairs; every rank has every row's.
     loss: ({ T }) => allReduce(T, world) + allReduce(2 * T, world),
-    // What is whole on every rank saw all rows there, or, with sequence parallelism, the rank's own.
-    gradientSum: (parameters) =>
-      sequenceParallel
-        ? bucketSums(
-            parameters.filter(({ kind }) => wholeIn1d(kind)).map((each) => heldWords(each, mesh)),
-            world,
-          )
-        : 0,
+    gradientSum: (parameters) => sumWords(parameters, { mesh, places: { world } }),
     gradientNorm: () => allReduce(1, world),
-    logits: ({ T, V }) => gathered(T * padTo(V, world.size * vocabularyUnit), world),
+    logits: ({ T, V }) => gathered(T * paddedVocabulary(V, mesh), world),
   };
 }
 

@@ -31,6 +31,7 @@ for (const [name, config] of [
       const report = `got ${JSON.stringify(got)}, closed form ${JSON.stringify(expected)}`;
       assert.ok(Math.abs(got.total / expected.total - 1) <= 0.1, report);
       assert.ok(Math.abs(got.activations / expected.activations - 1) <= 0.1, report);
+      assert.ok(Math.abs(got.scratch / expected.scratch - 1) <= 0.1, report);
     });
 
 test.after(closeBackend);
