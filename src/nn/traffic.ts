@@ -2,7 +2,7 @@
 // equal them. No backend and no weights: shapes alone, so a planner may ask thousands of times.
 
 import type { Sequence, Whole } from "../parallel/layout.ts";
-import { type MeshExtents, type Volume, volumeOf, type Words } from "../parallel/volume.ts";
+import { gradientSums, type MeshExtents, type Volume, volumeOf, type Words } from "../parallel/volume.ts";
 import type { ModelConfig } from "./config.ts";
 import { gpt2 } from "./gpt2.ts";
 import { llama } from "./llama.ts";
@@ -20,13 +20,14 @@ export function trainingTraffic(
 ): { words: WordsByPurpose[]; bytesReceived: number[] } {
   const { shape, batch, context, accumulate, recompute } = run;
   const model = extentsOf(config);
+  const sums = gradientSums(model.parameters, shape);
   return perRank(shape, (volume) => {
     const T = volume.rows({ batch, tokens: context });
     const blockForwards = accumulate * (recompute ? 2 : 1);
     const total = new Total();
     addPass(total, { volume, model, T, times: { blocks: blockForwards, rest: accumulate, backward: accumulate } });
     total.add("loss", accumulate * volume.loss({ T }));
-    total.add("gradient sum", volume.gradientSum(model.parameters));
+    total.add("gradient sum", volume.gradientSum(sums));
     total.add("gradient norm", volume.gradientNorm());
     return total.words;
   });

@@ -39,8 +39,8 @@ export interface Volume {
   head(extents: { T: number; D: number; V: number }): Words;
   /** cross-entropy over the vocabulary; its backward is local */
   loss(extents: { T: number }): number;
-  /** once per optimizer step, of all parameters in the model's order */
-  gradientSum(parameters: readonly Whole[]): number;
+  /** once per optimizer step: gradientSums of the model's parameters, which all ranks share */
+  gradientSum(sums: readonly GradientSum[]): number;
   /** once per optimizer step */
   gradientNorm(): number;
   /** logits without padding on every rank's host: of all T rows, or of each sample's last (T / tokens) */
@@ -86,10 +86,16 @@ const gathered = (n: number, { size }: Place): number => ((size - 1) * n) / size
 /** Ranks whose gradients of a parameter are summed. */
 type SumAxis = "depth" | "batch" | "world";
 
-/** The sums of a step's gradients over copies, as sharded.ts buckets them: along which axis, and how many words each.
+/** words of each sum along an axis */
+export interface GradientSum {
+  axis: SumAxis;
+  words: readonly number[];
+}
+
+/** The sums of a step's gradients over copies, as sharded.ts buckets them. parameters: in the model's order.
  *  2D and 2.5D: weights differ over depth alone; what every row holds too, over all samples. 1D: what is whole on every rank saw all rows
  *  there, or, with sequence parallelism, the rank's own. */
-export function gradientSums(parameters: readonly Whole[], mesh: MeshExtents): { axis: SumAxis; words: number[] }[] {
+export function gradientSums(parameters: readonly Whole[], mesh: MeshExtents): GradientSum[] {
   const { layout, size, q, d } = mesh;
   const summa = isSumma(mesh);
   const extents: Record<SumAxis, number> = { depth: d, batch: q * d, world: size };
@@ -106,14 +112,11 @@ export function gradientSums(parameters: readonly Whole[], mesh: MeshExtents): {
     });
 }
 
-function sumWords(
-  parameters: readonly Whole[],
-  run: { mesh: MeshExtents; places: Partial<Record<SumAxis, Place>> },
-): number {
+function sumWords(sums: readonly GradientSum[], places: Partial<Record<SumAxis, Place>>): number {
   let words = 0;
-  for (const { axis, words: sums } of gradientSums(parameters, run.mesh)) {
-    const place = run.places[axis];
-    if (place) for (const n of sums) words += allReduce(n, place);
+  for (const { axis, words: each } of sums) {
+    const place = places[axis];
+    if (place) for (const n of each) words += allReduce(n, place);
   }
   return words;
 }
@@ -163,7 +166,7 @@ function summaVolume(mesh: MeshExtents, rank: number): Volume {
     // Maximum, then pairs, along the row; the sum over samples last.
     loss: ({ T }) => allReduce(rowsHere(T), row) + allReduce(2 * rowsHere(T), row) + allReduce(1, batch),
 
-    gradientSum: (parameters) => sumWords(parameters, { mesh, places: { depth, batch } }),
+    gradientSum: (sums) => sumWords(sums, { depth, batch }),
 
     gradientNorm: () => allReduce(1, { size: mesh.size, index: rank }),
 
@@ -202,7 +205,7 @@ function megatronVolume(mesh: MeshExtents, rank: number): Volume {
     head: ({ T, D }) => column(T * D),
     // Maximum, then pairs; every rank has every row's.
     loss: ({ T }) => allReduce(T, world) + allReduce(2 * T, world),
-    gradientSum: (parameters) => sumWords(parameters, { mesh, places: { world } }),
+    gradientSum: (sums) => sumWords(sums, { world }),
     gradientNorm: () => allReduce(1, world),
     logits: ({ T, V }) => gathered(T * paddedVocabulary(V, mesh), world),
   };

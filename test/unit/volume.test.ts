@@ -4,7 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parseModelConfig } from "../../src/nn/config.ts";
 import { totalWords, trainingTraffic } from "../../src/nn/traffic.ts";
-import { heldWords, layerVolume, type MeshExtents, volumeOf } from "../../src/parallel/volume.ts";
+import { gradientSums, heldWords, layerVolume, type MeshExtents, volumeOf } from "../../src/parallel/volume.ts";
 
 const line = (size: number, layout: "1d" | "1d-sp" = "1d"): MeshExtents => ({ layout, size, q: 1, d: 1 });
 const square = (q: number, d = 1): MeshExtents => ({ layout: d === 1 ? "2d" : "2.5d", size: q * q * d, q, d });
@@ -46,7 +46,7 @@ test("2.5D: a linear takes 3(q-1)(TK/(d q²) + KN/q²) words, and 2(d-1)/d KN/q�
     const { forward, backward } = volume.linear({ T, K, N, kind: "column" });
     assert.is(forward + backward, 3 * (q - 1) * ((T * K) / (d * q ** 2) + (K * N) / q ** 2));
     // K N/q² = 37500 divides over three planes.
-    const sum = volume.gradientSum([{ name: "w", shape: [K, N], kind: "column" }]);
+    const sum = volume.gradientSum(gradientSums([{ name: "w", shape: [K, N], kind: "column" }], square(q, d)));
     assert.is(sum, ((2 * (d - 1)) / d) * ((K * N) / q ** 2));
   }
 });
@@ -75,7 +75,7 @@ for (const mesh of [line(8), line(8, "1d-sp"), square(3), square(3, 2), square(2
     );
     if (mesh.layout === "2d" || mesh.layout === "2.5d") {
       const weights = linears.map(({ K, N, kind }) => ({ name: "w", shape: [K, N], kind }));
-      near(volume.gradientSum(weights), expected.perStep);
+      near(volume.gradientSum(gradientSums(weights, mesh)), expected.perStep);
     }
   });
 
