@@ -4,11 +4,13 @@
 // Legend: B batch, T tokens, D width, F hidden width, V vocabulary, C fused q,k,v columns. Shapes are the whole's; a rank
 // may hold a block of them. Activations are matrices whose rows are (sample, token).
 
+import { invariant } from "../backend/errors.ts";
 import type { DropoutArgs, HeadShape } from "../backend/kernels.ts";
 import type { Ids } from "../tensor/ops/embedding.ts";
 import type { NormKind } from "../tensor/ops/norm.ts";
 import type { Tape } from "../tensor/tape.ts";
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
+import type { Placed } from "./placement.ts";
 
 /** What a parameter is to a layout: which of its dims follow which activation.
  *  "column", "columnBias": a linear whose output is split over ranks next (qkv, up), "row", "rowBias": one whose input was (projections);
@@ -44,12 +46,18 @@ export interface LayerCache {
   rows: Tensor;
 }
 
-/** What `reduceGradients` returns: every rank that holds a copy of a parameter holds the same gradient of it. Nothing else makes
- *  one, so an optimizer cannot be handed gradients whose sum over ranks was forgotten. */
+/** What a rank has of a parameter's gradient, as to the ranks that hold a copy of the parameter: the same as they have, or a term of
+ *  the sum. */
+export type GradientOfCopies<P extends "invariant" | "partial"> = Placed<{ copies: P }>;
+
+/** What `reduceGradients` returns: every rank that holds a copy of a parameter holds the same gradient of it. It is made of such
+ *  gradients only, so an optimizer cannot be handed gradients whose sum over ranks was forgotten. */
 export class ReducedGradients {
   readonly parameters: readonly Parameter[];
   protected readonly reduced = true;
-  constructor(parameters: readonly Parameter[]) {
+  constructor(parameters: readonly Parameter[], gradients: ReadonlyMap<Parameter, GradientOfCopies<"invariant">>) {
+    for (const parameter of parameters)
+      invariant(gradients.get(parameter) === parameter.gradient, `the gradient of ${parameter.name} was not reduced`);
     this.parameters = parameters;
   }
 }

@@ -2,7 +2,8 @@
 // compile. Not a layout and no communication (redistribute.ts has that); checks at run time only when asked for.
 // After spmd_types (meta-pytorch), whose R, I, V, P are replicate, invariant, shard and partial here.
 
-import type { Parameter, Tensor } from "../tensor/tensor.ts";
+import { followOps } from "../tensor/tape.ts";
+import { Parameter, type Tensor } from "../tensor/tensor.ts";
 
 /** What one axis of the mesh does to a tensor, and to its gradient:
  *  - "replicate": every rank has the whole and uses it in its own way; the gradient is "partial".
@@ -186,7 +187,24 @@ let records = new WeakMap<Tensor, Placements>();
 export function setPlacementChecks(on: boolean): void {
   if (on && !checking) records = new WeakMap();
   checking = on;
+  followOps(on ? inherit : undefined);
 }
+
+/** What an op makes of tensors that are all placed alike is placed so too: true of ops that work row by row, or element by element, which
+ *  is what models do between a layout's calls. A layout places what its own ops make; the rest stays unknown.
+ *  @throws TypeError for a sum of terms that are placed differently */
+function inherit(op: string, { output, inputs }: { output: Tensor; inputs: readonly (Tensor | undefined)[] }): void {
+  const given = inputs.filter((x) => x !== undefined);
+  const known = given.map((x) => (x instanceof Parameter ? undefined : records.get(x)));
+  const [first] = known;
+  if (!first || known.includes(undefined)) return;
+  const other = given.find((_, index) => !alike(known[index] as Placements, first));
+  if (!other) records.set(output, first);
+  else if (op === "add") requirePlacements(other, { needs: first, what: "a term of a sum" });
+}
+
+const alike = (a: Placements, b: Placements): boolean =>
+  Object.keys(a).length === Object.keys(b).length && Object.entries(a).every(([axis, p]) => b[axis] === p);
 
 /** The same tensor, said to be the block of a whole with these placements. */
 export function place<P extends Placements>(tensor: Parameter, placements: P): Parameter & Placed<P>;
@@ -201,6 +219,35 @@ export function place<P extends Placements>(tensor: Tensor, placements: P): Plac
     records.set(tensor, { ...placements });
   }
   return tensor as Placed<P>;
+}
+
+/** The tensor, placed as x is. */
+export function placedAs<P extends Placements>(tensor: Tensor, x: Placed<P>): Placed<P> {
+  const of = placementsOf(x);
+  return of ? place(tensor, of as P) : (tensor as Placed<P>);
+}
+
+/** The tensor, placed as x's gradient is. */
+export function placeDual<P extends Placements>(tensor: Tensor, x: Placed<P>): Placed<Dual<P>> {
+  const of = placementsOf(x);
+  if (!of) return tensor as Placed<Dual<P>>;
+  return place(tensor, Object.fromEntries(Object.entries(of).map(([axis, p]) => [axis, duals[p]])) as Dual<P>);
+}
+
+/** A tensor from where placements are no part of types, taken for the block that it has to be. With checks on, refuses one known to be
+ *  placed otherwise; one of unknown origin is taken at its word.
+ *  @param what who asks, and which operand: "linear's x" */
+export function asPlaced<P extends Placements>(
+  tensor: Parameter,
+  as: { placements: P; what: string },
+): Parameter & Placed<P>;
+export function asPlaced<P extends Placements>(tensor: Tensor, as: { placements: P; what: string }): Placed<P>;
+export function asPlaced<P extends Placements>(
+  tensor: Tensor,
+  { placements, what }: { placements: P; what: string },
+): Placed<P> {
+  if (checking && records.has(tensor)) requirePlacements(tensor, { needs: placements, what });
+  return place(tensor, placements);
 }
 
 /** What `place` said of it; undefined while checks are off. */

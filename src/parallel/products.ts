@@ -6,10 +6,23 @@
 import { scratch } from "../comm/collectives.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Mesh } from "./mesh.ts";
+import { type Dual, type Placed, requirePlacements } from "./placement.ts";
+
+/** Block (i, j) on each plane k, which has rows of its own: activations, logits. */
+export const activation = { i: "shard 0", j: "shard 1", k: "shard 0" } as const;
+export type Activation = typeof activation;
+
+/** Block (i, j), the same on every plane, where products use it: its gradient is a sum over planes. */
+export const weight = { i: "shard 0", j: "shard 1", k: "replicate" } as const;
+export type WeightInUse = typeof weight;
+
+/** Block j of what is added to every row, or multiplied with it: biases and gains. Its gradient is a sum over all rows. */
+export const vector = { i: "replicate", j: "shard 0", k: "replicate" } as const;
+export type VectorInUse = typeof vector;
 
 /** Where a product's block goes, and whether it adds to what is there. Nobody else may hold the tensor. */
-export interface Destination {
-  tensor: Tensor;
+export interface Destination<T extends Tensor = Tensor> {
+  tensor: T;
   accumulate: boolean;
 }
 
@@ -57,9 +70,17 @@ async function pipelined(
 /** c(i, j) = sum over t of a(i, t) b(t, j) (+ bias(j)): broadcasts a along the row and b down the column. */
 export async function productAB(
   plane: Plane,
-  options: { a: Tensor; b: Tensor; bias?: Tensor; to: Destination; purpose: string },
+  options: {
+    a: Placed<Activation>;
+    b: Placed<WeightInUse>;
+    bias?: Placed<VectorInUse>;
+    to: Destination<Placed<Activation>>;
+    purpose: string;
+  },
 ): Promise<void> {
   const { a, b, bias, to, purpose } = options;
+  requirePlacements(a, { needs: activation, what: "AB's a" });
+  requirePlacements(b, { needs: weight, what: "AB's b" });
   const { q, row, column } = plane;
   await pipelined(q, {
     fetch: (t) => [
@@ -80,9 +101,11 @@ export async function productAB(
 /** c(i, t) = sum over j of a(i, j) b(t, j)T, with A [M, K], B [N, K]: broadcasts b down the column, reduces along the row to column t. */
 export async function productABT(
   plane: Plane,
-  options: { a: Tensor; b: Tensor; to: Destination; purpose: string },
+  options: { a: Placed<Activation>; b: Placed<WeightInUse>; to: Destination<Placed<Activation>>; purpose: string },
 ): Promise<void> {
   const { a, b, to, purpose } = options;
+  requirePlacements(a, { needs: activation, what: "ABT's a" });
+  requirePlacements(b, { needs: weight, what: "ABT's b" });
   const { q, j, row, column } = plane;
   const shape = [a.shape[0], b.shape[0]];
   const partial = partials(row, { root: j, to, purpose, shape });
@@ -93,12 +116,20 @@ export async function productABT(
   await partial.done();
 }
 
-/** c(t, j) = sum over i of a(i, t)T b(i, j), with A [K, M], B [K, N]: broadcasts a along the row, reduces down the column to row t. */
+/** c(t, j) = sum over i of a(i, t)T b(i, j), with A [K, M], B [K, N]: broadcasts a along the row, reduces down the column to row t.
+ *  Of this plane's rows alone: the whole's C is the sum over planes. */
 export async function productATB(
   plane: Plane,
-  options: { a: Tensor; b: Tensor; to: Destination; purpose: string },
+  options: {
+    a: Placed<Activation>;
+    b: Placed<Activation>;
+    to: Destination<Placed<Dual<WeightInUse>>>;
+    purpose: string;
+  },
 ): Promise<void> {
   const { a, b, to, purpose } = options;
+  requirePlacements(a, { needs: activation, what: "ATB's a" });
+  requirePlacements(b, { needs: activation, what: "ATB's b" });
   const { q, i, row, column } = plane;
   const shape = [a.shape[1], b.shape[1]];
   const partial = partials(column, { root: i, to, purpose, shape });

@@ -8,26 +8,30 @@ import { type Gradients, type Tape, tapeOf } from "../tensor/tape.ts";
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
 import {
   type Dual,
-  duals,
   type Needs,
   type Placed,
   type Placement,
   type Placements,
   place,
+  placeDual,
   placementsOf,
   requirePlacements,
   type With,
 } from "./placement.ts";
 
-/** An axis of the mesh, and this rank's group along it: its members differ in that axis alone. */
-export interface MeshAxis<A extends string> {
-  readonly name: A;
+/** An axis of the mesh, or several as one, and this rank's group along it: its members differ in these axes alone. A group along fewer
+ *  or more axes is another type. */
+export interface MeshAxis<in out A extends string> {
+  readonly names: readonly A[];
   readonly group: ProcessGroup;
 }
 
-export const meshAxis = <A extends string>(name: A, group: ProcessGroup): MeshAxis<A> => ({ name, group });
+export const meshAxis = <A extends string>(names: A | readonly A[], group: ProcessGroup): MeshAxis<A> => ({
+  names: typeof names === "string" ? [names] : names,
+  group,
+});
 
-interface Over<A extends string> {
+export interface Over<A extends string> {
   over: MeshAxis<A>;
   /** the ledger's word; it adds "forward" or "backward" */
   purpose: string;
@@ -45,14 +49,14 @@ export function replicate<P extends Placements, A extends string>(
   x: Placed<P> & Needs<P, Record<A, "invariant">>,
   { over, purpose, tape = tapeOf(x) }: Over<A> & { tape?: Tape },
 ): Placed<With<P, A, "replicate">> {
-  requirePlacements(x, { needs: { [over.name]: "invariant" }, what: "replicate's x" });
+  requirePlacements(x, { needs: on(over, "invariant"), what: "replicate's x" });
   const y = tape.record({
     op: "replicate",
     output: tape.view(x, { requiresGrad: tape.recording && x.requiresGrad }),
     saved: [],
     vjp: (dy, gradients) => sumInto(x, { dy, gradients, group: over.group, purpose }),
   });
-  return placed(y, { of: x, axis: over.name, to: "replicate" });
+  return placed(y, { of: x, over, to: "replicate" });
 }
 
 // ---- partial > invariant, replicate -----------------------------------------------------------------------------------
@@ -62,7 +66,7 @@ export async function allReduce<P extends Placements, A extends string, Q extend
   x: Placed<P> & Needs<P, Record<A, "partial">>,
   { over, to, purpose }: Over<A> & { to: Q },
 ): Promise<Placed<With<P, A, Q>>> {
-  requirePlacements(x, { needs: { [over.name]: "partial" }, what: "allReduce's x" });
+  requirePlacements(x, { needs: on(over, "partial"), what: "allReduce's x" });
   const { group } = over;
   const tape = tapeOf(x);
   const y = tape.record({
@@ -75,7 +79,7 @@ export async function allReduce<P extends Placements, A extends string, Q extend
     vjp: (dy, gradients) =>
       to === "invariant" ? gradients.pass(x, dy) : sumInto(x, { dy, gradients, group, purpose }),
   });
-  return placed(y, { of: x, axis: over.name, to });
+  return placed(y, { of: x, over, to });
 }
 
 // ---- partial > shard ------------------------------------------------------------------------------------------------------
@@ -86,7 +90,7 @@ export async function reduceScatter<P extends Placements, A extends string, D ex
   x: Placed<P> & Needs<P, Record<A, "partial">>,
   { over, dim, purpose }: Over<A> & { dim: D },
 ): Promise<Placed<With<P, A, `shard ${D}`>>> {
-  requirePlacements(x, { needs: { [over.name]: "partial" }, what: "reduceScatter's x" });
+  requirePlacements(x, { needs: on(over, "partial"), what: "reduceScatter's x" });
   const { group } = over;
   const tape = tapeOf(x);
   const parts = blocks(x, { dim, over, what: "reduceScatter" });
@@ -99,7 +103,7 @@ export async function reduceScatter<P extends Placements, A extends string, D ex
     saved: [],
     vjp: (dy, gradients) => gatherInto(x, { dy, gradients, group, dim, purpose }),
   });
-  return placed(y, { of: x, axis: over.name, to: `shard ${dim}` });
+  return placed(y, { of: x, over, to: `shard ${dim}` });
 }
 
 // ---- shard > replicate, invariant -------------------------------------------------------------------------------------------
@@ -110,7 +114,7 @@ export async function allGather<P extends Placements, A extends string, D extend
   x: Placed<P> & Needs<P, Record<A, `shard ${D}`>>,
   { over, dim, to, purpose }: Over<A> & { dim: D; to: Q },
 ): Promise<Placed<With<P, A, Q>>> {
-  requirePlacements(x, { needs: { [over.name]: `shard ${dim}` }, what: "allGather's x" });
+  requirePlacements(x, { needs: on(over, `shard ${dim}`), what: "allGather's x" });
   const { group } = over;
   const tape = tapeOf(x);
   const parts = await group.allGather(x, { purpose: `${purpose} forward` });
@@ -128,7 +132,7 @@ export async function allGather<P extends Placements, A extends string, D extend
       deliver(dx, { to: x, gradients });
     },
   });
-  return placed(y, { of: x, axis: over.name, to });
+  return placed(y, { of: x, over, to });
 }
 
 // ---- invariant > shard ----------------------------------------------------------------------------------------------------------
@@ -139,7 +143,7 @@ export function split<P extends Placements, A extends string, D extends Dim>(
   x: Placed<P> & Needs<P, Record<A, "invariant">>,
   { over, dim, purpose }: Over<A> & { dim: D },
 ): Placed<With<P, A, `shard ${D}`>> {
-  requirePlacements(x, { needs: { [over.name]: "invariant" }, what: "split's x" });
+  requirePlacements(x, { needs: on(over, "invariant"), what: "split's x" });
   const { group } = over;
   const tape = tapeOf(x);
   const y = tape.record({
@@ -151,7 +155,7 @@ export function split<P extends Placements, A extends string, D extends Dim>(
     saved: [],
     vjp: (dy, gradients) => gatherInto(x, { dy, gradients, group, dim, purpose }),
   });
-  return placed(y, { of: x, axis: over.name, to: `shard ${dim}` });
+  return placed(y, { of: x, over, to: `shard ${dim}` });
 }
 
 // ---- shard > shard --------------------------------------------------------------------------------------------------------------
@@ -162,7 +166,7 @@ export async function allToAll<P extends Placements, A extends string, D extends
   x: Placed<P> & Needs<P, Record<A, `shard ${D}`>>,
   { over, from, to, purpose }: Over<A> & { from: D; to: E },
 ): Promise<Placed<With<P, A, `shard ${E}`>>> {
-  requirePlacements(x, { needs: { [over.name]: `shard ${from}` }, what: "allToAll's x" });
+  requirePlacements(x, { needs: on(over, `shard ${from}`), what: "allToAll's x" });
   const { group } = over;
   const tape = tapeOf(x);
   const exchange = async (z: Tensor, way: { from: Dim; to: Dim; purpose: string }) => {
@@ -182,15 +186,14 @@ export async function allToAll<P extends Placements, A extends string, D extends
       deliver(dx, { to: x, gradients });
     },
   });
-  return placed(y, { of: x, axis: over.name, to: `shard ${to}` });
+  return placed(y, { of: x, over, to: `shard ${to}` });
 }
 
 // ---- gradients of weights ------------------------------------------------------------------------------------------------------
 
 /** A weight's gradient, with the placements that follow from those under which the step used it. */
 export function gradientOf<P extends Placements>(weight: Parameter & Placed<P>): Placed<Dual<P>> {
-  const used = Object.entries(placementsOf(weight) ?? {});
-  return place(weight.gradient, Object.fromEntries(used.map(([axis, p]) => [axis, duals[p]])) as Dual<P>);
+  return placeDual(weight.gradient, weight);
 }
 
 /** Sums a weight's gradient in place: once a step, after the last micro-batch (the depth sum). No tape. */
@@ -198,22 +201,27 @@ export async function sumGradient<P extends Placements, A extends string>(
   gradient: Placed<P> & Needs<P, Record<A, "partial">>,
   { over, purpose }: Over<A>,
 ): Promise<Placed<With<P, A, "invariant">>> {
-  requirePlacements(gradient, { needs: { [over.name]: "partial" }, what: "sumGradient's gradient" });
+  requirePlacements(gradient, { needs: on(over, "partial"), what: "sumGradient's gradient" });
   // Sent memory must not be written, and this gradient is: a copy travels.
   using copy = copied(gradient);
   using sum = await over.group.allReduce(copy, { purpose });
   const { backend, buffer, size } = gradient;
   backend.run("scale", { x: sum.buffer, y: buffer, n: size, alpha: 1 });
-  return placed(gradient, { of: gradient, axis: over.name, to: "invariant" });
+  return placed(gradient, { of: gradient, over, to: "invariant" });
 }
 
 // ---- parts ------------------------------------------------------------------------------------------------------------------------
 
-function placed<P extends Placements, A extends string, Q extends Placement>(
+/** One placement on each of the axes. */
+export const on = <A extends string>({ names }: MeshAxis<A>, placement: Placement): Placements =>
+  Object.fromEntries(names.map((name) => [name, placement]));
+
+/** y, placed as x is but on the axes of `over`. */
+export function placed<P extends Placements, A extends string, Q extends Placement>(
   y: Tensor,
-  { of, axis, to }: { of: Placed<P>; axis: A; to: Q },
+  { of, over, to }: { of: Placed<P>; over: MeshAxis<A>; to: Q },
 ): Placed<With<P, A, Q>> {
-  const placements: Placements = { ...placementsOf(of), [axis]: to };
+  const placements: Placements = { ...placementsOf(of), ...on(over, to) };
   return place(y, placements as With<P, A, Q>);
 }
 
@@ -255,7 +263,7 @@ function copied(x: Tensor): Tensor {
 
 interface Cut {
   dim: Dim;
-  over: MeshAxis<string>;
+  over: { readonly names: readonly string[]; readonly group: ProcessGroup };
   what: string;
 }
 
@@ -266,7 +274,7 @@ function block(x: Tensor, { dim, over, what, index }: Cut & { index: number }): 
   const { size } = over.group;
   if (x.shape[dim] % size !== 0)
     throw new RangeError(
-      `${what} over ${over.name}: dim ${dim} of [${x.shape}] does not divide over ${size} ranks; use a multiple of ${size}`,
+      `${what} over ${over.names}: dim ${dim} of [${x.shape}] does not divide over ${size} ranks; use a multiple of ${size}`,
     );
   const extent = x.shape[dim] / size;
   const y = scratch(x, x.shape.with(dim, extent));

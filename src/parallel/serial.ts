@@ -21,6 +21,7 @@ import {
   type Sequence,
   type Whole,
 } from "./layout.ts";
+import { place } from "./placement.ts";
 
 /** Rows of a vocabulary table are padded to this multiple, so that rows of logits stay aligned to vec4. */
 export const vocabularyUnit = 4;
@@ -105,7 +106,8 @@ export class Serial implements Layout {
       if (!gradientFilled) this.#backend.run("fill", { y: gradient.buffer, n: gradient.size, value: 0 });
       parameter.gradientFilled = true;
     }
-    return new ReducedGradients(parameters);
+    const whole = parameters.map((each) => [each, place(each.gradient, { copies: "invariant" })] as const);
+    return new ReducedGradients(parameters, new Map(whole));
   }
 
   async gradientNormSquared({ parameters }: ReducedGradients, out: Tensor): Promise<void> {

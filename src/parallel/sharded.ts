@@ -8,7 +8,10 @@ import { copyRange, handle, scratch } from "../comm/collectives.ts";
 import type { ProcessGroup } from "../comm/process-group.ts";
 import { constant, Parameter, sizeOf, type Tensor } from "../tensor/tensor.ts";
 import { initialBlock, type Range } from "./block.ts";
-import { type ParameterSpec, ReducedGradients, type Whole } from "./layout.ts";
+import { allReduced } from "./exchange.ts";
+import { type GradientOfCopies, type ParameterSpec, ReducedGradients, type Whole } from "./layout.ts";
+import { type Axis, type Placed, type Placements, place, placedAs } from "./placement.ts";
+import { type MeshAxis, meshAxis } from "./redistribute.ts";
 
 /** Part of a matrix; one-dim parameters are one row. Extents include padding. */
 export interface Block {
@@ -25,6 +28,15 @@ export interface Sharding {
   /** whether each copy's gradient is of other samples or rows, so that the gradient is their sum */
   partial: boolean;
 }
+
+/** Axes on which each rank uses the whole in its own way: its gradient is the sum over them. */
+type SummedAxes<P extends Placements> = { [A in Axis<P>]: P[A] extends "replicate" ? A : never }[Axis<P>];
+
+/** The copies of a parameter that is placed like this where ops use it: over all axes on which its gradient is partial, and no other. */
+export const copiesAlong = <P extends Placements>(
+  _inUse: P,
+  over: MeshAxis<SummedAxes<P>>,
+): Pick<Sharding, "copies" | "partial"> => ({ copies: over.group, partial: true });
 
 /** Small gradients travel together: at most this many words in one message's tensor. */
 const bucketWords = 2 ** 22;
@@ -101,41 +113,30 @@ export class Shards {
   }
 
   async reduceGradients(parameters: readonly Parameter[]): Promise<ReducedGradients> {
+    const reduced = new Map<Parameter, GradientOfCopies<"invariant">>();
     const bySum = new Map<ProcessGroup, Parameter[]>();
     for (const parameter of parameters) {
       const { gradient } = parameter;
       if (!parameter.gradientFilled) this.#backend.run("fill", { y: gradient.buffer, n: gradient.size, value: 0 });
       parameter.gradientFilled = true;
       const { copies, partial } = this.#sharding(parameter);
-      if (!copies || !partial || copies.size === 1) continue;
+      if (!copies || !partial || copies.size === 1) {
+        reduced.set(parameter, place(gradient, { copies: "invariant" }));
+        continue;
+      }
       const others = bySum.get(copies);
       if (others) others.push(parameter);
       else bySum.set(copies, [parameter]);
     }
     for (const [group, members] of bySum)
-      for (const bucket of buckets(members.map(({ size }) => size)))
-        await this.#sumBucket(
-          group,
-          bucket.map((index) => members[index].gradient),
-        );
-    return new ReducedGradients(parameters);
-  }
-
-  async #sumBucket(group: ProcessGroup, gradients: readonly Tensor[]): Promise<void> {
-    const purpose = "gradient sum";
-    const flat = scratch(gradients[0], [gradients.reduce((sum, { size }) => sum + size, 0)]);
-    let at = 0;
-    for (const gradient of gradients) {
-      copyRange(gradient, { to: flat, length: gradient.size, xOffset: 0, yOffset: at });
-      at += gradient.size;
-    }
-    using sum = await group.allReduce(flat, { purpose });
-    flat.dispose();
-    at = 0;
-    for (const gradient of gradients) {
-      copyRange(sum, { to: gradient, length: gradient.size, xOffset: at, yOffset: 0 });
-      at += gradient.size;
-    }
+      for (const bucket of buckets(members.map(({ size }) => size))) {
+        const summed = bucket.map((index) => members[index]);
+        const terms = summed.map(({ gradient }) => place(gradient, { copies: "partial" }));
+        using flat = packed(terms);
+        using sum = await allReduced(flat, { over: meshAxis("copies", group), purpose: "gradient sum" });
+        for (const [index, whole] of unpack(sum, terms).entries()) reduced.set(summed[index], whole);
+      }
+    return new ReducedGradients(parameters, reduced);
   }
 
   /** Each element once: a copy's squares count by its share. */
@@ -148,7 +149,10 @@ export class Shards {
       const args = { x: gradient.buffer, partials: partials.buffer, y: own.buffer, n: gradient.size };
       this.#backend.run("sum", { ...args, scale, square: true, accumulate: index > 0 });
     }
-    using sum = await this.#world.allReduce(own, { purpose: "gradient norm" });
+    using sum = await allReduced(place(own, { world: "partial" }), {
+      over: meshAxis("world", this.#world),
+      purpose: "gradient norm",
+    });
     copyRange(sum, { to: out, length: 1, xOffset: 0, yOffset: 0 });
   }
 
@@ -157,6 +161,28 @@ export class Shards {
     invariant(sharding, `${parameter.name} belongs to another layout`);
     return sharding;
   }
+}
+
+/** Tensors that are placed alike, one behind the other in one. */
+function packed<P extends Placements>(parts: readonly Placed<P>[]): Placed<P> {
+  const words = parts.reduce((sum, { size }) => sum + size, 0);
+  const flat = scratch(parts[0], [words]);
+  let at = 0;
+  for (const part of parts) {
+    copyRange(part, { to: flat, length: part.size, xOffset: 0, yOffset: at });
+    at += part.size;
+  }
+  return placedAs(flat, parts[0]);
+}
+
+/** The tensors that `packed` put behind each other, written into others of their sizes, which are placed as `flat` from then on. */
+function unpack<P extends Placements>(flat: Placed<P>, into: readonly Tensor[]): Placed<P>[] {
+  let at = 0;
+  return into.map((part) => {
+    copyRange(flat, { to: part, length: part.size, xOffset: at, yOffset: 0 });
+    at += part.size;
+    return placedAs(part, flat);
+  });
 }
 
 /** Copies a block to its place in a whole matrix, leaving out what is padding. */

@@ -11,59 +11,61 @@ import type { Ledger } from "../comm/ledger.ts";
 import type { Link } from "../comm/link.ts";
 import { attention, cachedAttention, fusedWidth, rotary } from "../tensor/ops/attention.ts";
 import { dropout } from "../tensor/ops/elementwise.ts";
-import { type Ids, lookUp, scatterAdd } from "../tensor/ops/embedding.ts";
-import { crossEntropy } from "../tensor/ops/loss.ts";
-import { type NormKind, norm } from "../tensor/ops/norm.ts";
+import type { Ids } from "../tensor/ops/embedding.ts";
+import type { NormKind } from "../tensor/ops/norm.ts";
 import { type Tape, tapeOf } from "../tensor/tape.ts";
 import { constant, type Parameter, type Tensor } from "../tensor/tensor.ts";
 import { padTo } from "./block.ts";
 import { appendToCache, keptRows } from "./cache.ts";
+import { allGathered, allMaximum, allReduced, destinationOf, recordPlaced } from "./exchange.ts";
 import type { LayerCache, Layout, ParameterSpec, ReducedGradients, Sequence, Whole } from "./layout.ts";
-import { type Mesh, makeMesh, placeOf } from "./mesh.ts";
-import { productAB, productABT, productATB } from "./products.ts";
-import { vocabularyUnit } from "./serial.ts";
-import { paste, type Sharding, Shards } from "./sharded.ts";
+import { type Mesh, makeMesh } from "./mesh.ts";
+import { asPlaced, type Dual, type Placed, place, placedAs } from "./placement.ts";
+import {
+  type Activation,
+  activation,
+  type Destination,
+  productAB,
+  productABT,
+  productATB,
+  type VectorInUse,
+  vector,
+  weight,
+} from "./products.ts";
+import { meshAxis } from "./redistribute.ts";
+import { paste, Shards } from "./sharded.ts";
+import { columns, embeddingOfBlocks } from "./summa-embedding.ts";
+import { crossEntropyOfColumns, mergeStats, normOfColumns, type OfAll, type OfRow } from "./summa-rows.ts";
+import { type Axes, placedForUse, summaSharding } from "./summa-sharding.ts";
 
 export class Summa implements Layout {
   readonly name: "2d" | "2.5d";
   readonly rank: number;
   readonly size: number;
   readonly mesh: Mesh;
+  readonly #axes: Axes;
   readonly #backend: Backend;
   readonly #shards: Shards;
 
-  constructor(options: { backend: Backend; link: Link; q: number; d: number; ledger?: Ledger }) {
+  /** @param options.mesh a ready one of the same q and d */
+  constructor(options: { backend: Backend; link: Link; q: number; d: number; ledger?: Ledger; mesh?: Mesh }) {
     this.name = options.d === 1 ? "2d" : "2.5d";
     this.rank = options.link.rank;
     this.size = options.link.size;
-    this.mesh = makeMesh(options);
+    this.mesh = options.mesh ?? makeMesh(options);
+    const { row, column, depth, batch } = this.mesh;
+    this.#axes = {
+      row: meshAxis("j", row),
+      column: meshAxis("i", column),
+      depth: meshAxis("k", depth),
+      batch: meshAxis(["i", "k"], batch),
+    };
     this.#backend = options.backend;
     this.#shards = new Shards({
       backend: options.backend,
       world: this.mesh.world,
-      shardingOf: (whole) => this.#shardingOf(whole),
+      shardingOf: (whole) => summaSharding(whole, { q: this.mesh.q, axes: this.#axes }),
     });
-  }
-
-  /** weights: block (i, j), summed over depth; vectors: block j, summed over batch; positions [T, D]: columns j, summed over batch. */
-  #shardingOf({ kind, shape }: Whole): Sharding {
-    const { q, depth, batch } = this.mesh;
-    const vector = shape.length === 1;
-    const [rows, cols] = vector ? [1, shape[0]] : shape;
-    const height = kind === "vocabulary" ? padTo(rows, q * vocabularyUnit) / q : rows / q;
-    const width = cols / q;
-    const everyRow = vector || kind === "positions";
-    return {
-      block: (rank) => {
-        const { i, j } = placeOf(rank, q);
-        return {
-          rows: everyRow ? { from: 0, to: rows } : { from: i * height, to: (i + 1) * height },
-          cols: { from: j * width, to: (j + 1) * width },
-        };
-      },
-      copies: everyRow ? batch : depth,
-      partial: true,
-    };
   }
 
   /** number of this rank's batch block, of q d */
@@ -76,7 +78,7 @@ export class Summa implements Layout {
   }
 
   parameter(spec: ParameterSpec): Parameter {
-    return this.#shards.parameter(spec);
+    return placedForUse(this.#shards.parameter(spec), spec);
   }
 
   gather(block: Tensor, whole: Whole, to?: number): Promise<Float32Array | undefined> {
@@ -91,44 +93,20 @@ export class Summa implements Layout {
     return this.#shards.gradientNormSquared(gradients, out);
   }
 
-  // forward   each rank looks up its plane's samples in its V block; reduce-scatter down the column: its own samples' rows
-  // dE        all-gather dy down the column, scatter-add into its V block; depth sum at the step's end
   async embedding(
     tape: Tape,
     options: { tokens: Ids; table: Parameter; positions?: { ids: Ids; table: Parameter } },
-  ): Promise<Tensor> {
+  ): Promise<Placed<Activation>> {
     const { tokens, table, positions } = options;
-    const { q, i, k, column, batch } = this.mesh;
+    const { q, k, batch } = this.mesh;
     const count = tokens.count / batch.size;
-    const [rows, cols] = table.shape;
-    const rowOffset = i * rows;
-    const idsOf = (row: number) => tokens.block(row + q * k, count);
-    const parts = Array.from({ length: q }, (_, row) => {
-      const part = scratch(tape, [count, cols]);
-      lookUp(part, { ids: idsOf(row), table, rowOffset, accumulate: false });
-      return part;
-    });
-    const sum = await column.reduceScatter(parts, { purpose: "embedding forward" });
-    const places = positions?.ids.block(this.#batchBlock, count);
-    if (positions && places) lookUp(sum, { ids: places, table: positions.table, rowOffset: 0, accumulate: true });
-    const y = tape.outputOf("embedding", { values: sum, inputs: [table, positions?.table] });
-    return tape.record({
-      op: "embedding",
-      output: y,
-      saved: [],
-      async vjp(dy, gradients) {
-        const blocks = await column.allGather(dy, { purpose: "embedding backward" });
-        const to = gradients.destination(table);
-        if (to && !to.accumulate) tape.backend.run("fill", { y: to.tensor.buffer, n: table.size, value: 0 });
-        for (const [row, block] of blocks.entries()) {
-          if (to) scatterAdd(block, { ids: idsOf(row), rowOffset, dtable: to.tensor.buffer, rows });
-          block.dispose();
-        }
-        if (positions && places)
-          gradients.accumulate(positions.table, (dtable, accumulate) => {
-            if (!accumulate) tape.backend.run("fill", { y: dtable, n: positions.table.size, value: 0 });
-            scatterAdd(dy, { ids: places, rowOffset: 0, dtable, rows: positions.table.shape[0] });
-          });
+    return embeddingOfBlocks(tape, {
+      over: this.#axes.column,
+      ids: Array.from({ length: q }, (_, row) => tokens.block(row + q * k, count)),
+      table: asPlaced(table, { placements: weight, what: "embedding's table" }),
+      positions: positions && {
+        ids: positions.ids.block(this.#batchBlock, count),
+        table: asPlaced(positions.table, { placements: columns, what: "embedding's positions" }),
       },
     });
   }
@@ -136,42 +114,48 @@ export class Summa implements Layout {
   // forward   y  = x w        broadcast x along the row, w down the column
   // dx        dy wT           broadcast w down the column, reduce along the row
   // dw        xT dy           broadcast x along the row, reduce down the column; depth sum at the step's end
-  async linear(x: Tensor, w: Parameter, bias?: Parameter): Promise<Tensor> {
+  async linear(x: Tensor, w: Parameter, bias?: Parameter): Promise<Placed<Activation>> {
     const tape = tapeOf(x);
     const { mesh } = this;
-    const [rows, cols] = [x.shape[0], w.shape[1]];
-    const y = tape.output(w.name.replace(/\.weight$/, ""), { shape: [rows, cols], inputs: [x, w, bias] });
-    const to = { tensor: y, accumulate: false };
-    await productAB(mesh, { a: x, b: w, bias, to, purpose: "linear forward" });
-    return tape.record({
+    const a = asPlaced(x, { placements: activation, what: "linear's x" });
+    const b = asPlaced(w, { placements: weight, what: "linear's w" });
+    const added = bias && asPlaced(bias, { placements: vector, what: "linear's bias" });
+    const shape = [x.shape[0], w.shape[1]];
+    const y = place(tape.output(w.name.replace(/\.weight$/, ""), { shape, inputs: [x, w, bias] }), activation);
+    await productAB(mesh, { a, b, bias: added, to: { tensor: y, accumulate: false }, purpose: "linear forward" });
+    return recordPlaced(tape, {
       op: y.name,
       output: y,
       saved: [x, w],
       async vjp(dy, gradients) {
         const purpose = "linear backward";
-        const dx = gradients.destination(x);
-        if (dx) await productABT(mesh, { a: dy, b: w, to: dx, purpose });
-        const dw = gradients.destination(w);
-        if (dw) await productATB(mesh, { a: x, b: dy, to: dw, purpose });
-        if (bias)
-          gradients.accumulate(bias, (db, accumulate) =>
-            tape.backend.run("columnSum", { x: dy.buffer, y: db, rows, cols, accumulate }),
-          );
+        const dx = destinationOf(gradients, a);
+        if (dx) await productABT(mesh, { a: dy, b, to: dx, purpose });
+        const dw = destinationOf(gradients, b);
+        if (dw) await productATB(mesh, { a, b: dy, to: dw, purpose });
+        const db = added && destinationOf(gradients, added);
+        if (db) addColumnSums(dy, db);
       },
     });
   }
 
   // forward   statistics of the row's q blocks merged in their order: all-gather 2 R words along the row
   // dx        sums over the whole row: all-reduce 2 R words along the row.   gains: batch sum at the step's end
-  async norm(x: Tensor, options: { kind: NormKind; gain: Parameter; bias?: Parameter; eps: number }): Promise<Tensor> {
-    const { row, q } = this.mesh;
+  async norm(
+    x: Tensor,
+    options: { kind: NormKind; gain: Parameter; bias?: Parameter; eps: number },
+  ): Promise<Placed<Activation>> {
+    const over = this.#axes.row;
+    const { gain, bias } = options;
     const [, cols] = x.shape;
-    return norm(x, {
+    return normOfColumns(asPlaced(x, { placements: activation, what: "norm's x" }), {
       ...options,
-      width: cols * q,
-      exchange: {
-        stats: async (stats) => mergeStats(await row.allGather(stats, { purpose: "norm forward" }), cols),
-        sums: (sums) => row.allReduce(sums, { purpose: "norm backward" }),
+      gain: asPlaced(gain, { placements: vector, what: "norm's gain" }),
+      bias: bias && asPlaced(bias, { placements: vector, what: "norm's bias" }),
+      width: cols * this.mesh.q,
+      steps: {
+        stats: async (own) => mergeStats(await allGathered(own, { over, purpose: "norm forward" }), cols),
+        sums: (own) => allReduced(own, { over, purpose: "norm backward" }),
       },
     });
   }
@@ -180,16 +164,18 @@ export class Summa implements Layout {
   async attention(
     qkv: Tensor,
     options: { shape: HeadShape; sequence: Sequence; rotary?: Tensor; dropout?: DropoutArgs; cache?: LayerCache },
-  ): Promise<Tensor> {
+  ): Promise<Placed<Activation>> {
     const { sequence, cache } = options;
     const { tokens, offset } = sequence;
+    asPlaced(qkv, { placements: activation, what: "attention's qkv" });
     const shape = this.#ownHeads(options.shape);
     const batch = this.paddedBatch(sequence) / this.mesh.batch.size;
     using turned = options.rotary ? rotary(qkv, { shape, table: options.rotary, tokens, offset }) : undefined;
     const rows = turned ?? qkv;
     if (cache) {
       appendToCache(rows, { cache: cache.rows, sequence: { ...sequence, batch } });
-      return cachedAttention(rows, { shape, cache: cache.rows, batch, queries: tokens, keys: offset + tokens });
+      const keys = offset + tokens;
+      return place(cachedAttention(rows, { shape, cache: cache.rows, batch, queries: tokens, keys }), activation);
     }
     const mask = options.dropout && {
       ...options.dropout,
@@ -197,7 +183,7 @@ export class Summa implements Layout {
       headOffset: this.mesh.j * shape.heads,
       globalHeads: options.shape.heads,
     };
-    return attention(rows, { shape, batch, tokens, dropout: mask });
+    return place(attention(rows, { shape, batch, tokens, dropout: mask }), activation);
   }
 
   #ownHeads({ heads, kvHeads, headWidth }: HeadShape): HeadShape {
@@ -205,29 +191,33 @@ export class Summa implements Layout {
     return { heads: heads / q, kvHeads: kvHeads / q, headWidth };
   }
 
-  dropout(x: Tensor, options: DropoutArgs): Tensor {
+  dropout(x: Tensor, options: DropoutArgs): Placed<Activation> {
     const [rows, cols] = x.shape;
-    return dropout(x, { ...options, rowOffset: this.#batchBlock * rows, colOffset: this.mesh.j * cols });
+    const block = asPlaced(x, { placements: activation, what: "dropout's x" });
+    const offsets = { rowOffset: this.#batchBlock * rows, colOffset: this.mesh.j * cols };
+    return placedAs(dropout(block, { ...options, ...offsets }), block);
   }
 
   // forward   logits = x ET      broadcast E down the column, reduce along the row
   // dx        dl E               broadcast dl along the row, E down the column
   // dE        dlT x              broadcast dl along the row, reduce down the column; depth sum at the step's end
-  async head(x: Tensor, table: Parameter): Promise<Tensor> {
+  async head(x: Tensor, table: Parameter): Promise<Placed<Activation>> {
     const tape = tapeOf(x);
     const { mesh } = this;
-    const y = tape.output("logits", { shape: [x.shape[0], table.shape[0]], inputs: [x, table] });
-    await productABT(mesh, { a: x, b: table, to: { tensor: y, accumulate: false }, purpose: "head forward" });
-    return tape.record({
+    const a = asPlaced(x, { placements: activation, what: "head's x" });
+    const b = asPlaced(table, { placements: weight, what: "head's table" });
+    const y = place(tape.output("logits", { shape: [x.shape[0], table.shape[0]], inputs: [x, table] }), activation);
+    await productABT(mesh, { a, b, to: { tensor: y, accumulate: false }, purpose: "head forward" });
+    return recordPlaced(tape, {
       op: "logits",
       output: y,
       saved: [x, table],
       async vjp(dl, gradients) {
         const purpose = "head backward";
-        const dx = gradients.destination(x);
-        if (dx) await productAB(mesh, { a: dl, b: table, to: dx, purpose });
-        const dtable = gradients.destination(table);
-        if (dtable) await productATB(mesh, { a: dl, b: x, to: dtable, purpose });
+        const dx = destinationOf(gradients, a);
+        if (dx) await productAB(mesh, { a: dl, b, to: dx, purpose });
+        const dtable = destinationOf(gradients, b);
+        if (dtable) await productATB(mesh, { a: dl, b: a, to: dtable, purpose });
       },
     });
   }
@@ -237,21 +227,21 @@ export class Summa implements Layout {
   async crossEntropy(
     logits: Tensor,
     options: { targets: Ids; vocabSize: number; scale: number; rows: number },
-  ): Promise<Tensor> {
-    const { row, batch, j } = this.mesh;
+  ): Promise<Placed<OfAll>> {
+    const { row, batch } = this.#axes;
     const [rows, cols] = logits.shape;
-    const colOffset = j * cols;
+    const colOffset = this.mesh.j * cols;
     const purpose = "loss";
-    return crossEntropy(logits, {
+    return crossEntropyOfColumns(asPlaced(logits, { placements: activation, what: "crossEntropy's logits" }), {
       targets: options.targets.block(this.#batchBlock, rows).ids,
       validCols: Math.min(cols, Math.max(0, options.vocabSize - colOffset)),
       validRows: Math.min(rows, Math.max(0, options.rows - this.#batchBlock * rows)),
       colOffset,
       scale: options.scale,
-      exchange: {
-        max: (max) => row.allReduce(max, { purpose, combine: "max" }),
-        sums: (sums) => row.allReduce(sums, { purpose }),
-        loss: (loss) => batch.allReduce(loss, { purpose }),
+      steps: {
+        max: (own) => allMaximum(own, { over: row, purpose }),
+        sums: (own) => allReduced(own, { over: row, purpose }),
+        loss: (own) => allReduced(own, { over: batch, purpose }),
       },
     });
   }
@@ -261,19 +251,21 @@ export class Summa implements Layout {
     options: { sequence: Sequence; vocabSize: number; last: boolean },
   ): Promise<Float32Array> {
     const { sequence, vocabSize, last } = options;
-    const { row, batch } = this.mesh;
+    const { row, batch } = this.#axes;
     const purpose = "logits";
     const step = last ? sequence.tokens : 1;
-    using own = keptRows(logits, { step });
+    const block = asPlaced(logits, { placements: activation, what: "gatherLogits' logits" });
+    using own = placedAs(keptRows(block, { step }), block);
     const [rows, cols] = own.shape;
-    using wide = scratch(own, [rows, cols * row.size]);
-    for (const [column, part] of (await row.allGather(own, { purpose })).entries()) {
+    const parts = await allGathered(own, { over: row, purpose });
+    using wide: Placed<OfRow> = placedAs(scratch(own, [rows, cols * parts.length]), parts[0]);
+    for (const [column, part] of parts.entries()) {
       const block = { rows: { from: 0, to: rows }, cols: { from: column * cols, to: (column + 1) * cols } };
       paste(part, { into: wide, block });
       part.dispose();
     }
     using whole = scratch(own, [(sequence.batch * sequence.tokens) / step, vocabSize]);
-    for (const [index, part] of (await batch.allGather(wide, { purpose })).entries()) {
+    for (const [index, part] of (await allGathered(wide, { over: batch, purpose })).entries()) {
       const block = { rows: { from: index * rows, to: (index + 1) * rows }, cols: { from: 0, to: wide.shape[1] } };
       paste(part, { into: whole, block });
       part.dispose();
@@ -290,19 +282,8 @@ export class Summa implements Layout {
   }
 }
 
-/** The pairs of all blocks of a row, each of `cols` columns, merged in the order of the blocks; the parts are disposed. */
-function mergeStats(parts: Tensor[], cols: number): Tensor {
-  let merged = parts[0];
-  for (const [index, part] of parts.entries()) {
-    if (index === 0) continue;
-    const both = scratch(part, part.shape);
-    part.backend.run("normMerge", {
-      ...{ a: merged.buffer, b: part.buffer, y: both.buffer },
-      ...{ rows: part.shape[0], countA: index * cols, countB: cols },
-    });
-    merged.dispose();
-    part.dispose();
-    merged = both;
-  }
-  return merged;
+/** Adds the sums over this rank's rows: a term of those over all rows. */
+function addColumnSums(dy: Placed<Activation>, { tensor, accumulate }: Destination<Placed<Dual<VectorInUse>>>): void {
+  const [rows, cols] = dy.shape;
+  dy.backend.run("columnSum", { x: dy.buffer, y: tensor.buffer, rows, cols, accumulate });
 }

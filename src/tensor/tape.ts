@@ -33,6 +33,15 @@ export interface Gradients {
 /** Called with each op's name and output as it is recorded: how a run finds the first tensor that went bad. */
 export type Observer = (op: string, output: Tensor) => void;
 
+/** Called with each tensor that an op makes of others, before it has its values. */
+type Follower = (op: string, made: { output: Tensor; inputs: readonly (Tensor | undefined)[] }) => void;
+let follower: Follower | undefined;
+
+/** One for all tapes: how checks follow tensors through ops that know nothing of them. Without one it costs nothing. */
+export function followOps(follow: Follower | undefined): void {
+  follower = follow;
+}
+
 /** The tape that made a tensor; parameters and constants have none. Here, so that tensors know nothing of tapes. */
 const tapes = new WeakMap<Tensor, Tape>();
 
@@ -72,17 +81,21 @@ export class Tape implements Gradients {
 
   /** Another handle on x's memory that belongs to this tape. */
   view(x: Tensor, spec: { shape?: Shape; requiresGrad?: boolean } = {}): Tensor {
-    return this.#own(x.storage.retain(), {
+    const view = this.#own(x.storage.retain(), {
       shape: spec.shape ?? x.shape,
       name: x.name,
       requiresGrad: spec.requiresGrad ?? x.requiresGrad,
     });
+    follower?.("view", { output: view, inputs: [x] });
+    return view;
   }
 
   /** The output of an op over `inputs`. Not differentiable until `record` says how. */
   output(op: string, spec: { shape: Shape; inputs: readonly (Tensor | undefined)[] }): Tensor {
     const requiresGrad = this.recording && spec.inputs.some((x) => x?.requiresGrad);
-    return this.empty({ shape: spec.shape, name: op, requiresGrad });
+    const output = this.empty({ shape: spec.shape, name: op, requiresGrad });
+    follower?.(op, { output, inputs: spec.inputs });
+    return output;
   }
 
   /** The output of an op that has its values already, in memory of its own: what a collective returned. Takes over the handle. */
@@ -92,6 +105,7 @@ export class Tape implements Gradients {
     const output = this.#own(values.storage.retain(), { shape: values.shape, name: op, requiresGrad });
     if (!values.storage.borrowed) this.backend.retag(values.buffer, "activations");
     values.dispose();
+    follower?.(op, { output, inputs });
     return output;
   }
 
