@@ -1,4 +1,5 @@
-// `npm start`: installs, builds, and trains a small GPT-2 on the bundled text. What follows `--` goes to `shardgrad train`.
+// `npm start`: installs, builds, and trains a small GPT-2 on the bundled text, on 2 x 2 x 2 ranks unless told otherwise. What follows `--`
+// goes to `shardgrad train`.
 
 import { spawn } from "node:child_process";
 import { join } from "node:path";
@@ -9,7 +10,10 @@ await script(async () => {
   requireNode();
   await installDependencies();
   await ensureBuilt();
-  const child = spawn(process.execPath, [join(root, "dist/cli.js"), "train", ...process.argv.slice(2)], {
+  const given = process.argv.slice(2);
+  const meshGiven = given.some((word) => /^--(mesh|layout)(=|$)/.test(word));
+  const mesh = meshGiven ? [] : ["--layout", "2.5d", "--mesh", "2x2x2"];
+  const child = spawn(process.execPath, [join(root, "dist/cli.js"), "train", ...mesh, ...given], {
     stdio: "inherit",
   });
   // Ctrl-C reaches the child through the terminal: it saves or says goodbye, we wait for it.

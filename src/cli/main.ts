@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { DeviceError, UserError } from "../backend/errors.ts";
 import { DivergedError } from "../train/events.ts";
 import { addInfo, packageVersion } from "./info.ts";
+import { addLayouts } from "./layouts.ts";
 import { addTrain } from "./train.ts";
 import { addVerify } from "./verify.ts";
 
@@ -16,6 +17,7 @@ const program = new Command("shardgrad")
 // Commands take over exitOverride and the output settings of the program they are added to.
 addTrain(program);
 addVerify(program);
+addLayouts(program);
 addInfo(program);
 
 try {

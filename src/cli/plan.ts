@@ -2,17 +2,19 @@
 // touched or memory taken.
 
 import { UserError } from "../backend/errors.ts";
-import { type ModelConfig, maxContext, parameterCount, parseModelConfig } from "../nn/config.ts";
+import { type ModelConfig, maxContext, parameterCount, parseModelConfig, shardedExtents } from "../nn/config.ts";
+import { type MeshShape, requireLegal } from "../parallel/shape.ts";
 import { type Corpus, makeCorpus } from "../train/corpus.ts";
 import type { TrainParameters } from "../train/events.ts";
 import { byteTokenizer, charTokenizer, type Tokenizer } from "../train/tokenizer.ts";
+import { type MeshFlags, shapeOf } from "./common.ts";
 import { parseJson, readInput } from "./files.ts";
 import { fallbackOf, type NumberFlagName } from "./flags.ts";
 import { bytesText } from "./output.ts";
 import { readText } from "./text.ts";
 
 /** Flags as given; absent ones are undefined. */
-export interface TrainFlags {
+export interface TrainFlags extends MeshFlags {
   data?: string;
   config?: string;
   arch?: "gpt2" | "llama";
@@ -30,6 +32,7 @@ export interface TrainPlan {
   tokenizer: Tokenizer;
   corpus: Corpus;
   parameters: TrainParameters;
+  shape: MeshShape;
 }
 
 /** Weights, gradients and AdamW's moments take 16 bytes each: beyond this no device holds them. */
@@ -43,6 +46,7 @@ const maxTokensPerStep = 2 ** 28;
 
 /** @throws UserError for the first thing that does not fit */
 export async function planTrain(flags: TrainFlags): Promise<TrainPlan> {
+  const shape = shapeOf(flags);
   const parameters = trainParameters(flags.numbers, flags.recompute);
   const file = flags.config === undefined ? undefined : await readConfig(flags.config);
   const { name, text } = await readText(flags.data);
@@ -60,9 +64,10 @@ export async function planTrain(flags: TrainFlags): Promise<TrainPlan> {
     );
   }
   requireFits(config, parameters);
+  requireLegal(shape, { ...shardedExtents(config), batch: parameters.batch, context: parameters.context });
   const corpus = makeCorpus({ tokens: tokenizer.encode(text), context: parameters.context });
   if (flags.numbers.dropout === undefined) parameters.dropout = dropoutOf(config);
-  return { textName: name, config, tokenizer, corpus, parameters };
+  return { textName: name, config, tokenizer, corpus, parameters, shape };
 }
 
 function trainParameters(numbers: TrainFlags["numbers"], recompute: boolean): TrainParameters {

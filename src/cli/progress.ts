@@ -2,7 +2,7 @@
 
 import cliProgress from "cli-progress";
 import type { MemoryAccount } from "../backend/memory.ts";
-import type { TrainEvent } from "../train/events.ts";
+import type { StepEvent, TrainEvent } from "../train/events.ts";
 import { bytesText, countText, durationText, type Output } from "./output.ts";
 
 /** Time between two lines where there is no terminal. */
@@ -11,7 +11,7 @@ const lineEveryMs = 5000;
 /** Part of the past that a step leaves in the throughput shown: about the last twenty steps count. */
 const throughputMemory = 0.95;
 
-const barFormat = "{bar} {value}/{total}  loss {loss}  val {validation}  {rate} tokens/s  {memory}  ETA {eta}";
+const barFormat = "{bar} {value}/{total}  loss {loss}  val {validation}  {rate} tokens/s  {memory}{traffic}  ETA {eta}";
 
 /** Columns the rest of a bar's line takes, long runs included. */
 const barWords = 76;
@@ -35,7 +35,7 @@ export class Progress {
       { format: barFormat, stream: output.human, barsize, hideCursor: true, gracefulExit: false, linewrap: false },
       cliProgress.Presets.shades_classic,
     );
-    this.#bar.start(steps, 0, { loss: "-", validation: "-", rate: "-", memory: "-", eta: "-" });
+    this.#bar.start(steps, 0, { loss: "-", validation: "-", rate: "-", memory: "-", traffic: "", eta: "-" });
   }
 
   show(event: TrainEvent): void {
@@ -48,14 +48,17 @@ export class Progress {
         validation: this.#validation,
         rate: countText((event.tokensPerSecond * event.durationMs) / this.#msPerStep),
         memory: bytesText(this.#memory.total),
+        traffic: trafficText(event),
         eta: durationText((this.#steps - event.step) * this.#msPerStep),
       };
       this.#bar?.update(event.step, shown);
       const due = event.step === 1 || performance.now() - this.#lastLine >= lineEveryMs;
       if (!this.#bar && due) {
         this.#lastLine = performance.now();
-        const { loss, rate, memory, eta } = shown;
-        this.#output.say(`step ${event.step}/${this.#steps}  loss ${loss}  ${rate} tokens/s  ${memory}  ETA ${eta}`);
+        const { loss, rate, memory, traffic, eta } = shown;
+        this.#output.say(
+          `step ${event.step}/${this.#steps}  loss ${loss}  ${rate} tokens/s  ${memory}${traffic}  ETA ${eta}`,
+        );
       }
     }
     if (event.event === "eval" && !this.#bar) {
@@ -72,4 +75,27 @@ export class Progress {
     this.#bar?.stop();
     this.#bar = undefined;
   }
+}
+
+const most = (values: readonly number[]): number => Math.max(...values);
+
+/** What a step sent, on a mesh: the most that a rank received, and whether the closed form says the same of every rank. */
+function trafficText({ bytesReceived, closedFormBytes }: StepEvent): string {
+  if (!bytesReceived || !closedFormBytes) return "";
+  const equal = bytesReceived.every((bytes, rank) => bytes === closedFormBytes[rank]);
+  return `  ${bytesText(most(bytesReceived))}/rank${equal ? "" : ` (closed form ${bytesText(most(closedFormBytes))})`}`;
+}
+
+/** The same for a whole run. */
+export function trafficLine(steps: readonly StepEvent[]): string {
+  for (const { step, bytesReceived = [], closedFormBytes = [] } of steps) {
+    const rank = bytesReceived.findIndex((bytes, index) => bytes !== closedFormBytes[index]);
+    if (rank >= 0)
+      return `step ${step}: rank ${rank} received ${countText(bytesReceived[rank])} bytes, the closed form says ${countText(closedFormBytes[rank])}`;
+  }
+  const received = steps.at(-1)?.bytesReceived;
+  if (!received) return "no step was taken";
+  const [least, largest] = [Math.min(...received), most(received)];
+  const range = least === largest ? countText(least) : `${countText(least)} to ${countText(largest)}`;
+  return `each rank received ${range} bytes a step, as the closed form says, to the byte, at every step`;
 }

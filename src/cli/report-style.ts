@@ -57,6 +57,11 @@ thead th { color: var(--quiet); }
 .memory td { white-space: nowrap; }
 .bars { width: 60%; }
 .bar { display: block; height: 0.8rem; background: var(--series-1); border-radius: 2px; }
+.heat { width: auto; }
+.heat th, .heat td { text-align: right; padding: 0.2rem 0.45rem; border: 1px solid var(--rule); min-width: 3.2rem; white-space: nowrap; }
+.heat thead th:first-child { text-align: left; }
+.heat td { background: color-mix(in srgb, var(--series-1) calc(var(--share) * 45%), var(--paper)); }
+.heat.fine th, .heat.fine td { min-width: 0; padding: 0; width: 0.7rem; height: 0.7rem; font-size: 0; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1.5rem 2.5rem; align-items: start; }
 .pairs td { overflow-wrap: anywhere; }
 pre { margin: 0; padding: 0.9rem 1rem; background: var(--raised); border: 1px solid var(--rule); border-radius: 6px; white-space: pre-wrap; overflow-wrap: anywhere; font: 0.9rem/1.45 ui-monospace, monospace; }

@@ -4,6 +4,7 @@ import { purposes } from "../backend/memory.ts";
 import { parameterCount } from "../nn/config.ts";
 import { bytesText, countText, durationText } from "./output.ts";
 import { escapeHtml, plotHtml } from "./plot.ts";
+import { ranksSections } from "./ranks-report.ts";
 import type { TrainRecord } from "./record.ts";
 import { reportStyle } from "./report-style.ts";
 
@@ -41,6 +42,7 @@ ${keyFigures(record)}
 ${lossSection(record)}
 ${throughputSection(record)}
 ${memorySection(record)}
+${ranksSections(record)}
 ${sample === undefined ? "" : `<section><h2>Sample</h2><pre>${escapeHtml(sample)}</pre></section>`}
 <section class="wide"><h2>Configuration</h2><div class="columns">
 ${pairs("Model", { ...config })}

@@ -6,14 +6,14 @@ import { type Command, Option } from "commander";
 import type { Backend } from "../backend/backend.ts";
 import { UserError } from "../backend/errors.ts";
 import { type BackendChoice, createBackend } from "../backend/select.ts";
+import { trainOnMesh } from "../cluster/launch.ts";
 import { parameterCount } from "../nn/config.ts";
-import { train } from "../train/trainer.ts";
-import { backendOption, jsonOption } from "./common.ts";
+import { addMeshOptions, backendOption, jsonOption } from "./common.ts";
 import { prepareOutput, writeWhole } from "./files.ts";
 import { type NumberFlagName, numberFlags, parseNumberFlag } from "./flags.ts";
 import { bytesText, countText, durationText, Output } from "./output.ts";
 import { planTrain, type TrainFlags, type TrainPlan } from "./plan.ts";
-import { Progress } from "./progress.ts";
+import { Progress, trafficLine } from "./progress.ts";
 import { remember, type TrainRecord } from "./record.ts";
 import { renderReport } from "./report.ts";
 
@@ -46,6 +46,7 @@ export function addTrain(program: Command): void {
     .addOption(backendOption())
     .addOption(jsonOption())
     .action(runTrain);
+  addMeshOptions(command);
 }
 
 /** Options as commander hands them over: texts, names in camel case. */
@@ -87,6 +88,7 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
         `${ended} in ${durationText(durationMs)}, validation loss ${validationLoss.toFixed(4)}, peak memory ${bytesText(peakBytes.total)}`,
       );
     }
+    if (plan.shape.size > 1) output.say(trafficLine(record.steps));
     if (reportPath !== undefined && record.steps.length > 0) output.say(`report: ${reportPath}`);
   } finally {
     backend.dispose();
@@ -118,12 +120,13 @@ function recordOf({ textName, tokenizer, corpus, config }: TrainPlan, note: stri
 
 /** Runs to the end, or to the first Ctrl-C: then with what it has. */
 async function follow(
-  { config, tokenizer, corpus, parameters, textName }: TrainPlan,
+  { config, tokenizer, corpus, parameters, shape, textName }: TrainPlan,
   { backend, record, output }: { backend: Backend; record: TrainRecord; output: Output },
 ): Promise<void> {
   output.say(
     `${config.model_type} of ${countText(parameterCount(config))} parameters on ${textName}: ${countText(record.textTokens)} ${tokenizer.name} tokens, ${tokenizer.vocabSize} different`,
   );
+  if (shape.size > 1) output.say(`layout ${shape.layout} on ${shape.dims.join(" x ")} = ${shape.size} ranks`);
   const progress = new Progress(output, { memory: backend.memory, steps: parameters.steps });
   const controller = new AbortController();
   // Ctrl-C pressed twice while a step kept the thread busy arrives twice in one turn; later, without a listener, the second
@@ -137,7 +140,8 @@ async function follow(
   };
   process.on("SIGINT", interrupt);
   try {
-    for await (const event of train({ backend, config, tokenizer, corpus, parameters, signal: controller.signal })) {
+    const { signal } = controller;
+    for await (const event of trainOnMesh({ backend, config, tokenizer, corpus, parameters, shape, signal })) {
       remember(record, event);
       output.event(event);
       progress.show(event);

@@ -4,11 +4,12 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { UserError } from "../backend/errors.ts";
 import { type BackendChoice, createBackend } from "../backend/select.ts";
+import { requireReferenceFits, verifyOnMesh } from "../cluster/launch.ts";
+import { bytesReceived, type LedgerEntry, totals } from "../comm/ledger.ts";
 import { type ReferenceFiles, type VerifyResult, verifyTolerances } from "../train/events.ts";
-import { verifyReference } from "../train/verify.ts";
-import { backendOption, jsonOption } from "./common.ts";
+import { addMeshOptions, backendOption, jsonOption, type MeshFlags, shapeOf } from "./common.ts";
 import { readInput } from "./files.ts";
-import { Output } from "./output.ts";
+import { countText, Output } from "./output.ts";
 
 const fileNames: Readonly<Record<keyof ReferenceFiles, string>> = {
   config: "config.json",
@@ -19,29 +20,50 @@ const fileNames: Readonly<Record<keyof ReferenceFiles, string>> = {
 };
 
 export function addVerify(program: Command): void {
-  program
+  const command = program
     .command("verify")
     .description("replay a reference run computed by PyTorch in float64 and print the largest errors")
     .argument("<dir>", `folder of ${Object.values(fileNames).join(", ")}`)
     .addOption(backendOption())
     .addOption(jsonOption())
     .action(runVerify);
+  addMeshOptions(command);
 }
 
-async function runVerify(dir: string, options: { backend: BackendChoice; json: boolean }): Promise<void> {
+async function runVerify(dir: string, options: MeshFlags & { backend: BackendChoice; json: boolean }): Promise<void> {
   const output = new Output(options.json);
+  const shape = shapeOf(options);
   const files = await readReference(dir);
+  named(dir, () => requireReferenceFits(files, shape));
   const { backend, note } = await createBackend({ backend: options.backend });
   try {
     output.say(note);
-    const result = await verifyReference({ backend, files }).catch((error: unknown) => {
-      throw error instanceof UserError ? new UserError(`${dir}: ${error.message}`) : error;
+    const { traffic, slack, ...result } = await verifyOnMesh({ backend, files, shape }).catch((error: unknown) =>
+      named(dir, () => {
+        throw error;
+      }),
+    );
+    const { layout, dims, size } = shape;
+    const received = bytesReceived(traffic, size);
+    output.event({
+      ...{ event: "verify", dir, backend: backend.name, adapter: backend.adapter.description, layout, dims },
+      ...{ ...result, bytesReceived: received },
     });
-    output.event({ event: "verify", dir, backend: backend.name, adapter: backend.adapter.description, ...result });
-    for (const line of verifyTable(result)) output.say(line);
+    if (size > 1) output.say(`layout ${layout} on ${dims.join(" x ")} = ${size} ranks: limits ${slack} times as wide`);
+    for (const line of verifyTable(result, slack)) output.say(line);
+    if (size > 1) for (const line of trafficTable(traffic)) output.say(line);
     if (!result.pass) process.exitCode = 1;
   } finally {
     backend.dispose();
+  }
+}
+
+/** Runs `work`; a UserError of it says which folder it is about. */
+function named<T>(dir: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(`${dir}: ${error.message}`) : error;
   }
 }
 
@@ -59,7 +81,7 @@ async function readReference(dir: string): Promise<ReferenceFiles> {
 }
 
 /** Error, limit and verdict of each quantity. */
-function verifyTable({ logits, grad, loss, gradNorm, after, pass }: VerifyResult): string[] {
+function verifyTable({ logits, grad, loss, gradNorm, after, pass }: VerifyResult, slack: number): string[] {
   const rows: [string, number, number | undefined, string][] = [
     ["logits", logits, verifyTolerances.logits, ""],
     ["gradients", grad.worst, verifyTolerances.grad, grad.name],
@@ -67,7 +89,8 @@ function verifyTable({ logits, grad, loss, gradNorm, after, pass }: VerifyResult
     ["gradient norms", gradNorm, undefined, ""],
     ["final weights", after.worst, verifyTolerances.after, after.name],
   ];
-  const lines = rows.map(([what, error, limit, name]) => {
+  const lines = rows.map(([what, error, least, name]) => {
+    const limit = least && slack * least;
     const verdict = limit === undefined ? "" : error <= limit ? "ok" : "FAIL";
     const cells = [
       what.padEnd(14),
@@ -81,4 +104,13 @@ function verifyTable({ logits, grad, loss, gradNorm, after, pass }: VerifyResult
     ...lines,
     pass ? "pass" : "FAIL",
   ];
+}
+
+/** Messages and bytes of the whole run by purpose, all ranks together. */
+function trafficTable(traffic: readonly LedgerEntry[]): string[] {
+  const rows = [...totals(traffic, ({ purpose }) => purpose)].map(
+    ([purpose, { messages, bytes }]) =>
+      `${purpose.padEnd(20)}  ${countText(messages).padStart(10)}  ${countText(bytes).padStart(14)}`,
+  );
+  return ["", `${"sent for".padEnd(20)}  ${"messages".padStart(10)}  ${"bytes".padStart(14)}`, ...rows];
 }

@@ -8,7 +8,7 @@ import { trainingTraffic } from "../nn/traffic.ts";
 import { createLayout, type MeshShape, requireLegal } from "../parallel/shape.ts";
 import type { ReferenceFiles, TrainEvent, VerifyResult } from "../train/events.ts";
 import { type TrainOptions, train } from "../train/trainer.ts";
-import { verifyReference } from "../train/verify.ts";
+import { referenceModel, verifyReference } from "../train/verify.ts";
 import { Relay } from "./relay.ts";
 
 export type MeshTrainOptions = Omit<TrainOptions, "layout" | "ledger"> & {
@@ -80,19 +80,27 @@ function merged(
   }
 }
 
+/** @throws UserError when a reference run's config is malformed, or its model and batch do not fit the mesh */
+export function requireReferenceFits(files: Pick<ReferenceFiles, "config">, shape: MeshShape): void {
+  const { config, run } = referenceModel(files);
+  requireLegal(shape, { ...shardedExtents(config), batch: run.batch, context: run.seq });
+}
+
 /** Replays a reference run on a mesh: what rank 0, which holds the whole tensors, found, and every message of the run.
  *  @throws UserError as verifyReference, or when the reference's model does not fit the mesh */
 export async function verifyOnMesh(options: {
   backend: Backend;
   files: ReferenceFiles;
   shape: MeshShape;
-}): Promise<VerifyResult & { traffic: readonly LedgerEntry[] }> {
+}): Promise<VerifyResult & { traffic: readonly LedgerEntry[]; slack: number }> {
   const { backend: device, files, shape } = options;
   const ledgers = Array.from({ length: shape.size }, () => new Ledger());
+  requireReferenceFits(files, shape);
+  // Sums over ranks round once more than one rank's: twice the room.
+  const slack = shape.size > 1 ? 2 : 1;
   const [result] = await runRanks({ size: shape.size, backend: device }, ({ link, backend }) => {
     const layout = createLayout(shape, { backend, link, ledger: ledgers[link.rank] });
-    // Sums over ranks round once more than one rank's: twice the room.
-    return verifyReference({ backend, files, layout, slack: shape.size > 1 ? 2 : 1 });
+    return verifyReference({ backend, files, layout, slack });
   });
-  return { ...result, traffic: ledgers.flatMap((ledger) => ledger.entries) };
+  return { ...result, slack, traffic: ledgers.flatMap((ledger) => ledger.entries) };
 }

@@ -123,18 +123,19 @@ export function requireLegal(shape: MeshShape, extents: ShardedExtents): void {
 
 /** Legal meshes of the same layout, nearest in size first: at most four. */
 function nearestMeshes(shape: MeshShape, extents: ShardedExtents): string[] {
-  const candidates: MeshShape[] = [];
   const { layout } = shape;
   const square = layout === "2d" || layout === "2.5d";
-  const most = square ? 2 * Math.max(shape.q, shape.d) : 2 * shape.size;
-  for (let side = 1; side <= most; side++) {
-    if (!square) candidates.push(meshShape({ layout, dims: [side] }));
-    else if (layout === "2d") candidates.push(meshShape({ layout, dims: [side, side] }));
-    else for (let d = 1; d <= most; d++) candidates.push(meshShape({ layout, dims: [side, side, d] }));
-  }
+  const most = Math.min(maxRanks, square ? 2 * Math.max(shape.q, shape.d) : 2 * shape.size);
+  const sides = Array.from({ length: most }, (_, index) => index + 1);
+  const candidates = sides.flatMap((side): number[][] => {
+    if (!square) return [[side]];
+    return layout === "2d" ? [[side, side]] : sides.slice(1).map((d) => [side, side, d]);
+  });
   const distance = ({ size }: MeshShape) => Math.abs(Math.log(size / shape.size));
   return candidates
-    .filter((candidate) => candidate.size > 1 && candidate.size <= maxRanks && isLegal(candidate, extents))
+    .filter((dims) => dims[0] > 1 && dims.reduce((product, extent) => product * extent, 1) <= maxRanks)
+    .map((dims) => meshShape({ layout, dims }))
+    .filter((candidate) => isLegal(candidate, extents))
     .sort((a, b) => distance(a) - distance(b) || a.size - b.size)
     .slice(0, 4)
     .map(({ dims }) => dims.join("x"));

@@ -3,7 +3,7 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { UserError } from "../backend/errors.ts";
-import { parseModelConfig, parseRunConfig } from "../nn/config.ts";
+import { type ModelConfig, parseModelConfig, parseRunConfig, type RunConfig } from "../nn/config.ts";
 import { type CheckpointTensors, Model } from "../nn/model.ts";
 import type { Layout } from "../parallel/layout.ts";
 import { Serial } from "../parallel/serial.ts";
@@ -20,6 +20,13 @@ const keyBiasLimit = 2e-2;
 /** The reference's tensor of that name, which must have that shape. */
 type Expected = (name: string, shape: readonly number[]) => Float32Array;
 
+/** What a reference run trained, and how.
+ *  @throws UserError when config.json is malformed */
+export function referenceModel(files: Pick<ReferenceFiles, "config">): { config: ModelConfig; run: RunConfig } {
+  const json = parseJson(files.config, "config.json");
+  return { config: parseModelConfig(json), run: parseRunConfig(json) };
+}
+
 /** @throws UserError when a file is malformed, or names or shapes do not fit the config */
 export async function verifyReference(options: {
   backend: Backend;
@@ -29,9 +36,7 @@ export async function verifyReference(options: {
   slack?: number;
 }): Promise<VerifyResult> {
   const { backend, files, slack = 1 } = options;
-  const configJson = parseJson(files.config, "config.json");
-  const config = parseModelConfig(configJson);
-  const run = parseRunConfig(configJson);
+  const { config, run } = referenceModel(files);
   const weights = readSafetensors(files.weights);
   const expectedTensors = readSafetensors(files.expected);
   const expected: Expected = (name, shape) =>
