@@ -1,0 +1,97 @@
+// Words that a rank receives for one product of distributed matrices, in closed form: from sizes alone. Beside volume.ts, which has the
+// ops of a transformer; tests hold the ledger to both.
+//
+// Legend: M, N, K extents with the padding of operands.ts; P ranks in a line, q x q x d on a grid. Word = one element.
+
+import { wordsReceived } from "../comm/algorithms.ts";
+import { padTo } from "./block.ts";
+import { gradientForms } from "./matmul.ts";
+import { placeOf } from "./mesh.ts";
+import type { Form, ProductSize } from "./operands.ts";
+import type { MeshExtents } from "./volume.ts";
+
+const isGrid = ({ layout }: MeshExtents): boolean => layout === "2d" || layout === "2.5d";
+
+/** m, n and k with their padding. */
+export function paddedSize({ m, n, k }: ProductSize, mesh: MeshExtents): ProductSize {
+  const unit = isGrid(mesh) ? mesh.q * mesh.d : mesh.size;
+  return { m: padTo(m, unit), n: padTo(n, unit), k: padTo(k, unit) };
+}
+
+/** Words received for C = op(A) op(B).
+ *
+ *          line              grid
+ *    AB    (P-1)/P M K       (q-1) (M K/(d q²) + K N/q²)
+ *    ABT   (P-1)/P M N       (q-1) (M N/(d q²) + K N/q²)
+ *    ATB   (P-1)/P M K       (q-1) (M K/(d q²) + M N/q²), and the sum over planes: 2 (d-1)/d M N/q² by ring */
+export function productWords(options: { mesh: MeshExtents; rank: number; form: Form; size: ProductSize }): number {
+  const { mesh, rank, form } = options;
+  const { m, n, k } = paddedSize(options.size, mesh);
+  const ranks = mesh.size;
+  if (!isGrid(mesh)) return ((ranks - 1) * m * (form === "ABT" ? n : k)) / ranks;
+  const { q, d } = mesh;
+  const [a, b, c] = [m * k, k * n, m * n].map((words) => words / q ** 2);
+  switch (form) {
+    case "AB":
+      return (q - 1) * (a / d + b);
+    case "ABT":
+      return (q - 1) * (c / d + b);
+    case "ATB": {
+      const sum = wordsReceived("allReduce", { size: d, index: placeOf(rank, q).k, words: c });
+      return (q - 1) * (a / d + c) + sum;
+    }
+  }
+}
+
+/** Words received for the gradients of both operands: the other two forms, with C's gradient as a factor. */
+export function gradientWords(options: { mesh: MeshExtents; rank: number; form: Form; size: ProductSize }): number {
+  const { m, n, k } = options.size;
+  const extents = { a: [m, k], b: [k, n], c: [m, n] };
+  if (options.form === "ABT") extents.b.reverse();
+  if (options.form === "ATB") extents.a.reverse();
+  let words = 0;
+  for (const operand of ["a", "b"] as const) {
+    const { form, of } = gradientForms[options.form][operand];
+    const [first, second] = [extents[of[0]], extents[of[1]]];
+    const [rows, inner] = form === "ATB" ? [first[1], first[0]] : first;
+    const cols = form === "ABT" ? second[0] : second[1];
+    words += productWords({ ...options, form, size: { m: rows, n: cols, k: inner } });
+  }
+  return words;
+}
+
+/** Words that a rank would receive to get, from a single copy spread over planes, the copy of B that the product takes as given:
+ *  (d-1)/d K N/q² for AB and ABT on a grid. Part of the price when an algorithm is compared with the lower bound. */
+export function replicationWords({ mesh, form, size }: { mesh: MeshExtents; form: Form; size: ProductSize }): number {
+  if (!isGrid(mesh) || form === "ATB") return 0;
+  const { n, k } = paddedSize(size, mesh);
+  return (((mesh.d - 1) / mesh.d) * k * n) / mesh.q ** 2;
+}
+
+/** Words that a rank holds at most at once, and those of the largest tensor among them. On a grid beside its own blocks those of the
+ *  two steps under way; on a line what it gathers, and the parts that is made of, or a sum's terms and the parts they are cut into. */
+export function productFootprint(options: { mesh: MeshExtents; form: Form; size: ProductSize }): {
+  words: number;
+  largestWords: number;
+} {
+  const { mesh, form } = options;
+  const { m, n, k } = paddedSize(options.size, mesh);
+  if (isGrid(mesh)) {
+    const { q, d } = mesh;
+    const [a, b, c] = [m * k, k * n, m * n].map((words) => words / q ** 2);
+    const blocks = form === "ATB" ? { a: a / d, b: b / d, c } : { a: a / d, b, c: c / d };
+    const moving = { AB: blocks.a + blocks.b, ABT: blocks.b + blocks.c, ATB: blocks.a + blocks.c }[form];
+    const depthSum = form === "ATB" && d > 1 ? 2 * blocks.c : 0;
+    const own = blocks.a + blocks.b + blocks.c;
+    return {
+      words: own + Math.max(Math.min(2, q - 1) * moving, depthSum),
+      largestWords: Math.max(blocks.a, blocks.b, blocks.c),
+    };
+  }
+  const ranks = mesh.size;
+  const [a, b, c] = [m * k, k * n, m * n];
+  const factors = (a + b) / ranks;
+  if (form === "ABT") return { words: factors + 2 * c, largestWords: c };
+  const received = ((ranks - 1) * a) / ranks;
+  return { words: factors + a + Math.max(c / ranks, received), largestWords: Math.max(a, b / ranks, c / ranks) };
+}
