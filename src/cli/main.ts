@@ -6,6 +6,7 @@ import { DeviceError, UserError } from "../backend/errors.ts";
 import { DivergedError } from "../train/events.ts";
 import { addInfo, packageVersion } from "./info.ts";
 import { addLayouts } from "./layouts.ts";
+import { addMatmul } from "./matmul.ts";
 import { addTrain } from "./train.ts";
 import { addVerify } from "./verify.ts";
 
@@ -17,6 +18,7 @@ const program = new Command("shardgrad")
 // Commands take over exitOverride and the output settings of the program they are added to.
 addTrain(program);
 addVerify(program);
+addMatmul(program);
 addLayouts(program);
 addInfo(program);
 

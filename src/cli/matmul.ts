@@ -1,0 +1,150 @@
+// `shardgrad matmul`: one product of random matrices on a mesh, its words against the closed form and the lower bound, its time and its
+// error. The run itself is cluster/matmul.ts.
+
+import { totalmem } from "node:os";
+import { type Command, Option } from "commander";
+import { UserError } from "../backend/errors.ts";
+import { type BackendChoice, createBackend } from "../backend/select.ts";
+import { measureProduct, type ProductResult, type ProductRun, type Timing } from "../cluster/matmul.ts";
+import type { Form } from "../parallel/operands.ts";
+import type { MeshShape } from "../parallel/shape.ts";
+import { addMeshOptions, backendOption, jsonOption, type MeshFlags, shapeOf } from "./common.ts";
+import { countText, Output } from "./output.ts";
+
+const numbers = {
+  m: { help: "rows of the result", fallback: 512 },
+  n: { help: "columns of the result", fallback: 512 },
+  k: { help: "extent that is summed over", fallback: 512 },
+  repeats: { help: "timed products, after one that is not", fallback: 5 },
+} as const;
+
+type Numbers = Record<keyof typeof numbers, number>;
+
+export function addMatmul(program: Command): void {
+  const command = program
+    .command("matmul")
+    .description("multiply two random matrices on a mesh: words moved, lower bound, time, error");
+  for (const [name, { help, fallback }] of Object.entries(numbers))
+    command.option(`--${name} <number>`, `${help} (default: ${fallback})`);
+  addMeshOptions(command)
+    .addOption(
+      new Option("--form <name>", "A B, A times B transposed, or A transposed times B")
+        .choices(["AB", "ABT", "ATB"])
+        .default("AB"),
+    )
+    .addOption(backendOption())
+    .addOption(jsonOption())
+    .action(runMatmul);
+}
+
+interface MatmulOptions extends MeshFlags, Partial<Record<keyof Numbers, string>> {
+  form: Form;
+  backend: BackendChoice;
+  json: boolean;
+}
+
+async function runMatmul(options: MatmulOptions): Promise<void> {
+  const { repeats, ...size } = numbersOf(options);
+  if (options.layout === "1d-sp")
+    throw new UserError("got --layout 1d-sp, which is about what lies between products; use 1d for a product alone");
+  const shape = shapeOf(options);
+  const { form } = options;
+  const output = new Output(options.json);
+  const { backend, note } = await createBackend({ backend: options.backend });
+  try {
+    output.say(note);
+    // The same numbers in every run; what a device of its own memory cannot hold it refuses itself.
+    const run: ProductRun = { shape, form, size, repeats, seed: 1, maxBytes: totalmem() };
+    const result = await measureProduct(backend, run);
+    const mesh = { layout: shape.layout, dims: shape.dims };
+    const adapter = backend.adapter.description;
+    output.event({ event: "matmul", ...size, form, mesh, backend: backend.name, adapter, ...result });
+    for (const line of lines(result, run)) output.say(line);
+    if (!result.equal || !(result.error.worst <= 1)) process.exitCode = 1;
+  } finally {
+    backend.dispose();
+  }
+}
+
+/** @throws UserError for what is no whole number from 1 */
+function numbersOf(options: MatmulOptions): Numbers {
+  const parsed = Object.entries(numbers).map(([name, { fallback }]) => {
+    const text = options[name as keyof Numbers];
+    const value = text === undefined ? fallback : /^\d+$/.test(text) ? Number(text) : 0;
+    if (!Number.isSafeInteger(value) || value < 1 || value >= 2 ** 31)
+      throw new UserError(
+        `got --${name} ${text === "" ? '""' : text}, need a whole number from 1 to 2147483647; the default is ${fallback}`,
+      );
+    return [name, value];
+  });
+  return Object.fromEntries(parsed);
+}
+
+function lines(result: ProductResult, { shape, form, size, repeats }: ProductRun): string[] {
+  const { m, n, k } = size;
+  const factors = {
+    AB: `[${m}, ${k}] [${k}, ${n}]`,
+    ABT: `[${m}, ${k}] [${n}, ${k}]T`,
+    ATB: `[${k}, ${m}]T [${k}, ${n}]`,
+  };
+  const { ranks, error, time } = result;
+  return [
+    `${form}: ${factors[form]} on ${meshText(shape)}`,
+    "",
+    ...rankTable(ranks),
+    "",
+    boundText(result),
+    `error        at most ${error.worst.toPrecision(2)} of gamma(${k}) |a||b|, ${countText(error.checked)} of ${countText(m * n)} elements against f64`,
+    `mesh         ${timingText(time.mesh, repeats)}, ${shape.size === 1 ? "one rank" : `${shape.size} ranks on this one device`}`,
+    time.serial
+      ? `one product  ${timingText(time.serial, repeats)}`
+      : "one product  not measured: a whole matrix does not fit a buffer of this device",
+  ];
+}
+
+const meshText = ({ layout, dims }: MeshShape): string =>
+  layout === "serial" ? "one rank" : `${layout} ${dims.join("x")}`;
+
+/** Ranks that follow each other and received alike share a line. */
+function rankTable(ranks: ProductResult["ranks"]): string[] {
+  const columns = ["rank", "words received", "closed form", "", "messages"];
+  const rows: string[][] = [];
+  let first = 0;
+  for (const [rank, report] of ranks.entries()) {
+    const next = ranks[rank + 1];
+    const alike =
+      next?.wordsReceived === report.wordsReceived &&
+      next.closedFormWords === report.closedFormWords &&
+      next.messages === report.messages;
+    if (alike) continue;
+    rows.push(rankRow(first === rank ? `${rank}` : `${first}-${rank}`, [report]));
+    first = rank + 1;
+  }
+  if (ranks.length > 1) rows.push(rankRow("all", ranks));
+  const widths = columns.map((title, at) => Math.max(title.length, ...rows.map((row) => row[at].length)));
+  return [columns, ...rows].map((row) => row.map((cell, at) => cell.padStart(widths[at])).join("  "));
+}
+
+function rankRow(name: string, reports: ProductResult["ranks"]): string[] {
+  const sum = (of: "wordsReceived" | "closedFormWords" | "messages") =>
+    reports.reduce((total, each) => total + each[of], 0);
+  const [words, closed] = [sum("wordsReceived"), sum("closedFormWords")];
+  return [
+    name,
+    countText(words),
+    countText(closed),
+    words === closed ? "equal" : "DIFFERS",
+    countText(sum("messages")),
+  ];
+}
+
+function boundText({ lowerBoundWords, replicationWords, score }: ProductResult): string {
+  if (score === undefined) return "lower bound  0 words: one rank has nothing to receive";
+  const copies = replicationWords > 0 ? `, the ${countText(replicationWords)} of B's copies over depth included` : "";
+  return `lower bound  ${countText(lowerBoundWords)} words on some rank; the busiest one here takes ${score.toFixed(2)} times that${copies}`;
+}
+
+function timingText({ ms, medianMs, gflops }: Timing, repeats: number): string {
+  const [least, most] = [Math.min(...ms), Math.max(...ms)];
+  return `${medianMs.toFixed(2)} ms (${least.toFixed(2)} to ${most.toFixed(2)} in ${repeats}), ${gflops.toFixed(2)} GFLOP/s`;
+}
