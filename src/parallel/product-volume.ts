@@ -69,7 +69,7 @@ export function replicationWords({ mesh, form, size }: { mesh: MeshExtents; form
 }
 
 /** Words that a rank holds at most at once, and those of the largest tensor among them. On a grid beside its own blocks those of the
- *  two steps under way; on a line what it gathers, and the parts that is made of, or a sum's terms and the parts they are cut into. */
+ *  two steps under way, and another rank's term of a sum; on a line what it gathers, and the parts that is made of, or a sum's terms and the parts they are cut into. */
 export function productFootprint(options: { mesh: MeshExtents; form: Form; size: ProductSize }): {
   words: number;
   largestWords: number;
@@ -81,10 +81,11 @@ export function productFootprint(options: { mesh: MeshExtents; form: Form; size:
     const [a, b, c] = [m * k, k * n, m * n].map((words) => words / q ** 2);
     const blocks = form === "ATB" ? { a: a / d, b: b / d, c } : { a: a / d, b, c: c / d };
     const moving = { AB: blocks.a + blocks.b, ABT: blocks.b + blocks.c, ATB: blocks.a + blocks.c }[form];
+    const term = q > 1 && form !== "AB" ? blocks.c : 0;
     const depthSum = form === "ATB" && d > 1 ? 2 * blocks.c : 0;
     const own = blocks.a + blocks.b + blocks.c;
     return {
-      words: own + Math.max(Math.min(2, q - 1) * moving, depthSum),
+      words: own + Math.max(Math.min(2, q - 1) * moving + term, depthSum),
       largestWords: Math.max(blocks.a, blocks.b, blocks.c),
     };
   }

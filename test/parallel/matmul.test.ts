@@ -149,7 +149,7 @@ test("no layout receives less than the lower bound, copies of B charged; a line 
   is(score({ words: productWords({ mesh, rank: 0, form: "AB", size }), size, ranks: 4 }), 1);
 });
 
-test("a product's peak memory on each rank is at most what sizes are refused by, and more than two thirds of it", async () => {
+test("a product's peak memory on each rank is at most what sizes are refused by, and more than 0.6 of it", async () => {
   const backend = await backendUnderTest();
   const size = { m: 60, n: 90, k: 30 };
   for (const shape of meshes.filter((mesh) => mesh.size > 1))
@@ -166,8 +166,8 @@ test("a product's peak memory on each rank is at most what sizes are refused by,
         return rank.backend.memory.peak.total / 4;
       });
       const peak = Math.max(...peaks);
-      // The sum over planes may take one block beside the rank's own or two; its own include one.
-      ok(peak <= words && peak > (2 / 3) * words, `${shape.name} ${form}: peak ${peak}, words ${words}`);
+      // How many blocks of two steps meet depends on the messages' order. The least: one of C where two or three are allowed for.
+      ok(peak <= words && peak > 0.6 * words, `${shape.name} ${form}: peak ${peak}, words ${words}`);
       ok(largestWords <= peak);
     }
 });
