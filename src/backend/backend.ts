@@ -38,6 +38,9 @@ export interface Backend {
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void;
   /** Waits until everything enqueued has run, and surfaces its errors. */
   sync(): Promise<void>;
+  /** A pause, when the device needs one to let go of what earlier calls left: to be awaited now and then by programs of very many
+   *  kernels between two reads. */
+  rest(): Promise<void> | undefined;
   /** Gives back memory kept for reuse. */
   trim(): void;
   dispose(): void;

@@ -125,6 +125,10 @@ export class SharedBackend implements Backend {
     return this.#live.sync();
   }
 
+  rest(): Promise<void> | undefined {
+    return this.#device.rest();
+  }
+
   trim(): void {
     this.#device.trim();
   }

@@ -61,6 +61,8 @@ class Loopback implements Link {
 
   async receive(from: number, { call, part }: { call: Call; part: number }): Promise<Tensor | undefined> {
     const to = this.rank;
+    const rest = this.#backend.rest();
+    if (rest) await rest;
     const parcel = await this.#world.receive({ from, to, call, box: `${from}>${to}:${part} ${call.key}` });
     return parcel?.open(this.#backend);
   }

@@ -147,6 +147,8 @@ class CpuBackend implements Backend, Views {
 
   async sync(): Promise<void> {}
 
+  rest(): undefined {}
+
   /** Nothing to give back: a linear memory never shrinks. */
   trim(): void {}
 

@@ -4,6 +4,7 @@
 import type { AdapterInfo, Backend } from "../backend.ts";
 import type { DeviceBuffer, DType, HostArray } from "../buffer.ts";
 import { checkKernel } from "../check.ts";
+import { collectGarbage } from "../dawn.ts";
 import { OutOfMemoryError } from "../errors.ts";
 import type { KernelArgs, KernelName } from "../kernels.ts";
 import { MemoryAccount, type Purpose } from "../memory.ts";
@@ -59,6 +60,7 @@ export class WebGpuBackend implements Backend {
   #disposed = false;
   #onDispose: (() => void) | undefined;
   #call: Call | undefined;
+  #resting: Promise<void> | undefined;
 
   constructor({ device, info, sources = shaders, onDispose }: WebGpuBackendOptions) {
     const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
@@ -166,6 +168,23 @@ export class WebGpuBackend implements Backend {
       return this.#faults.explain(call, cause);
     }
     await this.#faults.settle(call);
+  }
+
+  rest(): Promise<void> | undefined {
+    if (this.#stream.crowded) {
+      this.#stream.crowded = false;
+      this.#resting = this.#collect().finally(() => {
+        this.#resting = undefined;
+      });
+    }
+    return this.#resting;
+  }
+
+  /** What the collector finds is released in a later turn of the event loop, and by the device when it no longer runs. */
+  async #collect(): Promise<void> {
+    await this.sync();
+    collectGarbage();
+    await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
   trim(): void {

@@ -1,7 +1,6 @@
 // The stream of commands to a device: dispatches gathered into submits of one compute pass each, with their
 // uniforms uploaded at once. Knows slots and pipelines, not kernels.
 
-import { collectGarbage } from "../dawn.ts";
 import type { Call, Faults } from "./faults.ts";
 import type { Pipeline } from "./pipelines.ts";
 import type { Slot } from "./pool.ts";
@@ -37,6 +36,8 @@ export class Stream {
   #lastCall: Call | undefined;
   #dispatches = 0;
   #stagedBytes = 0;
+  /** Bind groups were dropped that the device still holds. */
+  crowded = false;
   /** number of the submit being gathered; slots remember it */
   batch = 0;
 
@@ -165,7 +166,7 @@ export class Stream {
     const group = this.#device.createBindGroup({ label: pipeline.shader, layout: pipeline.layout, entries });
     if (this.#bindGroups.size >= maxBindGroups) {
       this.#bindGroups.clear();
-      collectGarbage();
+      this.crowded = true;
     }
     this.#bindGroups.set(key, group);
     return group;
