@@ -11,9 +11,25 @@ export {
 } from "./backend/errors.ts";
 export type { BytesByPurpose, Purpose } from "./backend/memory.ts";
 export { createBackend, listAdapters } from "./backend/select.ts";
+export { Ledger, type LedgerEntry } from "./comm/ledger.ts";
+export { type Rank, runRanks } from "./comm/loopback.ts";
 export { type ModelConfig, parameterCount, parseModelConfig } from "./nn/config.ts";
 export { type ForwardOptions, Model } from "./nn/model.ts";
+export { lowerBound, score } from "./parallel/bound.ts";
+export { collect, distribute } from "./parallel/distribute.ts";
 export type { Layout } from "./parallel/layout.ts";
+export { product } from "./parallel/matmul.ts";
+export {
+  type Form,
+  type GridMesh,
+  gridMesh,
+  type LineMesh,
+  lineMesh,
+  operands,
+  type ProductMesh,
+  type ProductSize,
+} from "./parallel/operands.ts";
+export type { Placed, Placements } from "./parallel/placement.ts";
 export { Serial } from "./parallel/serial.ts";
 export { attention, rotary, rotaryTable } from "./tensor/ops/attention.ts";
 export { add, dropout, gelu, scale, siluGate } from "./tensor/ops/elementwise.ts";
