@@ -11,29 +11,49 @@ import { bundle } from "../../scripts/bundle.mjs";
 
 const readme = readFileSync("README.md", "utf8");
 
-test("the library example trains and samples, in about twenty lines", async () => {
+/** What an example of the README prints when it runs. */
+async function run(example: string): Promise<string> {
   await ensureBuilt();
-  const example = /```ts\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
-  const lines = example.trim().split("\n").length;
-  assert.ok(lines >= 10 && lines <= 25, `${lines} lines`);
   const folder = mkdtempSync(join(process.cwd(), "build/readme-"));
   try {
     writeFileSync(join(folder, "book.txt"), "the quick brown fox jumps over the lazy dog; ".repeat(60));
-    const small = example
-      .replace("steps: 500", "steps: 3")
-      .replace("n_embd: 128", "n_embd: 16")
-      .replace("evalBatches: 10", "evalBatches: 1")
-      .replace("sampleTokens: 300", "sampleTokens: 12")
+    const here = example
       .replace('backend: "auto"', 'backend: "cpu"')
       .replace('from "shardgrad"', `from ${JSON.stringify(pathToFileURL("dist/index.js").href)}`);
-    writeFileSync(join(folder, "example.ts"), small);
+    writeFileSync(join(folder, "example.ts"), here);
     const outfile = join(folder, "example.mjs");
     await bundle({ entryPoints: [join(folder, "example.ts")], outfile, external: ["file:*"] });
-    const output = execFileSync(process.execPath, [outfile], { cwd: folder, encoding: "utf8" });
-    assert.match(output, /^cpu, as asked\n1 \d\.\d+\n2 \d\.\d+\n3 \d\.\d+\n[a-z; ]{13}\n$/);
+    return execFileSync(process.execPath, [outfile], { cwd: folder, encoding: "utf8" });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+const examples = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, example]) => example);
+
+test("the library example trains on a mesh and samples, in about twenty lines", async () => {
+  const lines = examples[0].trim().split("\n").length;
+  assert.ok(lines >= 10 && lines <= 25, `${lines} lines`);
+  const output = await run(
+    examples[0]
+      .replace("steps: 500", "steps: 3")
+      .replace("n_embd: 128", "n_embd: 16")
+      .replace("evalBatches: 10", "evalBatches: 1")
+      .replace("sampleTokens: 300", "sampleTokens: 12"),
+  );
+  const numbers = String.raw`\[(\s+\d+,?){8}\s*\]`;
+  const steps = [1, 2, 3].map((step) => String.raw`${step} \d\.\d+ ${numbers} ${numbers}\n`).join("");
+  assert.match(output, new RegExp(String.raw`^cpu, as asked\n${steps}[a-z; ]{13}\n$`));
+});
+
+test("the example of one product gives it", async () => {
+  const output = await run(examples[1].replace("console.log(c)", "console.log(JSON.stringify(Array.from(c)))"));
+  const c: unknown[] = JSON.parse(output);
+  const inner = Array.from({ length: 30 }, (_, k) => k);
+  const wanted = (row: number, col: number) => inner.reduce((sum, k) => sum + (row + k) * (k - col), 0);
+  assert.is(c.length, 7000);
+  for (const at of [0, 69, 70, 3512, 6999]) assert.is(c[at], wanted(Math.floor(at / 70), at % 70), `element ${at}`);
+  assert.is(examples.length, 2);
 });
 
 for (const name of ["README.md", "ARCHITECTURE.md"])
