@@ -221,7 +221,9 @@ export function placed<P extends Placements, A extends string, Q extends Placeme
   y: Tensor,
   { of, over, to }: { of: Placed<P>; over: MeshAxis<A>; to: Q },
 ): Placed<With<P, A, Q>> {
-  const placements: Placements = { ...placementsOf(of), ...on(over, to) };
+  const known = placementsOf(of);
+  if (!known) return y as Placed<With<P, A, Q>>;
+  const placements: Placements = { ...known, ...on(over, to) };
   return place(y, placements as With<P, A, Q>);
 }
 

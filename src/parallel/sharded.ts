@@ -149,7 +149,7 @@ export class Shards {
       const args = { x: gradient.buffer, partials: partials.buffer, y: own.buffer, n: gradient.size };
       this.#backend.run("sum", { ...args, scale, square: true, accumulate: index > 0 });
     }
-    using sum = await allReduced(place(own, { world: "partial" }), {
+    using sum: Placed<{ world: "invariant" }> = await allReduced(place(own, { world: "partial" }), {
       over: meshAxis("world", this.#world),
       purpose: "gradient norm",
     });

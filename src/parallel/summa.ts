@@ -254,8 +254,8 @@ export class Summa implements Layout {
     const { row, batch } = this.#axes;
     const purpose = "logits";
     const step = last ? sequence.tokens : 1;
-    const block = asPlaced(logits, { placements: activation, what: "gatherLogits' logits" });
-    using own = placedAs(keptRows(block, { step }), block);
+    const all = asPlaced(logits, { placements: activation, what: "gatherLogits' logits" });
+    using own = placedAs(keptRows(all, { step }), all);
     const [rows, cols] = own.shape;
     const parts = await allGathered(own, { over: row, purpose });
     using wide: Placed<OfRow> = placedAs(scratch(own, [rows, cols * parts.length]), parts[0]);
@@ -265,7 +265,8 @@ export class Summa implements Layout {
       part.dispose();
     }
     using whole = scratch(own, [(sequence.batch * sequence.tokens) / step, vocabSize]);
-    for (const [index, part] of (await allGathered(wide, { over: batch, purpose })).entries()) {
+    const wholeParts: Placed<OfAll>[] = await allGathered(wide, { over: batch, purpose });
+    for (const [index, part] of wholeParts.entries()) {
       const block = { rows: { from: index * rows, to: (index + 1) * rows }, cols: { from: 0, to: wide.shape[1] } };
       paste(part, { into: whole, block });
       part.dispose();
