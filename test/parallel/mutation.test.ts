@@ -153,6 +153,10 @@ async function survivors(subject: Subject, mutants: readonly Fault[]): Promise<s
   return names;
 }
 
+/** What a call is and where it goes is decided above the backend: other adapters run the calls left out and the traps. All of it takes
+ *  40 s on the cpu backend and 230 s on lavapipe, half of them waiting for a device of two busy cores. */
+const all = process.env.SHARDGRAD_TEST_BACKEND === "cpu";
+
 for (const subject of subjects) {
   const { name, program } = subject;
   test(`${name}: without a fault nothing shows, and all ${subject.sites} calls of collectives are known`, async () => {
@@ -161,10 +165,7 @@ for (const subject of subjects) {
     assert.ok(serial.norms[0] > program.clip, "clipping is not active");
     assert.is(sites.length, subject.sites, sites.map(nameOf).join("\n"));
   });
-  for (const [fault, what] of [
-    ["removed", "left out"],
-    ["doubled", "made twice"],
-  ])
+  for (const [fault, what] of [["removed", "left out"], ...(all ? [["doubled", "made twice"]] : [])])
     test(`${name}: each of ${subject.sites} collectives ${what} is noticed`, async () => {
       const { sites } = await soundOf(subject);
       assert.is(sites.length, subject.sites);
@@ -176,6 +177,7 @@ for (const subject of subjects) {
         [],
       );
     });
+  if (!all) continue;
   // The message of a checkpoint is between two ranks, whatever their group.
   const count = (subject.sites - 1) * subject.others;
   test(`${name}: each collective made in another group, ${count} in all, is noticed`, async () => {

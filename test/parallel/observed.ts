@@ -40,8 +40,10 @@ export interface Seen {
   lastLogits: Float32Array;
   /** this rank's blocks after the last step */
   blocks: Map<string, { copies: string; data: Float32Array; gradient: Float32Array }>;
-  /** messages, words and receiver by operation and purpose */
+  /** messages and words by operation, purpose and sender */
   received: string;
+  /** words by purpose in each optimizer step */
+  stepWords: Record<string, number>[];
 }
 
 /** Pseudo-random ids: neighbouring samples share nothing. */
@@ -70,6 +72,7 @@ async function watch(rank: { backend: Backend; layout: Layout; ledger?: Ledger }
   const rates = { embedding: program.dropout, residual: program.dropout, attention: program.dropout };
   for (let step = 0; step < program.steps; step++) {
     let loss = 0;
+    if (ledger) ledger.step = step + 1;
     for (let micro = 0; micro < accumulate; micro++) {
       using tape = new Tape(backend, { recording: true });
       const at = step * accumulate + micro;
@@ -85,8 +88,9 @@ async function watch(rank: { backend: Backend; layout: Layout; ledger?: Ledger }
       await tape.backward(part);
     }
     const reduced = await layout.reduceGradients(parameters);
-    if (step === 0) gradients = await model.checkpoint((parameter) => parameter.gradient);
     await optimizer.step({ gradients: reduced, learningRate });
+    if (ledger) ledger.step = 0;
+    if (step === 0) gradients = await model.checkpoint((parameter) => parameter.gradient);
     losses.push(loss);
     norms.push(Math.sqrt((await optimizer.normSquared.read())[0]));
   }
@@ -97,10 +101,18 @@ async function watch(rank: { backend: Backend; layout: Layout; ledger?: Ledger }
     const gradient = (await parameter.gradient.read()) as Float32Array;
     blocks.set(name, { copies: kind, data, gradient });
   }
-  const sums = totals(ledger?.entries ?? [], ({ op, purpose, from }) => `${purpose} ${op} from ${from}`);
+  const entries = ledger?.entries ?? [];
+  const stepWords = losses.map((_, step) => {
+    const sums = totals(
+      entries.filter((entry) => entry.step === step + 1),
+      ({ purpose }) => purpose,
+    );
+    return Object.fromEntries([...sums].map(([purpose, { words }]) => [purpose, words]).filter(([, words]) => words));
+  });
+  const sums = totals(entries, ({ op, purpose, from }) => `${purpose} ${op} from ${from}`);
   const received = [...sums].map(([name, { messages, words }]) => `${name}: ${messages}, ${words}`).sort();
   const [all, lastLogits] = logits;
-  return { losses, norms, gradients, logits: all, lastLogits, blocks, received: received.join("\n") };
+  return { losses, norms, gradients, logits: all, lastLogits, blocks, received: received.join("\n"), stepWords };
 }
 
 export const watchSerial = (backend: Backend, program: Program): Promise<Seen> =>

@@ -1,10 +1,11 @@
-// Any legal mesh, model and batch: a step on ranks is the serial layout's, and copies are equal to the bit. Shapes are drawn as
-// multiples of what the mesh asks for, so that a counterexample shrinks to the smallest that is still legal.
+// Any legal mesh, model and batch: a step on ranks is the serial layout's, copies are equal to the bit, and the words received are the
+// closed form's. Shapes are drawn as multiples of what the mesh asks for, so that a counterexample shrinks to the smallest legal one.
 
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parseModelConfig } from "../../src/nn/config.ts";
+import { trainingTraffic } from "../../src/nn/traffic.ts";
 import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
 import { mesh, type NamedMesh } from "./meshes.ts";
 import { faults, type Program, watchRanks, watchSerial } from "./observed.ts";
@@ -75,9 +76,9 @@ function programOf({ shape, ...draw }: typeof drawn extends fc.Arbitrary<infer T
   return { config, batch: batch * draw.batch, context, accumulate, steps, dropout, clip, recompute, samples };
 }
 
-const runs = 25;
+const runs = 50;
 
-test(`${runs} random steps on random meshes: serial's logits, losses, norms and gradients, and equal copies`, async () => {
+test(`${runs} random steps on random meshes: serial's logits, losses, norms and gradients, equal copies, the closed form's words`, async () => {
   const device = await backendUnderTest();
   await fc.assert(
     fc.asyncProperty(drawn, async (draw) => {
@@ -85,6 +86,9 @@ test(`${runs} random steps on random meshes: serial's logits, losses, norms and 
       const serial = await watchSerial(device, program);
       const ranks = await watchRanks(draw.shape, { device, program });
       assert.equal(faults(ranks, serial), []);
+      const { words } = trainingTraffic(program.config, { shape: draw.shape, ...program });
+      for (const [rank, { stepWords }] of ranks.entries())
+        for (const received of stepWords) assert.equal(received, words[rank], `rank ${rank}`);
       assert.is(device.memory.total, 0, "nothing is left allocated");
     }),
     { numRuns: runs, seed: 20_260_101 },
