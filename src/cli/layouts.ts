@@ -3,7 +3,8 @@
 import type { Command } from "commander";
 import { Option } from "commander";
 import { UserError } from "../backend/errors.ts";
-import { parseModelConfig, shardedExtents } from "../nn/config.ts";
+import { parseModelConfig } from "../nn/config.ts";
+import { shardedExtents } from "../nn/extents.ts";
 import { trainingBytes } from "../nn/footprint.ts";
 import { trainingTraffic } from "../nn/traffic.ts";
 import { type MeshShape, meshShape, requireLegal, shapesOf } from "../parallel/shape.ts";

@@ -2,7 +2,8 @@
 // touched or memory taken.
 
 import { UserError } from "../backend/errors.ts";
-import { type ModelConfig, maxContext, parameterCount, parseModelConfig, shardedExtents } from "../nn/config.ts";
+import { type ModelConfig, maxContext, parameterCount, parseModelConfig } from "../nn/config.ts";
+import { shardedExtents } from "../nn/extents.ts";
 import { type MeshShape, requireLegal } from "../parallel/shape.ts";
 import { type Corpus, makeCorpus } from "../train/corpus.ts";
 import type { TrainParameters } from "../train/events.ts";

@@ -3,7 +3,7 @@
 import type { Backend } from "../backend/backend.ts";
 import { bytesReceived, Ledger, type LedgerEntry, trafficMatrix } from "../comm/ledger.ts";
 import { type Rank, runRanks } from "../comm/loopback.ts";
-import { shardedExtents } from "../nn/config.ts";
+import { shardedExtents } from "../nn/extents.ts";
 import { trainingTraffic } from "../nn/traffic.ts";
 import { createLayout, type MeshShape, requireLegal } from "../parallel/shape.ts";
 import type { ReferenceFiles, TrainEvent, VerifyResult } from "../train/events.ts";

@@ -2,7 +2,6 @@
 // Holds no weights and builds nothing: gpt2.ts and llama.ts do.
 
 import { UserError } from "../backend/errors.ts";
-import type { ShardedExtents } from "../parallel/shape.ts";
 import { Fields } from "./fields.ts";
 
 /** GPT-2 (Radford et al. 2019). Every default is filled in. */
@@ -270,18 +269,6 @@ export function parseRunConfig(json: unknown): RunConfig {
 /** Width of one attention head. */
 export function headWidth(config: ModelConfig): number {
   return config.model_type === "gpt2" ? config.n_embd / config.n_head : config.hidden_size / config.num_attention_heads;
-}
-
-/** What of a model has to divide over ranks. */
-export function shardedExtents(config: ModelConfig): ShardedExtents {
-  if (config.model_type === "gpt2")
-    return { width: config.n_embd, heads: config.n_head, kvHeads: config.n_head, ffn: config.n_inner };
-  return {
-    width: config.hidden_size,
-    heads: config.num_attention_heads,
-    kvHeads: config.num_key_value_heads,
-    ffn: config.intermediate_size,
-  };
 }
 
 /** Longest sequence the model takes. */
