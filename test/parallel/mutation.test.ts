@@ -153,8 +153,8 @@ async function survivors(subject: Subject, mutants: readonly Fault[]): Promise<s
   return names;
 }
 
-/** What a call is and where it goes is decided above the backend: other adapters run the calls left out and the traps. All of it takes
- *  40 s on the cpu backend and 230 s on lavapipe, half of them waiting for a device of two busy cores. */
+/** What a call is and where it goes is decided above the backend: other adapters run the calls left out and the traps. All of it took
+ *  40 s on the cpu backend and 230 s on lavapipe, whose two cores others were using too. */
 const all = process.env.SHARDGRAD_TEST_BACKEND === "cpu";
 
 for (const subject of subjects) {

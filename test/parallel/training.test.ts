@@ -33,7 +33,8 @@ const models = [
   { name: "GPT-2", config: gpt2 },
   { name: "Llama", config: llama },
 ];
-/** The long runs take one model each where a CPU stands in for a GPU: both together take lavapipe 180 s, the cpu backend 45. */
+/** The long runs take one model each where a CPU stands in for a GPU: both together took lavapipe 180 s, on
+ *  two cores that others were using too, and the cpu backend 45. */
 const all = process.env.SHARDGRAD_TEST_BACKEND === "cpu";
 const cube = mesh("2.5d", [2, 2, 2]);
 const deep = mesh("2.5d", [2, 2, 3]);
