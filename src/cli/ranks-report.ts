@@ -41,12 +41,14 @@ function heatMap(traffic: readonly (readonly number[])[], steps: number): string
 }
 
 function memoryTable(ranks: NonNullable<NonNullable<TrainRecord["done"]>["ranks"]>): string {
-  const rows = ranks.map(
-    ({ peakBytes }, rank) =>
-      `<tr><th scope="row">${countText(rank)}</th>${purposes.map((purpose) => `<td>${bytesText(peakBytes[purpose])}</td>`).join("")}<td>${bytesText(peakBytes.total)}</td></tr>`,
-  );
-  const caption = "Peak memory of each rank, as if it had a device to itself; the last column is the peak of the sum";
-  return `<div class="scroll" role="region" aria-label="${caption}" tabindex="0"><table><caption>${caption}</caption>
-<thead><tr><th scope="col">rank</th>${purposes.map((purpose) => `<th scope="col">${purpose}</th>`).join("")}<th scope="col">sum</th></tr></thead>
+  const most = Math.max(...ranks.map(({ peakBytes }) => peakBytes.total), 1);
+  const bar = (bytes: number) => `<span class="bar" style="width:${((bytes / most) * 100).toFixed(1)}%"></span>`;
+  const rows = ranks.map(({ peakBytes }, rank) => {
+    const cells = [...purposes, "total" as const].map((purpose) => `<td>${bytesText(peakBytes[purpose])}</td>`);
+    return `<tr><th scope="row">${countText(rank)}</th>${cells.join("")}<td class="bars" aria-hidden="true">${bar(peakBytes.total)}</td></tr>`;
+  });
+  const caption = "Peak memory of each rank, as if it had a device to itself; the last number is the peak of the sum";
+  return `<div class="scroll" role="region" aria-label="${caption}" tabindex="0"><table class="ranks"><caption>${caption}</caption>
+<thead><tr><th scope="col">rank</th>${purposes.map((purpose) => `<th scope="col">${purpose}</th>`).join("")}<th scope="col">sum</th><th aria-hidden="true"></th></tr></thead>
 <tbody>${rows.join("")}</tbody></table></div>`;
 }

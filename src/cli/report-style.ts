@@ -57,6 +57,9 @@ thead th { color: var(--quiet); }
 .memory td { white-space: nowrap; }
 .bars { width: 60%; }
 .bar { display: block; height: 0.8rem; background: var(--series-1); border-radius: 2px; }
+.ranks td { white-space: nowrap; }
+.ranks .bars { width: 30%; min-width: 6rem; }
+section > p { margin: 0; }
 .heat { width: auto; }
 .heat th, .heat td { text-align: right; padding: 0.2rem 0.45rem; border: 1px solid var(--rule); min-width: 3.2rem; white-space: nowrap; }
 .heat thead th:first-child { text-align: left; }
