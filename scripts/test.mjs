@@ -38,6 +38,9 @@ function parseCommand() {
   return { wanted, backend: values.backend, everything: process.argv.length === 2 };
 }
 
+/** Tests on ranks that look at no value a device computed. */
+const deviceFree = ["volume", "memory", "ledger", "loopback"].map((name) => `parallel/${name}`);
+
 /** A suite is a folder of test/. */
 const suiteOf = (file) => file.split("/")[1];
 
@@ -58,8 +61,10 @@ function adaptersOf(file, { backend, found, vulkanDriver }) {
   // The machine's own driver is one nobody chose: it counts where it is asked for, or where it is the only one.
   // The kernels for GPUs are tested one by one; a whole training adds nothing but their compilation, which lavapipe takes long for.
   const forGpus = suite === "gpu" ? ["as-gpu"] : [];
-  // A mesh runs the same kernels as one rank: two adapters show that nothing depends on the device.
+  // A mesh runs the same kernels as one rank: two adapters show that nothing depends on the device; what counts words and bytes, or is about
+  // links alone, needs one.
   const slow = suite === "parallel" ? [] : ["swiftshader"];
+  if (!backend && deviceFree.some((name) => file.endsWith(`/${name}.test.ts`))) return [{ name: "cpu", env: all.cpu }];
   const byDefault = found.lavapipe ? ["cpu", "lavapipe", ...forGpus, ...slow] : ["cpu", "device"];
   if (backend && !all[backend]) throw new SetupError(`--backend ${backend} exists on Linux only; use cpu or device`);
   return (backend ? [backend] : byDefault).map((name) => ({ name, env: all[name] }));
