@@ -97,6 +97,25 @@ test("a ledger that is cleared counts from nothing, in the step it was in", asyn
   equal(ledger.entries, [{ from: 1, to: 0, op: "send", purpose: "p", step: 1, messages: 1, words: 3, bytes: 12 }]);
 });
 
+test("the same message in another step is another entry", async () => {
+  const [ledger] = await counted(async (group, { ledger, x }) => {
+    for (const step of [0, 1, 1]) {
+      if (ledger) ledger.step = step;
+      using mine = x();
+      (await group.allReduce(mine, { purpose: "p", algorithm: "direct" })).dispose();
+    }
+  });
+  equal(
+    ledger.entries.map(({ from, step, messages, words }) => [from, step, messages, words]),
+    [
+      [1, 0, 1, 10],
+      [2, 0, 1, 10],
+      [1, 1, 2, 20],
+      [2, 1, 2, 20],
+    ],
+  );
+});
+
 test("without a ledger nothing is counted, and a group of one never counts", async () => {
   for (const ledger of await counted(twoSteps, { withLedger: false })) equal(ledger.entries, []);
   const backend = await backendUnderTest();

@@ -17,10 +17,6 @@ const never = () => new Promise<never>(() => {});
 const turn = () => new Promise((resolve) => setTimeout(resolve, 5));
 
 const rejections = unhandledRejections();
-test.after.each(async () => {
-  await turn();
-  equal(rejections, []);
-});
 test.after(closeBackend);
 
 interface Member {
@@ -130,6 +126,14 @@ const mismatches: [string, RegExp, (member: Member) => Promise<unknown>][] = [
     /allGather of \[2\].* allGather of \[3\]/,
     ({ rank, group, tensor }) => group.allGather(tensor([2 + rank]), { purpose }),
   ],
+  [
+    "the shape of another's part",
+    /allGather of \[2\] \[3\].* allGather of \[2\] \[4\]/,
+    ({ rank, group, tensor }) => {
+      const shapes = [[2], [3 + rank]];
+      return group.allGather(tensor(shapes[rank]), { purpose, shapes });
+    },
+  ],
 ];
 
 for (const [what, says, program] of mismatches)
@@ -151,16 +155,31 @@ test("a tag sent with one shape and received with another: both fail, whichever 
     });
 });
 
-test("a rank that makes one call fewer and ends: those who wait for it are told", () =>
+test("a rank that makes one call fewer and ends: those who wait for it, then or later, are told", async () => {
+  for (const late of [0, 1])
+    await checkAllFail({
+      size: 3,
+      program: async ({ rank, group, tensor }) => {
+        if ((rank === 1) === (late === 1)) await turn();
+        if (rank !== 1) await group.allReduce(tensor([2]), { purpose, algorithm: "ring" });
+      },
+      rank: 1,
+      told: [0, 2],
+      says: /rank 1 has ended, but rank \d (waits for it|sends to it) in allReduce sum \[2\] by ring for test \(world call 0\)/,
+    });
+});
+
+test("a rank that waits for one that has ended already is told at once", () =>
   checkAllFail({
-    size: 3,
-    program: async ({ rank, group, tensor }) => {
-      if (rank !== 1) await group.allReduce(tensor([2]), { purpose });
-      else await turn();
+    size: 2,
+    program: async ({ rank, group }) => {
+      if (rank === 1) return;
+      await turn();
+      await group.receive({ from: 1, tag: "t", shape: [2], purpose });
     },
     rank: 1,
-    told: [0, 2],
-    says: /rank 1 has ended, but rank \d waits for it in allReduce sum \[2\] by doubling for test \(world call 0\)/,
+    told: [0],
+    says: /rank 1 has ended, but rank 0 waits for it in send \[2\] \(world tag t\)/,
   }));
 
 test("a rank that ends without taking what was sent to it fails the run, though nobody waits", async () => {
@@ -247,18 +266,18 @@ test("a rank that never answers is named, and the run rejects without it", () =>
     says: /rank 0 has not answered for 0.2 s: rank 1 waits for rank 0 in allReduce sum \[2\] by doubling for test/,
   }));
 
-test("a silent rank is named by ranks that wait for it through others", () =>
+test("a silent rank is named by ranks that wait for it through others, whoever waits longest", () =>
   checkAllFail({
     size: 3,
     program: async ({ rank, group, tensor }) => {
-      if (rank === 0) return never();
-      using x = await group.receive({ from: rank - 1, tag: "on", shape: [2], purpose });
-      if (rank < 2) group.send(x, { to: rank + 1, tag: "on", purpose });
+      if (rank === 2) return never();
+      using x = await group.receive({ from: rank + 1, tag: "on", shape: [2], purpose });
+      if (rank > 0) group.send(x, { to: rank - 1, tag: "on", purpose });
       return tensor([1]);
     },
-    rank: 0,
-    told: [1, 2],
-    says: /rank 0 has not answered for 0.2 s: .*rank 1 waits for rank 0 in send \[2\] \(world tag on\)/,
+    rank: 2,
+    told: [0, 1],
+    says: /rank 2 has not answered for 0.2 s: rank 0 waits for rank 1 in send .*, rank 1 waits for rank 2 in send \[2\] \(world tag on\)/,
   }));
 
 test("ranks that wait for each other in a circle are told so", async () => {
@@ -379,6 +398,23 @@ test("a lent tensor is its owner's memory and the borrower's scratch, and outliv
   is(backend.memory.total, 0);
 });
 
+test("what was lent may be written again once it is given back", async () => {
+  const backend = await backendUnderTest();
+  await runRanks({ size: 2, backend }, async (rank) => {
+    const { group, tensor } = memberOf(rank);
+    if (rank.link.rank === 1) {
+      (await group.receive({ from: 0, tag: "t", shape: [2], purpose })).dispose();
+      return group.barrier({ purpose });
+    }
+    using x = tensor([2]);
+    group.send(x, { to: 1, tag: "t", purpose });
+    is(x.storage.shared, true);
+    await group.barrier({ purpose });
+    is(x.storage.shared, false);
+  });
+  is(backend.memory.total, 0);
+});
+
 test("what a rank has sent, and nobody has taken yet, is on its own account though it has disposed its handle", async () => {
   const backend = await backendUnderTest();
   await runRanks({ size: 2, backend }, async (rank) => {
@@ -468,6 +504,11 @@ test("a sum never goes to memory that somebody else holds", async () => {
     held.release();
   });
   match((outcome as Error).message, /a sum goes to memory that somebody else reads/);
+});
+
+test("no promise of all these runs failed unseen", async () => {
+  await turn();
+  equal(rejections, []);
 });
 
 test.run();
