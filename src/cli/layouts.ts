@@ -12,7 +12,7 @@ import { jsonOption } from "./common.ts";
 import { bytesText, countText, Output } from "./output.ts";
 
 /** Sizes of GPT-2's smallest model. */
-const defaults = { layers: 12, width: 768, heads: 12, vocab: 50257, batch: 8, context: 1024, "mesh-size": 8 };
+const defaults = { layers: 12, width: 768, heads: 12, vocab: 50257, batch: 8, context: 1024, "mesh-size": 4 };
 
 export function addLayouts(program: Command): void {
   program

@@ -112,5 +112,5 @@ function trafficTable(traffic: readonly LedgerEntry[]): string[] {
     ([purpose, { messages, bytes }]) =>
       `${purpose.padEnd(20)}  ${countText(messages).padStart(10)}  ${countText(bytes).padStart(14)}`,
   );
-  return ["", `${"sent for".padEnd(20)}  ${"messages".padStart(10)}  ${"bytes".padStart(14)}`, ...rows];
+  return ["", `${"all ranks, for".padEnd(20)}  ${"messages".padStart(10)}  ${"bytes".padStart(14)}`, ...rows];
 }
