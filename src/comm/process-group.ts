@@ -46,6 +46,7 @@ export class ProcessGroup {
   broadcast(x: Tensor | undefined, options: CallOptions & { root: number; shape: Shape }): Promise<Tensor> {
     return this.#guarded(async () => {
       const { root, shape, purpose } = options;
+      const from = this.#rankAt(root, "broadcast");
       const mine = this.index === root ? x : undefined;
       invariant(
         this.index !== root || (mine && `${mine.shape}` === `${shape}`),
@@ -53,7 +54,7 @@ export class ProcessGroup {
       );
       if (this.size === 1) return handle(mine as Tensor);
       const algorithm = this.#choose("broadcast", { words: sizeOf(shape), asked: options.algorithm });
-      const at = this.#enter("broadcast", { purpose, text: `[${shape}] from ${this.#at(root)} by ${algorithm}` });
+      const at = this.#enter("broadcast", { purpose, text: `[${shape}] from rank ${from} by ${algorithm}` });
       return collectives.broadcast(at, { root, algorithm, x: mine });
     });
   }
@@ -62,9 +63,10 @@ export class ProcessGroup {
   reduce(x: Tensor, options: CallOptions & { root: number; combine?: Combine }): Promise<void> {
     return this.#guarded(async () => {
       const { root, purpose, combine = "sum" } = options;
+      const to = this.#rankAt(root, "reduce");
       if (this.size === 1) return;
       const algorithm = this.#choose("reduce", { words: x.size, asked: options.algorithm });
-      const text = `${combine} [${x.shape}] to ${this.#at(root)} by ${algorithm}`;
+      const text = `${combine} [${x.shape}] to rank ${to} by ${algorithm}`;
       return collectives.reduce(this.#enter("reduce", { purpose, text }), { root, algorithm, x, combine });
     });
   }
@@ -147,13 +149,13 @@ export class ProcessGroup {
    *  between the two at the same time need different tags. */
   send(x: Tensor, options: { to: number; tag: string; purpose: string }): void {
     const call = this.#pairCall(options.tag, x.shape);
-    this.#link.send(this.ranks[options.to], { call, part: 0, tensor: x });
+    this.#link.send(this.#rankAt(options.to, "send"), { call, part: 0, tensor: x });
   }
 
   receive(options: { from: number; tag: string; shape: Shape; purpose: string }): Promise<Tensor> {
     return this.#guarded(async () => {
       const { from, tag, shape, purpose } = options;
-      const tensor = await this.#link.receive(this.ranks[from], { call: this.#pairCall(tag, shape), part: 0 });
+      const tensor = await this.#link.receive(this.#rankAt(from, "receive"), { call: this.#pairCall(tag, shape), part: 0 });
       invariant(tensor, "a message without a tensor");
       this.#count({ from, op: "send", purpose, words: tensor.size });
       return tensor;
@@ -214,8 +216,12 @@ export class ProcessGroup {
       throw new UserError(`${op} in ${this.name}: got ${parts.length} parts for ${this.size} ranks; give one for each`);
   }
 
-  #at(root: number): string {
-    return `rank ${this.ranks[root]}`;
+  /** @throws UserError for a place that the group has not: the message would wait for ever, or be nobody's */
+  #rankAt(place: number, op: string): number {
+    const rank = this.ranks[place];
+    if (rank === undefined)
+      throw new UserError(`${op} in ${this.name}: got place ${place}, need one from 0 to ${this.size - 1}`);
+    return rank;
   }
 }
 

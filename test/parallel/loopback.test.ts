@@ -345,7 +345,7 @@ test("a program that swallows the failure does not make the run succeed", async 
   instance(outcome, CommunicationError);
 });
 
-test("an algorithm or a number of parts that a call has not is refused in a sentence", async () => {
+test("an algorithm, a number of parts or a place that a call has not is refused in a sentence", async () => {
   const wrong: [RegExp, (member: Member) => Promise<unknown>][] = [
     [
       /^reduce has no algorithm doubling; use one of direct, tree, ring$/,
@@ -354,6 +354,22 @@ test("an algorithm or a number of parts that a call has not is refused in a sent
     [
       /^allToAll in world: got 3 parts for 2 ranks; give one for each$/,
       ({ group, tensor }) => group.allToAll([tensor([2]), tensor([2]), tensor([2])], { purpose }),
+    ],
+    [
+      /^broadcast in world: got place 2, need one from 0 to 1$/,
+      ({ group, tensor }) => group.broadcast(tensor([2]), { root: 2, shape: [2], purpose }),
+    ],
+    [
+      /^reduce in world: got place -1, need one from 0 to 1$/,
+      ({ group, tensor }) => group.reduce(tensor([2]), { root: -1, purpose }),
+    ],
+    [
+      /^send in world: got place 5, need one from 0 to 1$/,
+      async ({ group, tensor }) => group.send(tensor([2]), { to: 5, tag: "t", purpose }),
+    ],
+    [
+      /^receive in world: got place 0.5, need one from 0 to 1$/,
+      ({ group }) => group.receive({ from: 0.5, tag: "t", shape: [2], purpose }),
     ],
   ];
   for (const [says, program] of wrong) {
