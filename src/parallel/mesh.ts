@@ -1,6 +1,6 @@
 // Ranks on a q x q x d mesh, or in a line: who is where, and the process groups along each axis.
 
-import { invariant } from "../backend/errors.ts";
+import { UserError } from "../backend/errors.ts";
 import type { Ledger } from "../comm/ledger.ts";
 import type { Link } from "../comm/link.ts";
 import { ProcessGroup } from "../comm/process-group.ts";
@@ -39,9 +39,11 @@ export interface Mesh extends Place {
 export const worldGroup = ({ link, ledger }: { link: Link; ledger?: Ledger }): ProcessGroup =>
   new ProcessGroup({ name: "world", ranks: Array.from({ length: link.size }, (_, rank) => rank), link, ledger });
 
+/** @throws UserError when the link has another number of ranks */
 export function makeMesh(options: { q: number; d: number; link: Link; ledger?: Ledger }): Mesh {
   const { q, d, link, ledger } = options;
-  invariant(link.size === q * q * d, `a ${q}x${q}x${d} mesh on ${link.size} ranks`);
+  if (link.size !== q * q * d)
+    throw new UserError(`mesh ${q}x${q}x${d} needs ${q * q * d} ranks, got ${link.size}; start as many`);
   const { i, j, k } = placeOf(link.rank, q);
   const range = (n: number) => Array.from({ length: n }, (_, index) => index);
   const group = (name: string, places: Place[]) =>

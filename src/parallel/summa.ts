@@ -47,12 +47,11 @@ export class Summa implements Layout {
   readonly #backend: Backend;
   readonly #shards: Shards;
 
-  /** @param options.mesh a ready one of the same q and d */
-  constructor(options: { backend: Backend; link: Link; q: number; d: number; ledger?: Ledger; mesh?: Mesh }) {
+  constructor(options: { backend: Backend; link: Link; q: number; d: number; ledger?: Ledger }) {
     this.name = options.d === 1 ? "2d" : "2.5d";
     this.rank = options.link.rank;
     this.size = options.link.size;
-    this.mesh = options.mesh ?? makeMesh(options);
+    this.mesh = makeMesh(options);
     const { row, column, depth, batch } = this.mesh;
     this.#axes = {
       row: meshAxis("j", row),
