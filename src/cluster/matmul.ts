@@ -11,6 +11,7 @@ import { product } from "../parallel/matmul.ts";
 import { type Form, gridMesh, lineMesh, operands, type ProductMesh, type ProductSize } from "../parallel/operands.ts";
 import { productFootprint, productWords, replicationWords } from "../parallel/product-volume.ts";
 import type { MeshShape } from "../parallel/shape.ts";
+import { isGrid } from "../parallel/volume.ts";
 import { streams, uniform } from "../tensor/random.ts";
 import { Tape } from "../tensor/tape.ts";
 import { constant } from "../tensor/tensor.ts";
@@ -156,10 +157,9 @@ async function timeSerial(backend: Backend, run: ProductRun): Promise<Timing> {
 /** One rank's program: the same product repeats + 1 times, from barrier to barrier; then this rank's block against f64. */
 async function multiply({ link, backend }: Rank, run: ProductRun) {
   const { shape, form, size, repeats } = run;
-  const { layout, q, d } = shape;
+  const { q, d } = shape;
   const ledger = new Ledger();
-  const mesh: ProductMesh =
-    layout === "2d" || layout === "2.5d" ? gridMesh({ q, d, link, ledger }) : lineMesh({ link, ledger });
+  const mesh: ProductMesh = isGrid(shape) ? gridMesh({ q, d, link, ledger }) : lineMesh({ link, ledger });
   const of = operands(mesh, form);
   const { a, b, shapeA, shapeB } = rules(run);
   using tape = new Tape(backend, { recording: false });

@@ -8,9 +8,7 @@ import { padTo } from "./block.ts";
 import { gradientForms } from "./matmul.ts";
 import { placeOf } from "./mesh.ts";
 import type { Form, ProductSize } from "./operands.ts";
-import type { MeshExtents } from "./volume.ts";
-
-const isGrid = ({ layout }: MeshExtents): boolean => layout === "2d" || layout === "2.5d";
+import { isGrid, type MeshExtents } from "./volume.ts";
 
 /** m, n and k with their padding. */
 export function paddedSize({ m, n, k }: ProductSize, mesh: MeshExtents): ProductSize {

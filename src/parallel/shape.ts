@@ -9,7 +9,7 @@ import type { Layout } from "./layout.ts";
 import { Megatron } from "./megatron.ts";
 import { Serial } from "./serial.ts";
 import { Summa } from "./summa.ts";
-import type { MeshExtents } from "./volume.ts";
+import { isGrid, type MeshExtents } from "./volume.ts";
 
 export const layoutNames = ["serial", "1d", "1d-sp", "2d", "2.5d"] as const;
 export type LayoutName = (typeof layoutNames)[number];
@@ -48,12 +48,16 @@ const maxRanks = 4096;
  *  @throws UserError for anything else */
 export function parseMesh(text: string): number[] {
   const dims = text.split("x").map(Number);
-  const whole = /^\d+(x\d+){0,2}$/.test(text) && dims.every((extent) => extent >= 1);
-  if (!whole)
-    throw new UserError(
-      `mesh ${text}: need P, q x q or q x q x d as whole numbers from 1; write it like 8, 2x2 or 2x2x2`,
-    );
+  if (!/^\d+(x\d+){0,2}$/.test(text)) throw noMesh(text);
+  requireExtents(dims, text);
   return dims;
+}
+
+const noMesh = (text: string) =>
+  new UserError(`mesh ${text}: need P, q x q or q x q x d as whole numbers from 1; write it like 8, 2x2 or 2x2x2`);
+
+function requireExtents(dims: readonly number[], text: string): void {
+  if (!dims.every((extent) => Number.isInteger(extent) && extent >= 1)) throw noMesh(text);
 }
 
 /** A layout on a mesh; the layout follows from the number of axes when it is not given.
@@ -61,12 +65,14 @@ export function parseMesh(text: string): number[] {
 export function meshShape(options: { layout?: LayoutName; dims?: readonly number[] }): MeshShape {
   const { dims } = options;
   const layout = options.layout ?? (["1d", "2d", "2.5d"] as const)[(dims?.length ?? 0) - 1] ?? "serial";
+  if (!layoutNames.includes(layout)) throw new UserError(`got layout ${layout}, need one of ${layoutNames.join(", ")}`);
   const { axes, example } = meshOf[layout];
   if (!dims) {
     if (layout !== "serial")
       throw new UserError(`layout ${layout} needs a mesh of ranks; add one, for example --mesh ${example}`);
     return { layout, dims: [1], size: 1, q: 1, d: 1 };
   }
+  requireExtents(dims, dims.join("x"));
   const text = `mesh ${dims.join("x")}`;
   const size = dims.reduce((product, extent) => product * extent, 1);
   if (dims.length !== axes)
@@ -88,8 +94,8 @@ export function meshShape(options: { layout?: LayoutName; dims?: readonly number
 /** What has to divide by what, in the order users are told. */
 function demands(shape: MeshExtents, extents: ShardedExtents) {
   const { layout, size, q, d } = shape;
+  const square = isGrid(shape);
   const { width, heads, kvHeads, ffn, batch, context } = extents;
-  const square = layout === "2d" || layout === "2.5d";
   const side = square ? q : size;
   const over = square ? `q = ${q}` : `${size} ranks`;
   const list = [
@@ -124,16 +130,17 @@ export function requireLegal(shape: MeshShape, extents: ShardedExtents): void {
 /** Legal meshes of the same layout, nearest in size first: at most four. */
 function nearestMeshes(shape: MeshShape, extents: ShardedExtents): string[] {
   const { layout } = shape;
-  const square = layout === "2d" || layout === "2.5d";
-  const most = Math.min(maxRanks, square ? 2 * Math.max(shape.q, shape.d) : 2 * shape.size);
-  const sides = Array.from({ length: most }, (_, index) => index + 1);
-  const candidates = sides.flatMap((side): number[][] => {
-    if (!square) return [[side]];
-    return layout === "2d" ? [[side, side]] : sides.slice(1).map((d) => [side, side, d]);
-  });
+  const most = 2 * (isGrid(shape) ? Math.max(shape.q, shape.d) : shape.size);
+  /** From 2: one rank along an axis is another layout's mesh. */
+  const upTo = (last: number) =>
+    Array.from({ length: Math.floor(Math.min(most, last)) }, (_, index) => index + 1).slice(1);
+  const candidates = isGrid(shape)
+    ? upTo(Math.sqrt(maxRanks)).flatMap((side) =>
+        layout === "2d" ? [[side, side]] : upTo(maxRanks / side ** 2).map((d) => [side, side, d]),
+      )
+    : upTo(maxRanks).map((side) => [side]);
   const distance = ({ size }: MeshShape) => Math.abs(Math.log(size / shape.size));
   return candidates
-    .filter((dims) => dims[0] > 1 && dims.reduce((product, extent) => product * extent, 1) <= maxRanks)
     .map((dims) => meshShape({ layout, dims }))
     .filter((candidate) => isLegal(candidate, extents))
     .sort((a, b) => distance(a) - distance(b) || a.size - b.size)
@@ -161,6 +168,6 @@ export function createLayout(shape: MeshShape, rank: { backend: Backend; link: L
   if (rank.link.size !== size)
     throw new UserError(`mesh ${shape.dims.join("x")} needs ${size} ranks, got ${rank.link.size}; start as many`);
   if (layout === "serial") return new Serial(rank.backend);
-  if (layout === "2d" || layout === "2.5d") return new Summa({ ...rank, q, d });
+  if (isGrid(shape)) return new Summa({ ...rank, q, d });
   return new Megatron({ ...rank, sequenceParallel: layout === "1d-sp" });
 }

@@ -47,21 +47,22 @@ export interface Volume {
   logits(extents: { T: number; V: number }): number;
 }
 
-const isSumma = ({ layout }: MeshExtents): boolean => layout === "2d" || layout === "2.5d";
+/** 2D and 2.5D. */
+export const isGrid = ({ layout }: MeshExtents): boolean => layout === "2d" || layout === "2.5d";
 
 export const volumeOf = (mesh: MeshExtents, rank: number): Volume =>
-  isSumma(mesh) ? summaVolume(mesh, rank) : megatronVolume(mesh, rank);
+  isGrid(mesh) ? summaVolume(mesh, rank) : megatronVolume(mesh, rank);
 
 /** Rows of a vocabulary table with those added so that every rank's block is a multiple of vocabularyUnit. */
 export const paddedVocabulary = (V: number, mesh: MeshExtents): number =>
-  padTo(V, (isSumma(mesh) ? mesh.q : mesh.size) * vocabularyUnit);
+  padTo(V, (isGrid(mesh) ? mesh.q : mesh.size) * vocabularyUnit);
 
 /** Words of a parameter, its gradient or a moment on each rank, rows of vocabulary padding included. */
 export function heldWords({ shape, kind }: Whole, mesh: MeshExtents): number {
   const [rows, cols] = shape.length === 1 ? [1, shape[0]] : shape;
   const { size, q } = mesh;
   const held = kind === "vocabulary" ? paddedVocabulary(rows, mesh) : rows;
-  if (isSumma(mesh)) {
+  if (isGrid(mesh)) {
     const cutRows = shape.length > 1 && kind !== "positions";
     return ((cutRows ? held / q : rows) * cols) / q;
   }
@@ -97,10 +98,10 @@ export interface GradientSum {
  *  there, or, with sequence parallelism, the rank's own. */
 export function gradientSums(parameters: readonly Whole[], mesh: MeshExtents): GradientSum[] {
   const { layout, size, q, d } = mesh;
-  const summa = isSumma(mesh);
+  const grid = isGrid(mesh);
   const extents: Record<SumAxis, number> = { depth: d, batch: q * d, world: size };
   const axisOf = ({ shape, kind }: Whole): SumAxis | undefined => {
-    if (summa) return shape.length === 1 || kind === "positions" ? "batch" : "depth";
+    if (grid) return shape.length === 1 || kind === "positions" ? "batch" : "depth";
     return layout === "1d-sp" && wholeIn1d(kind) ? "world" : undefined;
   };
   return (["depth", "batch", "world"] as const)

@@ -49,6 +49,18 @@ for (const [layout, mesh, message] of [
       message,
     ));
 
+for (const [what, wrong, message] of [
+  ["extents that are no whole numbers", { dims: [2.5] }, /^mesh 2.5: need P, q x q or q x q x d as whole numbers/],
+  ["extents below 1", { dims: [-2, -2] }, /^mesh -2x-2: need P/],
+  ["no ranks", { dims: [0] }, /^mesh 0: need P/],
+  ["a layout that is none", { layout: "3d" as LayoutName, dims: [2, 2, 2] }, /^got layout 3d, need one of serial, 1d,/],
+] as const)
+  test(`a mesh of ${what} is refused, whoever made it`, () =>
+    assert.match(
+      refusal(() => meshShape(wrong)),
+      message,
+    ));
+
 for (const text of ["", "x", "2x", "0", "2x0", "-1", "2.5", "2x2x2x2", "2*2", "two", " 2"])
   test(`mesh "${text}" is no mesh`, () =>
     assert.match(
