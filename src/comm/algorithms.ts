@@ -21,7 +21,7 @@ export type AlgorithmOf<O extends Op> = (typeof algorithms)[O][number];
 /** Up to this many words a message's latency outweighs its bytes on every link there is. */
 const latencyBoundWords = 4096;
 
-/** Up to this many ranks a root sends to each itself: a tree would have as many rounds. */
+/** Up to this many ranks a root sends to each itself: a tree would save one round at most. */
 const fewRanks = 4;
 
 /** The algorithm for a group of that size and a tensor of that many words, the same on every rank. */

@@ -2,7 +2,7 @@
 // and on every link. A tensor that was sent is never written again; sums go to new memory, or to tensors not yet sent.
 
 import { invariant } from "../backend/errors.ts";
-import { Storage, sizeOf, Tensor } from "../tensor/tensor.ts";
+import { Storage, Tensor } from "../tensor/tensor.ts";
 import { part, powerBelow, treeChildren } from "./algorithms.ts";
 
 /** How the parts of several ranks become one. */
@@ -273,7 +273,7 @@ async function ringAllReduce(at: Exchange, { x, combine }: { x: Tensor; combine:
   const y = scratch(x, x.shape);
   for (const [place, piece] of all.entries()) {
     if (!piece) continue;
-    copyRange(piece, { to: y, length: sizeOf(piece.shape), xOffset: 0, yOffset: range(place).from });
+    copyRange(piece, { to: y, length: piece.size, xOffset: 0, yOffset: range(place).from });
     piece.dispose();
   }
   return y;

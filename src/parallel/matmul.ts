@@ -3,7 +3,7 @@
 //
 // Legend: A, B, C with extents M, N, K as operands.ts has them, padding included; P ranks in a line, q x q x d on a grid.
 
-import { copyRange, handle, scratch } from "../comm/collectives.ts";
+import { handle, scratch } from "../comm/collectives.ts";
 import { tapeOf } from "../tensor/tape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { allGathered, allReduced, reduceScattered } from "./exchange.ts";
@@ -19,6 +19,7 @@ import {
 import type { Columns, Rows } from "./parallel-linear.ts";
 import { asPlaced, type Placed, type Placements, place } from "./placement.ts";
 import { type Activation, activation, multiply, productAB, productABT, productATB, weight } from "./products.ts";
+import { blocks, joined } from "./redistribute.ts";
 
 /** Each operand's gradient is a product of another form. */
 export const gradientForms = {
@@ -126,11 +127,7 @@ async function lineOfRows(
   { line }: LineMesh,
   { a, b, form, purpose }: { a: Placed<Rows>; b: Placed<Columns>; form: "AB" | "ATB"; purpose: string },
 ): Promise<Placed<Columns>> {
-  using whole = scratch(a, [a.shape[0] * line.group.size, a.shape[1]]);
-  for (const [at, block] of (await allGathered(a, { over: line, purpose })).entries()) {
-    copyRange(block, { to: whole, length: block.size, xOffset: 0, yOffset: at * block.size });
-    block.dispose();
-  }
+  using whole = joined(await allGathered(a, { over: line, purpose }), 0);
   const tensor = scratch(a, [whole.shape[form === "AB" ? 0 : 1], b.shape[1]]);
   multiply({ a: whole, b, form: form === "AB" ? "nn" : "tn", to: { tensor, accumulate: false } });
   return place(tensor, { p: "shard 1" });
@@ -141,15 +138,9 @@ async function lineABT(
   { line }: LineMesh,
   { a, b, purpose }: { a: Placed<Columns>; b: Placed<Columns>; purpose: string },
 ): Promise<Placed<Rows>> {
-  const { size } = line.group;
   using terms = scratch(a, [a.shape[0], b.shape[0]]);
   multiply({ a, b, form: "nt", to: { tensor: terms, accumulate: false } });
-  const shape = [terms.shape[0] / size, terms.shape[1]];
-  const parts = Array.from({ length: size }, (_, at) => {
-    const part = place(scratch(a, shape), { p: "partial" });
-    copyRange(terms, { to: part, length: part.size, xOffset: at * part.size, yOffset: 0 });
-    return part;
-  });
+  const parts = blocks(terms, { dim: 0, over: line, what: "ABT" }).map((part) => place(part, { p: "partial" }));
   return reduceScattered(parts, { over: line, purpose });
 }
 

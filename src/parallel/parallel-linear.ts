@@ -4,13 +4,13 @@
 //
 // Legend: T rows (batch * tokens), K, N whole extents of a weight, P ranks, p this rank.
 
-import { copyRange, scratch } from "../comm/collectives.ts";
+import { scratch } from "../comm/collectives.ts";
 import { matmul } from "../tensor/ops/products.ts";
 import { type Tape, tapeOf } from "../tensor/tape.ts";
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
 import { type Placed, type Product, place, requirePlacements } from "./placement.ts";
 import { type Destination, multiply } from "./products.ts";
-import { allReduce, type MeshAxis, reduceScatter, replicate } from "./redistribute.ts";
+import { allReduce, blocks, joined, type MeshAxis, reduceScatter, replicate } from "./redistribute.ts";
 
 /** The residual stream [T, K] of 1D: whole on every rank, which all use it alike. */
 export type Whole = { p: "invariant" };
@@ -67,14 +67,8 @@ export async function columnParallelOfRows(
   const { group } = over;
   const tape = tapeOf(x);
   const rows = x.shape[0] * group.size;
-  const gathered = async (direction: "forward" | "backward") => {
-    const whole = scratch(x, [rows, x.shape[1]]);
-    for (const [at, part] of (await group.allGather(x, { purpose: `${purpose} ${direction}` })).entries()) {
-      copyRange(part, { to: whole, length: x.size, xOffset: 0, yOffset: at * x.size });
-      part.dispose();
-    }
-    return whole;
-  };
+  const gathered = async (direction: "forward" | "backward") =>
+    joined(await group.allGather(x, { purpose: `${purpose} ${direction}` }), 0);
   using whole = await gathered("forward");
   const y = tape.output(name, { shape: [rows, w.shape[transposed ? 0 : 1]], inputs: [x, w, bias] });
   multiply({ a: whole, b: w, form: formOf(factor), bias, to: { tensor: y, accumulate: false } });
@@ -96,11 +90,7 @@ export async function columnParallelOfRows(
       const partial = scratch(x, [rows, x.shape[1]]);
       const to = { tensor: partial, accumulate: false };
       multiply({ a: dy, b: w, form: transposed ? "nn" : "nt", to });
-      const parts = group.ranks.map((_, at) => {
-        const part = scratch(x, x.shape);
-        copyRange(partial, { to: part, length: x.size, xOffset: at * x.size, yOffset: 0 });
-        return part;
-      });
+      const parts = blocks(partial, { dim: 0, over, what: "a column product's gradient" });
       partial.dispose();
       using dx = await group.reduceScatter(parts, { purpose: `${purpose} backward` });
       gradients.pass(x, dx);

@@ -5,7 +5,7 @@
 import { handle, scratch } from "../comm/collectives.ts";
 import type { ProcessGroup } from "../comm/process-group.ts";
 import { type Gradients, type Tape, tapeOf } from "../tensor/tape.ts";
-import type { Parameter, Tensor } from "../tensor/tensor.ts";
+import { type Parameter, sizeOf, type Tensor } from "../tensor/tensor.ts";
 import {
   type Dual,
   type Needs,
@@ -129,7 +129,7 @@ export async function allGather<P extends Placements, A extends string, D extend
         to === "invariant"
           ? block(dy, { dim, over, what, index: group.index })
           : await group.reduceScatter(blocks(dy, { dim, over, what }), { purpose: `${purpose} backward` });
-      deliver(dx, { to: x, gradients });
+      gradients.pass(x, dx);
     },
   });
   return placed(y, { of: x, over, to });
@@ -183,7 +183,7 @@ export async function allToAll<P extends Placements, A extends string, D extends
     async vjp(dy, gradients) {
       if (!gradients.wants(x)) return;
       using dx = await exchange(dy, { from: to, to: from, purpose: `${purpose} backward` });
-      deliver(dx, { to: x, gradients });
+      gradients.pass(x, dx);
     },
   });
   return placed(y, { of: x, over, to: `shard ${to}` });
@@ -238,24 +238,18 @@ async function sumInto(x: Tensor, { dy, gradients, group, purpose }: Backward): 
   if (!gradients.wants(x)) return;
   using sent = sendable(dy);
   using dx = await group.allReduce(sent, { purpose: `${purpose} backward` });
-  deliver(dx, { to: x, gradients });
+  gradients.pass(x, dx);
 }
 
 async function gatherInto(x: Tensor, { dy, gradients, group, dim, purpose }: Backward & { dim: Dim }): Promise<void> {
   if (!gradients.wants(x)) return;
   using sent = sendable(dy);
   using dx = joined(await group.allGather(sent, { purpose: `${purpose} backward` }), dim);
-  deliver(dx, { to: x, gradients });
+  gradients.pass(x, dx);
 }
 
 /** What a rank sends nobody may write to any more, but a gradient that `pass` shared may yet be added to. */
 const sendable = (dy: Tensor): Tensor => (dy.storage.shared ? copied(dy) : handle(dy));
-
-/** Copies, because a tape adds to gradients in place and what was received must not be written. */
-const deliver = (dx: Tensor, { to, gradients }: { to: Tensor; gradients: Gradients }): void =>
-  gradients.accumulate(to, (buffer, accumulate) =>
-    dx.backend.run(accumulate ? "axpy" : "scale", { x: dx.buffer, y: buffer, n: dx.size, alpha: 1 }),
-  );
 
 function copied(x: Tensor): Tensor {
   const y = scratch(x, x.shape);
@@ -270,7 +264,7 @@ interface Cut {
 }
 
 /** x cut along dim into a block for each rank of the group, in new memory. */
-const blocks = (x: Tensor, cut: Cut): Tensor[] => cut.over.group.ranks.map((_, index) => block(x, { ...cut, index }));
+export const blocks = (x: Tensor, cut: Cut): Tensor[] => cut.over.group.ranks.map((_, index) => block(x, { ...cut, index }));
 
 function block(x: Tensor, { dim, over, what, index }: Cut & { index: number }): Tensor {
   const { size } = over.group;
@@ -285,7 +279,7 @@ function block(x: Tensor, { dim, over, what, index }: Cut & { index: number }): 
 }
 
 /** Equal blocks side by side along dim, in new memory. Takes over the handles. */
-function joined(parts: readonly Tensor[], dim: Dim): Tensor {
+export function joined(parts: readonly Tensor[], dim: Dim): Tensor {
   const [{ shape }] = parts;
   const extent = shape[dim];
   const y = scratch(parts[0], shape.with(dim, extent * parts.length));
@@ -299,8 +293,7 @@ function joined(parts: readonly Tensor[], dim: Dim): Tensor {
 /** y[.., yStart + e, ..] = x[.., xStart + e, ..] for e < extent at dim. */
 function copyBlock(options: { dim: Dim; extent: number; x: Tensor; y: Tensor; xStart: number; yStart: number }): void {
   const { dim, extent, x, y, xStart, yStart } = options;
-  const product = (shape: readonly number[]) => shape.reduce((size, n) => size * n, 1);
-  const [outer, inner] = [product(x.shape.slice(0, dim)), product(x.shape.slice(dim + 1))];
+  const [outer, inner] = [sizeOf(x.shape.slice(0, dim)), sizeOf(x.shape.slice(dim + 1))];
   x.backend.run("copy", {
     x: x.buffer,
     y: y.buffer,
