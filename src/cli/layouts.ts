@@ -6,8 +6,8 @@ import { UserError } from "../backend/errors.ts";
 import { parseModelConfig } from "../nn/config.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import { trainingBytes } from "../nn/footprint.ts";
-import { trainingTraffic } from "../nn/traffic.ts";
-import { type MeshShape, meshShape, requireLegal, shapesOf } from "../parallel/shape.ts";
+import { totalWords, trainingTraffic } from "../nn/traffic.ts";
+import { type MeshShape, maxRanks, meshShape, requireLegal, shapesOf } from "../parallel/shape.ts";
 import { jsonOption } from "./common.ts";
 import { bytesText, countText, Output } from "./output.ts";
 
@@ -38,7 +38,7 @@ type Options = Record<string, string | undefined> & { arch?: string };
 function number(name: string, text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 1 || value >= 2 ** 31)
-    throw new UserError(`got --${name} ${text}, need a whole number from 1; use one like ${defaults.batch}`);
+    throw new UserError(`got --${name} ${text}, need a whole number from 1 to 2147483647`);
   return value;
 }
 
@@ -68,7 +68,7 @@ function runLayouts(given: Record<string, unknown>): void {
   const config = modelOf(options);
   const [batch, context] = [number("batch", options.batch ?? ""), number("context", options.context ?? "")];
   const size = number("mesh-size", options.meshSize ?? "");
-  if (size > 4096) throw new UserError(`got --mesh-size ${size}, need at most 4096`);
+  if (size > maxRanks) throw new UserError(`got --mesh-size ${size}, need at most ${maxRanks}`);
   const run = { batch, context, accumulate: 1, recompute: given.recompute === true };
   const extents = { ...shardedExtents(config), batch, context };
   const rows: string[][] = [];
@@ -84,8 +84,7 @@ function runLayouts(given: Record<string, unknown>): void {
       return;
     }
     const { words } = trainingTraffic(config, { shape, ...run });
-    const received = words.map((each) => Object.values(each).reduce((sum, n) => sum + n, 0));
-    const wordsReceived = Math.max(...received);
+    const wordsReceived = Math.max(...words.map(totalWords));
     const linear = Math.max(...words.map((each) => (each["linear forward"] ?? 0) + (each["linear backward"] ?? 0)));
     const memory = trainingBytes(config, { ...run, shape });
     output.event({

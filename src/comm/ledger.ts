@@ -15,7 +15,7 @@ export interface LedgerEntry {
 }
 
 /** Every dtype that crosses a link has four bytes. */
-const bytesPerWord = 4;
+export const bytesPerWord = 4;
 
 export class Ledger {
   /** which step the messages from now on belong to; 0 before the first */

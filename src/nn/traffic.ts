@@ -1,6 +1,7 @@
 // What a model's ops add up to: words received per rank and purpose over a training step, in closed form. The ledger's counts must
 // equal them. No backend and no weights: shapes alone, so a planner may ask thousands of times.
 
+import { bytesPerWord } from "../comm/ledger.ts";
 import type { Sequence, Whole } from "../parallel/layout.ts";
 import { gradientSums, type MeshExtents, type Volume, volumeOf, type Words } from "../parallel/volume.ts";
 import type { ModelConfig } from "./config.ts";
@@ -9,9 +10,6 @@ import { llama } from "./llama.ts";
 
 /** Words by the ledger's purposes, e.g. "linear forward"; those of none are left out. */
 export type WordsByPurpose = Record<string, number>;
-
-/** Every dtype that crosses a link has four bytes. */
-const bytesPerWord = 4;
 
 /** What each rank receives in one optimizer step. */
 export function trainingTraffic(

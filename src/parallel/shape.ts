@@ -42,7 +42,7 @@ const meshOf: Record<LayoutName, { axes: number; example: string }> = {
 };
 
 /** More ranks than this share no device. */
-const maxRanks = 4096;
+export const maxRanks = 4096;
 
 /** "8", "2x2" or "2x2x2".
  *  @throws UserError for anything else */
