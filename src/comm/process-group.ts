@@ -155,7 +155,10 @@ export class ProcessGroup {
   receive(options: { from: number; tag: string; shape: Shape; purpose: string }): Promise<Tensor> {
     return this.#guarded(async () => {
       const { from, tag, shape, purpose } = options;
-      const tensor = await this.#link.receive(this.#rankAt(from, "receive"), { call: this.#pairCall(tag, shape), part: 0 });
+      const tensor = await this.#link.receive(this.#rankAt(from, "receive"), {
+        call: this.#pairCall(tag, shape),
+        part: 0,
+      });
       invariant(tensor, "a message without a tensor");
       this.#count({ from, op: "send", purpose, words: tensor.size });
       return tensor;

@@ -264,7 +264,8 @@ interface Cut {
 }
 
 /** x cut along dim into a block for each rank of the group, in new memory. */
-export const blocks = (x: Tensor, cut: Cut): Tensor[] => cut.over.group.ranks.map((_, index) => block(x, { ...cut, index }));
+export const blocks = (x: Tensor, cut: Cut): Tensor[] =>
+  cut.over.group.ranks.map((_, index) => block(x, { ...cut, index }));
 
 function block(x: Tensor, { dim, over, what, index }: Cut & { index: number }): Tensor {
   const { size } = over.group;
