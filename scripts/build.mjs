@@ -1,7 +1,8 @@
-// `npm run build`: dist/index.js (the library, for browsers and Node), dist/cli.js (the command line), declarations.
+// `npm run build`: dist/index.js and dist/parallel.js (the library, for browsers and Node) with the chunks they share or load when
+// they need them, dist/cli.js (the command line), declarations.
 
-import { existsSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, rmSync, statSync } from "node:fs";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import {
@@ -16,7 +17,15 @@ import {
   script,
 } from "./project.mjs";
 
-const core = { entryPoints: ["src/index.ts"], platform: "browser", metafile: true };
+const library = {
+  entryPoints: ["src/index.ts", "src/parallel.ts"],
+  outdir: "dist",
+  chunkNames: "chunks/[name]-[hash]",
+  splitting: true,
+  platform: "browser",
+  metafile: true,
+};
+const outputs = ["index", "parallel", "cli"].map((name) => `dist/${name}.js`);
 
 /** esbuild comes with the dependencies, so it is loaded only once they are known to be there. */
 async function bundler() {
@@ -31,20 +40,22 @@ function failed(error) {
   return lines.length > 0 ? new SetupError(`the build failed:\n${lines.join("\n")}`) : error;
 }
 
-/** Writes dist/index.js and dist/cli.js.
- *  @throws SetupError when the sources do not bundle, or when the core cannot load in a browser */
+/** Writes the library and dist/cli.js.
+ *  @throws SetupError when the sources do not bundle, or when the library cannot load in a browser */
 export async function build() {
   const bundle = await bundler();
   try {
-    const [library] = await Promise.all([
-      bundle({ ...core, outfile: "dist/index.js", sourcemap: true }),
+    rmSync(join(root, "dist/chunks"), { recursive: true, force: true });
+    const [{ metafile }] = await Promise.all([
+      bundle({ ...library, sourcemap: true }),
       bundle({ entryPoints: ["src/cli/main.ts"], outfile: "dist/cli.js", sourcemap: true }),
     ]);
-    const { imports } = library.metafile.outputs["dist/index.js"];
-    const fixed = imports.filter(({ external, kind }) => external && kind !== "dynamic-import");
+    const fixed = Object.values(metafile.outputs)
+      .flatMap(({ imports }) => imports)
+      .filter(({ external, kind }) => external && kind !== "dynamic-import");
     if (fixed.length > 0) {
       const names = fixed.map(({ path }) => path).join(", ");
-      throw new SetupError(`the core must load in a browser, but imports ${names}: use import() where it is needed`);
+      throw new SetupError(`the library must load in a browser, but imports ${names}: use import() where it is needed`);
     }
   } catch (error) {
     throw failed(error);
@@ -54,19 +65,28 @@ export async function build() {
 /** Builds where dist/ is missing or older than what it is made from. */
 export async function ensureBuilt() {
   const sources = [...filesBelow("src"), ...filesBelow("shaders"), ...filesBelow("scripts"), "package-lock.json"];
-  const outputs = ["dist/index.js", "dist/cli.js"].map((file) => join(root, file));
-  if (outputs.every((file) => existsSync(file) && statSync(file).mtimeMs >= newest(sources))) return;
+  const made = outputs.map((file) => join(root, file));
+  if (made.every((file) => existsSync(file) && statSync(file).mtimeMs >= newest(sources))) return;
   say("building");
   await build();
 }
 
-/** Bytes of the core, shaders included: minified, and minified then gzipped. */
+/** Bytes a page loads to train on WebGPU, shaders included: index.js, that backend, and what either needs at once. Minified, and each
+ *  file then gzipped. */
 export async function coreSize() {
   const bundle = await bundler();
-  const { outputFiles } = await bundle({ ...core, minify: true, write: false });
+  const { metafile, outputFiles } = await bundle({ ...library, minify: true, write: false });
+  const backend = Object.keys(metafile.outputs).find(
+    (name) => metafile.outputs[name].entryPoint === "src/backend/webgpu/backend.ts",
+  );
+  const loaded = new Set(["dist/index.js", backend]);
+  for (const name of loaded)
+    for (const { path, kind } of metafile.outputs[name].imports) if (kind === "import-statement") loaded.add(path);
+  const files = outputFiles.filter(({ path }) => loaded.has(relative(root, path)));
+  const sum = (bytesOf) => files.reduce((total, { contents }) => total + bytesOf(contents), 0);
   return {
-    minifiedBytes: outputFiles[0].contents.length,
-    gzipBytes: gzipSync(outputFiles[0].contents, { level: 9 }).length,
+    minifiedBytes: sum((contents) => contents.length),
+    gzipBytes: sum((contents) => gzipSync(contents, { level: 9 }).length),
   };
 }
 
@@ -83,6 +103,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     await build();
     await declarations();
     const { minifiedBytes, gzipBytes } = await coreSize();
-    say(`dist/index.js dist/cli.js; core ${minifiedBytes} bytes minified, ${gzipBytes} gzipped`);
+    say(`${outputs.join(" ")}; core ${minifiedBytes} bytes minified, ${gzipBytes} gzipped`);
   });
 }

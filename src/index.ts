@@ -1,4 +1,4 @@
-// The whole public API of the package: everything else is inside and may change.
+// The public API: the parts that train on one device. What needs a mesh is in parallel.ts; everything else is inside and may change.
 
 export type { AdapterInfo, Backend } from "./backend/backend.ts";
 export type { DeviceBuffer, DType } from "./backend/buffer.ts";
@@ -11,43 +11,11 @@ export {
 } from "./backend/errors.ts";
 export type { BytesByPurpose, Purpose } from "./backend/memory.ts";
 export { createBackend, listAdapters } from "./backend/select.ts";
-export { type MeshTrainOptions, trainOnMesh, verifyOnMesh } from "./cluster/launch.ts";
-export { bytesReceived, Ledger, type LedgerEntry, totals, trafficMatrix } from "./comm/ledger.ts";
-export { CommunicationError, type Link } from "./comm/link.ts";
-export { type Rank, runRanks } from "./comm/loopback.ts";
-export { ProcessGroup } from "./comm/process-group.ts";
 export { type ModelConfig, parameterCount, parseModelConfig } from "./nn/config.ts";
 export { trainingBytes } from "./nn/footprint.ts";
 export { type ForwardOptions, Model } from "./nn/model.ts";
-export { trainingTraffic } from "./nn/traffic.ts";
-export { lowerBound, score } from "./parallel/bound.ts";
-export { collect, distribute } from "./parallel/distribute.ts";
 export type { Layout } from "./parallel/layout.ts";
-export { product } from "./parallel/matmul.ts";
-export {
-  type Form,
-  type GridMesh,
-  gridMesh,
-  type LineMesh,
-  lineMesh,
-  operands,
-  type ProductMesh,
-  type ProductSize,
-} from "./parallel/operands.ts";
-export { type Placed, type Placements, place, setPlacementChecks } from "./parallel/placement.ts";
-export {
-  allGather,
-  allReduce,
-  allToAll,
-  gradientOf,
-  meshAxis,
-  reduceScatter,
-  replicate,
-  split,
-  sumGradient,
-} from "./parallel/redistribute.ts";
 export { Serial } from "./parallel/serial.ts";
-export { createLayout, type MeshShape, meshShape, parseMesh, requireLegal } from "./parallel/shape.ts";
 export { attention, rotary, rotaryTable } from "./tensor/ops/attention.ts";
 export { add, dropout, gelu, scale, siluGate } from "./tensor/ops/elementwise.ts";
 export { embedding, Ids } from "./tensor/ops/embedding.ts";

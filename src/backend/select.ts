@@ -2,11 +2,8 @@
 // that knows where adapters come from: navigator.gpu, or Dawn in Node.
 
 import type { AdapterInfo, Backend } from "./backend.ts";
-import { createCpuBackend } from "./cpu/backend.ts";
-import { webglProducts } from "./cpu/webgl-products.ts";
 import { inNode, loadDawn, requestQuietly } from "./dawn.ts";
 import { UserError } from "./errors.ts";
-import { WebGpuBackend } from "./webgpu/backend.ts";
 import { describeAdapter, openDevice } from "./webgpu/device.ts";
 
 export type BackendChoice = "auto" | "webgpu" | "cpu";
@@ -41,15 +38,22 @@ export async function createBackend({
 }: {
   backend: BackendChoice;
 }): Promise<{ backend: Backend; note: string }> {
-  if (backend === "cpu") return { backend: createCpuBackend(), note: choose("cpu", { missing: "not asked for" }).note };
+  if (backend === "cpu") return { backend: await openCpu(), note: choose("cpu", { missing: "not asked for" }).note };
   const found = await findAdapter();
   const chosen = choose(backend, "adapter" in found ? { adapter: describeAdapter(found.adapter) } : found);
   if (chosen.backend === "cpu" || "missing" in found) {
     // A page without WebGPU may still have a GPU: WebGL2 gets its chance at the products.
-    const products = "missing" in found && !inNode() ? await webglProducts() : undefined;
-    return { backend: createCpuBackend({ products }), note: chosen.note };
+    return { backend: await openCpu({ webgl: "missing" in found && !inNode() }), note: chosen.note };
   }
+  const { WebGpuBackend } = await import("./webgpu/backend.ts");
   return { backend: new WebGpuBackend(await openDevice(found.adapter)), note: chosen.note };
+}
+
+async function openCpu({ webgl = false } = {}): Promise<Backend> {
+  const { createCpuBackend } = await import("./cpu/backend.ts");
+  if (!webgl) return createCpuBackend();
+  const { webglProducts } = await import("./cpu/webgl-products.ts");
+  return createCpuBackend({ products: await webglProducts() });
 }
 
 /** What `createBackend` can choose from: the WebGPU adapters, the preferred one first. */

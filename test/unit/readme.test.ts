@@ -19,7 +19,10 @@ async function run(example: string): Promise<string> {
     writeFileSync(join(folder, "book.txt"), "the quick brown fox jumps over the lazy dog; ".repeat(60));
     const here = example
       .replace('backend: "auto"', 'backend: "cpu"')
-      .replace('from "shardgrad"', `from ${JSON.stringify(pathToFileURL("dist/index.js").href)}`);
+      .replace(/from "shardgrad(\/parallel)?"/g, (_, door) => {
+        const file = door ? "dist/parallel.js" : "dist/index.js";
+        return `from ${JSON.stringify(pathToFileURL(file).href)}`;
+      });
     writeFileSync(join(folder, "example.ts"), here);
     const outfile = join(folder, "example.mjs");
     await bundle({ entryPoints: [join(folder, "example.ts")], outfile, external: ["file:*"] });

@@ -13,16 +13,18 @@ test("a folder may import from itself and from below, never from above", () => {
   assert.match(forbidden("src/backend/webgpu/plan.ts", "src/tensor/tape.ts") ?? "", "backend lies below tensor");
 });
 
-test("index.ts sees all, cli sees index.ts, others below it do not", () => {
+test("the public API sees all, cli sees it, others below it do not", () => {
   assert.is(forbidden("src/index.ts", "src/cluster/launch.ts"), undefined);
+  assert.is(forbidden("src/parallel.ts", "src/cluster/launch.ts"), undefined);
   assert.is(forbidden("src/cli/train.ts", "src/index.ts"), undefined);
+  assert.is(forbidden("demos/scale/page.ts", "src/parallel.ts"), undefined);
   assert.match(forbidden("src/nn/gpt2.ts", "src/index.ts") ?? "", "only cli");
 });
 
 test("src never imports tests, and a folder of no known layer is refused", () => {
   assert.match(forbidden("src/nn/gpt2.ts", "test/gpu/harness.ts") ?? "", "src stands on its own");
   assert.match(forbidden("src/utils/x.ts", "src/nn/gpt2.ts") ?? "", "no known layer");
-  assert.match(forbidden("demos/train/page.ts", "src/nn/gpt2.ts") ?? "", "only src/index.ts");
+  assert.match(forbidden("demos/train/page.ts", "src/nn/gpt2.ts") ?? "", "only src/index.ts and src/parallel.ts");
 });
 
 test("imports of every form are seen, type-only ones too", () => {

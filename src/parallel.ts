@@ -1,0 +1,34 @@
+// The public API of meshes, `shardgrad/parallel`: links, collectives, placements, layouts, products and training on many ranks.
+
+export { type MeshTrainOptions, trainOnMesh, verifyOnMesh } from "./cluster/launch.ts";
+export { bytesReceived, Ledger, type LedgerEntry, totals, trafficMatrix } from "./comm/ledger.ts";
+export { CommunicationError, type Link } from "./comm/link.ts";
+export { type Rank, runRanks } from "./comm/loopback.ts";
+export { ProcessGroup } from "./comm/process-group.ts";
+export { trainingTraffic } from "./nn/traffic.ts";
+export { lowerBound, score } from "./parallel/bound.ts";
+export { collect, distribute } from "./parallel/distribute.ts";
+export { product } from "./parallel/matmul.ts";
+export {
+  type Form,
+  type GridMesh,
+  gridMesh,
+  type LineMesh,
+  lineMesh,
+  operands,
+  type ProductMesh,
+  type ProductSize,
+} from "./parallel/operands.ts";
+export { type Placed, type Placements, place, setPlacementChecks } from "./parallel/placement.ts";
+export {
+  allGather,
+  allReduce,
+  allToAll,
+  gradientOf,
+  meshAxis,
+  reduceScatter,
+  replicate,
+  split,
+  sumGradient,
+} from "./parallel/redistribute.ts";
+export { createLayout, type MeshShape, meshShape, parseMesh, requireLegal } from "./parallel/shape.ts";
