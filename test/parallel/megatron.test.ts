@@ -1,8 +1,6 @@
 // 1D, with and without sequence parallelism: PyTorch's numbers on 2, 3, 4 and 8 ranks, and the serial layout's where PyTorch's fixtures
 // have nothing to say (dropout, padded batches, generation, words sent).
 
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { Ledger, totals } from "../../src/comm/ledger.ts";
@@ -15,10 +13,11 @@ import { setPlacementChecks } from "../../src/parallel/placement.ts";
 import { Serial } from "../../src/parallel/serial.ts";
 import { Tape } from "../../src/tensor/tape.ts";
 import { meanLoss } from "../../src/train/evaluate.ts";
-import { type ReferenceFiles, verifyTolerances } from "../../src/train/events.ts";
+import { verifyTolerances } from "../../src/train/events.ts";
 import { generate } from "../../src/train/generate.ts";
 import { AdamW } from "../../src/train/optimizer.ts";
 import { verifyReference } from "../../src/train/verify.ts";
+import { fixture } from "../fixtures/reference.ts";
 import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
 
 test.before(() => setPlacementChecks(true));
@@ -52,17 +51,6 @@ async function onOne<T>(program: (layout: Serial) => Promise<T>): Promise<T> {
 }
 
 // ---- PyTorch's numbers --------------------------------------------------------------------------------------------------
-
-function fixture(name: string): ReferenceFiles {
-  const read = (file: string) => new Uint8Array(readFileSync(join("test/fixtures/pytorch", name, file)));
-  return {
-    config: read("config.json"),
-    weights: read("weights.safetensors"),
-    batch: read("batch.safetensors"),
-    expected: read("expected.safetensors"),
-    losses: read("losses.json"),
-  };
-}
 
 for (const [name, shapes] of [
   ["gpt2", both([2, 4, 8])],

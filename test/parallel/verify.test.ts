@@ -1,27 +1,15 @@
 // PyTorch's numbers on meshes: reference runs replayed by ranks that each hold a part, to twice the room that one rank gets, since sums
 // over ranks round once more. 1D on these runs, and on those whose batch of 5 no plane divides, is in megatron.test.ts.
 
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { runRanks } from "../../src/comm/loopback.ts";
 import type { ReferenceFiles } from "../../src/train/events.ts";
 import { readSafetensors, writeSafetensors } from "../../src/train/safetensors.ts";
 import { verifyReference } from "../../src/train/verify.ts";
+import { fixture } from "../fixtures/reference.ts";
 import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
 import { layoutOn, mesh, type NamedMesh } from "./meshes.ts";
-
-function fixture(name: string): ReferenceFiles {
-  const read = (file: string) => new Uint8Array(readFileSync(join("test/fixtures/pytorch", name, file)));
-  return {
-    config: read("config.json"),
-    weights: read("weights.safetensors"),
-    batch: read("batch.safetensors"),
-    expected: read("expected.safetensors"),
-    losses: read("losses.json"),
-  };
-}
 
 /** What rank 0, which puts the whole tensors together, found. */
 async function verifyOn(shape: NamedMesh, files: ReferenceFiles) {

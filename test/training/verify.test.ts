@@ -1,24 +1,12 @@
 // PyTorch's numbers: every fixture replayed, and fixtures that do not fit refused.
 
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { ReferenceFiles } from "../../src/train/events.ts";
 import { readSafetensors, writeSafetensors } from "../../src/train/safetensors.ts";
 import { verifyReference } from "../../src/train/verify.ts";
+import { fixture } from "../fixtures/reference.ts";
 import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
-
-function fixture(name: string): ReferenceFiles {
-  const read = (file: string) => new Uint8Array(readFileSync(join("test/fixtures/pytorch", name, file)));
-  return {
-    config: read("config.json"),
-    weights: read("weights.safetensors"),
-    batch: read("batch.safetensors"),
-    expected: read("expected.safetensors"),
-    losses: read("losses.json"),
-  };
-}
 
 for (const [name, what] of [
   ["gpt2", "GPT-2, gelu_new, 2 layers"],
