@@ -64,7 +64,13 @@ export async function build() {
 
 /** Builds where dist/ is missing or older than what it is made from. */
 export async function ensureBuilt() {
-  const sources = [...filesBelow("src"), ...filesBelow("shaders"), ...filesBelow("scripts"), "package-lock.json"];
+  const sources = [
+    ...filesBelow("src"),
+    ...filesBelow("shaders"),
+    ...filesBelow("wasm"),
+    ...filesBelow("scripts"),
+    "package-lock.json",
+  ];
   const made = outputs.map((file) => join(root, file));
   if (made.every((file) => existsSync(file) && statSync(file).mtimeMs >= newest(sources))) return;
   say("building");

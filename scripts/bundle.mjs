@@ -1,10 +1,12 @@
-// esbuild as this project uses it: WGSL as text without comments, scripts left where they are.
+// esbuild as this project uses it: WGSL as text without comments, wasm/ as its binary, threads' scripts as text, scripts left where
+// they are.
 
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import { root } from "./project.mjs";
+import { compileKernels } from "./wasm.mjs";
 
 /** A shader without comments, indentation, blank lines and runs of blanks. Line breaks stay: a compile error's line is worth more
  *  than the few bytes they cost under gzip. WGSL has no string literals, so a comment can be nothing else. Block comments nest. */
@@ -37,6 +39,35 @@ const shaders = {
   },
 };
 
+const kernels = {
+  name: "kernels",
+  setup(builder) {
+    builder.onResolve({ filter: /\/kernels(\.shared)?\.wasm$/ }, ({ path }) => ({ path, namespace: "kernels" }));
+    builder.onLoad({ filter: /.*/, namespace: "kernels" }, async ({ path }) => ({
+      contents: await compileKernels({ shared: path.endsWith(".shared.wasm") }),
+      loader: "binary",
+    }));
+  },
+};
+
+/** Threads start from a text, so that the library is the same in one file or many, and wherever it is served from. */
+const threads = {
+  name: "threads",
+  setup(builder) {
+    builder.onResolve({ filter: /\.script$/ }, ({ path, resolveDir }) => ({
+      path: resolve(resolveDir, path.replace(/\.script$/, ".ts")),
+      namespace: "threads",
+    }));
+    builder.onLoad({ filter: /.*/, namespace: "threads" }, async ({ path }) => {
+      const { outputFiles } = await build({
+        ...{ entryPoints: [path], bundle: true, write: false, minify: true },
+        ...{ format: "iife", target: "es2022", platform: "node", logLevel: "silent" },
+      });
+      return { contents: outputFiles[0].text, loader: "text" };
+    });
+  },
+};
+
 // Tests import scripts, which find the project from where they lie: never bundle them.
 const scriptsStay = {
   name: "scripts stay",
@@ -59,7 +90,7 @@ export function bundle({ platform = "node", ...options }) {
     platform,
     logLevel: "silent",
     ...(platform === "node" ? { packages: "external" } : { external: ["webgpu", "gpu.js", "node:*"] }),
-    plugins: [shaders, scriptsStay],
+    plugins: [shaders, kernels, threads, scriptsStay],
     ...options,
   });
 }

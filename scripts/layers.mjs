@@ -75,7 +75,7 @@ export function layering() {
     for (const name of imported) {
       const problem = forbidden(file, name);
       if (problem) problems.push(problem);
-      if (/^(src|shaders)\//.test(name) && !existsSync(join(root, name)))
+      if (/^(src|shaders)\/.*\.(ts|wgsl)$/.test(name) && !existsSync(join(root, name)))
         problems.push(`${file} imports ${name}, which is not there`);
     }
   }

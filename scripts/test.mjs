@@ -17,7 +17,7 @@ const filesAtOnce = Math.min(2, availableParallelism());
  *  time-outs of its own that name the file at fault. */
 const timeoutOf = (file) => (suiteOf(file) === "browser" ? 900_000 : 300_000);
 
-const backends = ["cpu", "lavapipe", "as-gpu", "swiftshader", "device"];
+const backends = ["cpu", "wasm", "lavapipe", "as-gpu", "swiftshader", "device"];
 
 function parseCommand() {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { backend: { type: "string" } } });
@@ -53,6 +53,7 @@ function adaptersOf(file, { backend, found, vulkanDriver }) {
   const asGpu = { SHARDGRAD_TEST_BACKEND: "webgpu-as-gpu" };
   const all = {
     cpu: { SHARDGRAD_TEST_BACKEND: "cpu" },
+    wasm: { SHARDGRAD_TEST_BACKEND: "wasm" },
     ...(found.lavapipe && { lavapipe: { ...webgpu, ...vulkanDriver(found.lavapipe) } }),
     ...(found.lavapipe && { "as-gpu": { ...asGpu, ...vulkanDriver(found.lavapipe) } }),
     ...(found.swiftshader && { swiftshader: { ...webgpu, ...vulkanDriver(found.swiftshader) } }),

@@ -5,6 +5,7 @@ import type { Backend } from "../../src/backend/backend.ts";
 import type { DeviceBuffer, HostArray } from "../../src/backend/buffer.ts";
 import type { KernelArgs, KernelName } from "../../src/backend/kernels.ts";
 import { createBackend, findAdapter } from "../../src/backend/select.ts";
+import { createWasmBackend } from "../../src/backend/wasm/backend.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/backend.ts";
 import { openDevice } from "../../src/backend/webgpu/device.ts";
 import { grid, type Plan } from "../../src/backend/webgpu/plan.ts";
@@ -83,6 +84,7 @@ async function open(): Promise<Backend> {
   };
   const name = scope.SHARDGRAD_TEST_BACKEND ?? scope.process?.env?.SHARDGRAD_TEST_BACKEND;
   if (name === "webgpu-as-gpu") return openAsGpu();
+  if (name === "wasm") return createWasmBackend();
   if (name !== "cpu" && name !== "webgpu") {
     throw new Error(`SHARDGRAD_TEST_BACKEND is ${name ?? "not set"}; set it to cpu, webgpu or webgpu-as-gpu`);
   }

@@ -25,7 +25,7 @@ test("linear memory: any order of allocating and freeing keeps pieces apart, ali
   });
   fc.assert(
     fc.property(steps, (plan) => {
-      const memory = new LinearMemory({ maxBytes: 64 * page });
+      const { linear: memory } = LinearMemory.create(64 * page);
       const held: { start: number; bytes: number }[] = [];
       for (const { bytes, drop } of plan) {
         if (drop % 3 === 0 && held.length > 0) {
@@ -41,19 +41,19 @@ test("linear memory: any order of allocating and freeing keeps pieces apart, ali
           continue;
         }
         is(start % 16, 0);
-        ok(start + bytes <= memory.bytes.byteLength);
+        ok(start + bytes <= memory.byteLength);
         for (const other of held) ok(start + bytes <= other.start || other.start + other.bytes <= start, "overlap");
         held.push({ start, bytes });
       }
       for (const piece of held) memory.free(piece.start, piece.bytes);
-      is(memory.freeBytes, memory.bytes.byteLength);
-      is(memory.allocate(memory.bytes.byteLength), 0, "coalesced to one piece");
+      is(memory.freeBytes, memory.byteLength);
+      is(memory.allocate(memory.byteLength), 0, "coalesced to one piece");
     }),
   );
 });
 
 test("linear memory: the first piece that is long enough is taken", () => {
-  const memory = new LinearMemory({ maxBytes: 4 * page });
+  const { linear: memory } = LinearMemory.create(4 * page);
   const starts = [32, 64, 32, 16].map((bytes) => memory.allocate(bytes));
   memory.free(starts[0], 32);
   memory.free(starts[2], 32);
@@ -62,13 +62,13 @@ test("linear memory: the first piece that is long enough is taken", () => {
 });
 
 test("linear memory: beyond its maximum it says what was asked, what is free and what to do, and stays usable", () => {
-  const memory = new LinearMemory({ maxBytes: 4 * page });
+  const { linear: memory } = LinearMemory.create(4 * page);
   const start = memory.allocate(3 * page);
   throws(() => memory.allocate(2 * page), /asked for 131072 bytes, .* at most 262144 bytes, .*; use a smaller/);
   memory.free(start, 3 * page);
   is(memory.allocate(4 * page), 0);
   for (const maxBytes of [0, page - 1, 2 ** 32 + 1, Number.NaN])
-    throws(() => new LinearMemory({ maxBytes }), /maxBytes is/);
+    throws(() => LinearMemory.create(maxBytes), /maxBytes is/);
 });
 
 test("a buffer keeps its contents while the memory grows under it", async () => {

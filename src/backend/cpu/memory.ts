@@ -3,7 +3,7 @@
 
 import { OutOfMemoryError } from "../errors.ts";
 
-const pageBytes = 65536;
+export const pageBytes = 65536;
 /** A vector register of WebAssembly SIMD. */
 const alignment = 16;
 /** 32-bit WebAssembly addresses. */
@@ -11,26 +11,42 @@ export const addressableBytes = 2 ** 32;
 
 const alignUp = (bytes: number): number => Math.ceil(bytes / alignment) * alignment;
 
+/** A WebAssembly.Memory, or what stands for another thread's. */
+export interface Growable {
+  readonly buffer: { readonly byteLength: number };
+  /** @throws RangeError when it cannot */
+  grow(pages: number): unknown;
+}
+
 export class LinearMemory {
   readonly maxBytes: number;
-  readonly #memory: WebAssembly.Memory;
-  /** Current contents. Growing detaches the one before: never kept across an allocate. */
-  bytes: ArrayBuffer;
+  readonly #memory: Growable;
   // Free pieces by ascending start; neighbours never touch.
   readonly #starts: number[] = [];
   readonly #lengths: number[] = [];
 
-  constructor({ maxBytes }: { maxBytes: number }) {
+  /** @param base where buffers begin; what is below is somebody else's */
+  constructor({ maxBytes, memory, base = 0 }: { maxBytes: number; memory: Growable; base?: number }) {
+    this.maxBytes = maxBytes;
+    this.#memory = memory;
+    this.#insert(base, this.byteLength - base);
+  }
+
+  /** A memory of this thread's, and what keeps account of it.
+   *  @throws RangeError when maxBytes is less than a page, or more than there are addresses */
+  static create(maxBytes: number): { memory: WebAssembly.Memory; linear: LinearMemory } {
     const maximum = Math.floor(maxBytes / pageBytes);
     if (!(maximum >= 1 && maxBytes <= addressableBytes)) {
       throw new RangeError(
         `maxBytes is ${maxBytes}, needs ${pageBytes} (one page) to ${addressableBytes} (32-bit addresses)`,
       );
     }
-    this.maxBytes = maximum * pageBytes;
-    this.#memory = new WebAssembly.Memory({ initial: 1, maximum });
-    this.bytes = this.#memory.buffer;
-    this.#insert(0, this.bytes.byteLength);
+    const memory = new WebAssembly.Memory({ initial: 1, maximum });
+    return { memory, linear: new LinearMemory({ maxBytes: maximum * pageBytes, memory }) };
+  }
+
+  get byteLength(): number {
+    return this.#memory.buffer.byteLength;
   }
 
   get freeBytes(): number {
@@ -64,7 +80,7 @@ export class LinearMemory {
 
   /** Makes the last free piece at least `length` bytes long. */
   #grow(length: number): void {
-    const end = this.bytes.byteLength;
+    const end = this.byteLength;
     const last = this.#starts.length - 1;
     const tail = last >= 0 && this.#starts[last] + this.#lengths[last] === end ? this.#lengths[last] : 0;
     const needed = Math.ceil((length - tail) / pageBytes) * pageBytes;
@@ -77,8 +93,7 @@ export class LinearMemory {
         "allocate",
       );
     }
-    this.bytes = this.#memory.buffer;
-    this.#insert(end, this.bytes.byteLength - end);
+    this.#insert(end, this.byteLength - end);
   }
 
   #tryGrow(byteLength: number): boolean {

@@ -1,0 +1,26 @@
+// What the backend and its threads say to each other. Messages to the first thread are taken in order.
+
+/** A thread's first message. */
+export interface Start {
+  readonly module: WebAssembly.Module;
+  /** shared by all threads; absent where memory cannot be shared, and the one thread makes its own */
+  readonly memory: WebAssembly.Memory | undefined;
+  readonly thread: number;
+  readonly threads: number;
+  /** exports, by their numbers in records */
+  readonly passes: readonly string[];
+}
+
+export type Request =
+  | { readonly do: "run"; readonly records: Float64Array }
+  | { readonly do: "write"; readonly at: number; readonly data: Uint8Array }
+  /** answered with as many bytes; 0 only waits */
+  | { readonly do: "read"; readonly id: number; readonly at: number; readonly bytes: number }
+  /** only where the memory is not shared */
+  | { readonly do: "grow"; readonly pages: number };
+
+export type Answer =
+  | { readonly did: "start" }
+  | { readonly did: "read"; readonly id: number; readonly data: Uint8Array }
+  /** what comes after is not done any more */
+  | { readonly did: "fail"; readonly error: "memory" | "pass"; readonly message: string };
