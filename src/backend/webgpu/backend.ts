@@ -10,7 +10,7 @@ import type { KernelArgs, KernelName } from "../kernels.ts";
 import { MemoryAccount, type Purpose } from "../memory.ts";
 import { deviceFacts } from "./device.ts";
 import { type Call, Faults } from "./faults.ts";
-import { Pipelines } from "./pipelines.ts";
+import { checkNames, Pipelines } from "./pipelines.ts";
 import type { DeviceFacts, Dispatch, Plan } from "./plan.ts";
 import { plans } from "./plans.ts";
 import { BufferPool, type Slot, sizeClass } from "./pool.ts";
@@ -60,6 +60,8 @@ export class WebGpuBackend implements Backend {
   #disposed = false;
   #onDispose: (() => void) | undefined;
   #call: Call | undefined;
+  /** of the dispatch being enqueued */
+  #slots: Slot[] = [];
   #resting: Promise<void> | undefined;
 
   constructor({ device, info, sources = shaders, onDispose }: WebGpuBackendOptions) {
@@ -80,16 +82,17 @@ export class WebGpuBackend implements Backend {
   }
 
   allocate({ dtype, length, purpose }: { dtype: DType; length: number; purpose: Purpose }): DeviceBuffer {
-    const text = () => `allocate ${inUnits(4 * length)} for ${purpose}`;
-    this.#call = this.#faults.call(text);
+    this.#call = this.#faults.call(describeAllocate, purpose, length);
     if (!Number.isInteger(length) || length <= 0)
       throw new RangeError(`allocate: length ${length}; need a positive integer`);
     const bytes = 4 * length;
-    if (bytes > this.maxBufferBytes)
+    if (bytes > this.maxBufferBytes) {
+      const text = this.#call.text();
       throw new OutOfMemoryError(
-        `${text()}: ${this.adapter.description} gives at most ${inUnits(this.maxBufferBytes)} a buffer; ${smaller[purpose]}`,
-        text(),
+        `${text}: ${this.adapter.description} gives at most ${inUnits(this.maxBufferBytes)} a buffer; ${smaller[purpose]}`,
+        text,
       );
+    }
     const slot = this.#pool.take(bytes);
     this.memory.reservedBytes = this.#pool.reservedBytes;
     this.memory.take(purpose, bytes);
@@ -111,7 +114,7 @@ export class WebGpuBackend implements Backend {
   }
 
   write(buffer: DeviceBuffer, data: HostArray): void {
-    this.#faults.call(() => `write ${data.length} elements`);
+    this.#faults.call(describeTransfer, "write", data.length);
     const slot = this.#slot(buffer);
     const dtype = data instanceof Float32Array ? "f32" : "i32";
     if (data.length > buffer.length || dtype !== buffer.dtype)
@@ -120,7 +123,7 @@ export class WebGpuBackend implements Backend {
   }
 
   async read(buffer: DeviceBuffer, length = buffer.length): Promise<HostArray> {
-    const call = this.#faults.call(() => `read ${length} elements`);
+    const call = this.#faults.call(describeTransfer, "read", length);
     const slot = this.#slot(buffer);
     if (!Number.isInteger(length) || length < 0 || length > buffer.length)
       throw new RangeError(`read: ${length} of ${buffer.length} elements`);
@@ -145,7 +148,7 @@ export class WebGpuBackend implements Backend {
   }
 
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
-    const call = this.#faults.call(() => describeRun(kernel, args));
+    const call = this.#faults.call(describeRun, kernel, args);
     checkKernel(kernel, args);
     const plan = plans[kernel] as Plan<K>;
     for (const dispatch of plan(args, this.#facts)) this.#enqueue(dispatch, call);
@@ -153,14 +156,13 @@ export class WebGpuBackend implements Backend {
 
   /** Enqueues one dispatch outside the catalogue: benchmarks' reference kernels, and tests. */
   dispatch(dispatch: Dispatch): void {
-    this.#enqueue(
-      dispatch,
-      this.#faults.call(() => `dispatch ${dispatch.shader}`),
-    );
+    const call = this.#faults.call(describeOther, "dispatch ", dispatch.shader);
+    checkNames(this.#pipelines.get(dispatch.shader, dispatch.constants, call), dispatch);
+    this.#enqueue(dispatch, call);
   }
 
   async sync(): Promise<void> {
-    const call = this.#faults.call(() => "sync");
+    const call = this.#faults.call(describeOther, "sync", "");
     this.#stream.submit();
     try {
       await this.#device.queue.onSubmittedWorkDone();
@@ -171,8 +173,7 @@ export class WebGpuBackend implements Backend {
   }
 
   rest(): Promise<void> | undefined {
-    if (this.#stream.crowded) {
-      this.#stream.crowded = false;
+    if (this.#stream.wasCrowded()) {
       this.#resting = this.#collect().finally(() => {
         this.#resting = undefined;
       });
@@ -188,7 +189,7 @@ export class WebGpuBackend implements Backend {
   }
 
   trim(): void {
-    this.#faults.call(() => "trim");
+    this.#faults.call(describeOther, "trim", "");
     this.#stream.forgetBuffers();
     this.#pool.trim();
     this.memory.reservedBytes = this.#pool.reservedBytes;
@@ -205,20 +206,18 @@ export class WebGpuBackend implements Backend {
     this.#onDispose?.();
   }
 
-  #enqueue({ shader, constants, buffers, params, workgroups }: Dispatch, call: Call): void {
-    const pipeline = this.#pipelines.get(shader, { constants, call });
-    const slots: Slot[] = [];
-    for (const { name } of pipeline.storage) {
-      const buffer = buffers[name];
-      if (!buffer) throw new Error(`${shader}.wgsl: no buffer is given for ${name}`);
-      slots.push(this.#slot(buffer));
+  #enqueue(dispatch: Dispatch, call: Call): void {
+    const { shader, constants, buffers } = dispatch;
+    const pipeline = this.#pipelines.get(shader, constants, call);
+    const { storage } = pipeline;
+    const slots = this.#slots;
+    slots.length = storage.length;
+    for (let i = 0; i < storage.length; i++) {
+      const buffer = buffers[storage[i].name];
+      if (!buffer) throw new Error(`${shader}.wgsl: no buffer is given for ${storage[i].name}`);
+      slots[i] = this.#slot(buffer);
     }
-    let given = 0;
-    for (const _ in buffers) given++;
-    for (const _ in params) given++;
-    if (given !== pipeline.storage.length + pipeline.fields.length)
-      throw new Error(namesMessage(pipeline, { buffers, params }));
-    this.#stream.dispatch(pipeline, { slots, params, workgroups, call });
+    this.#stream.dispatch(pipeline, slots, dispatch, call);
   }
 
   #slot(buffer: DeviceBuffer): Slot {
@@ -252,17 +251,12 @@ function inUnits(bytes: number): string {
   return `${Math.round(bytes / 1e6)} MB`;
 }
 
+const describeAllocate = (purpose: string, length: number) => `allocate ${inUnits(4 * length)} for ${purpose}`;
+const describeTransfer = (name: string, length: number) => `${name} ${length} elements`;
+const describeOther = (name: string, of: string) => name + of;
+
 /** e.g. "run matmul m=768 n=384 k=128": the numbers of a call, which say its shapes. */
 function describeRun(kernel: string, args: object): string {
   const numbers = Object.entries(args).filter(([, value]) => typeof value === "number" && Number.isInteger(value));
   return `run ${kernel} ${numbers.map(([name, value]) => `${name}=${value}`).join(" ")}`;
-}
-
-function namesMessage(
-  pipeline: { shader: string; storage: readonly { name: string }[]; fields: readonly { name: string }[] },
-  { buffers, params }: { buffers: object; params: object | undefined },
-): string {
-  const has = [...pipeline.storage, ...pipeline.fields].map(({ name }) => name);
-  const unknown = [...Object.keys(buffers), ...Object.keys(params ?? {})].filter((name) => !has.includes(name));
-  return `${pipeline.shader}.wgsl has no ${unknown.join(", ")}; it has ${has.join(", ")}`;
 }

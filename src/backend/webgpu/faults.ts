@@ -6,7 +6,21 @@ import { DeviceError, DeviceLostError, OutOfMemoryError, ValidationError } from 
 /** A backend call: its number in order of calling, and its description, formed only when needed. */
 export interface Call {
   readonly order: number;
-  readonly text: () => string;
+  text(): string;
+}
+
+/** A call that is described by what it was given. One is made for every kernel: a closure more would show. */
+class DescribedCall<T> implements Call {
+  constructor(
+    readonly order: number,
+    readonly describe: (name: string, given: T) => string,
+    readonly name: string,
+    readonly given: T,
+  ) {}
+
+  text(): string {
+    return this.describe(this.name, this.given);
+  }
 }
 
 export class Faults {
@@ -31,11 +45,11 @@ export class Faults {
     });
   }
 
-  /** Numbers the next call, after throwing what earlier ones caused.
+  /** Numbers the next call, after throwing what earlier ones caused. Its text is `describe(name, given)`.
    *  @throws DeviceError (a subclass) */
-  call(text: () => string): Call {
-    const call = { order: this.#order++, text };
-    this.#throwKnown(call);
+  call<T>(describe: (name: string, given: T) => string, name: string, given: T): Call {
+    const call = new DescribedCall(this.#order++, describe, name, given);
+    if (this.#closed || this.#first || this.#lost) this.#throwKnown(call);
     return call;
   }
 

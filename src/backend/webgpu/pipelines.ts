@@ -1,6 +1,7 @@
 // Compiled shaders by name and constants, with the bind group layout their own text declares.
 
 import type { Call, Faults } from "./faults.ts";
+import type { Dispatch } from "./plan.ts";
 import { type Constants, type ParamField, reflect, specialise } from "./specialise.ts";
 
 export interface Pipeline {
@@ -13,8 +14,13 @@ export interface Pipeline {
   readonly fields: readonly ParamField[];
 }
 
+/** Bytes of a uniform struct at most: room for 64 scalars. */
+export const uniformBytes = 256;
+
 export class Pipelines {
-  #cache = new Map<string, Pipeline>();
+  /** of each shader, with the constants each was made for: few, so that comparing them is faster than making a key */
+  #variants = new Map<string, { constants: Constants | undefined; pipeline: Pipeline }[]>();
+  #count = 0;
 
   constructor(
     readonly device: GPUDevice,
@@ -23,25 +29,27 @@ export class Pipelines {
   ) {}
 
   /** @throws Error when there is no such shader, or it has no such constant */
-  get(shader: string, { constants, call }: { constants: Constants | undefined; call: Call }): Pipeline {
-    let key = shader;
-    for (const name in constants) key += ` ${name}=${constants[name]}`;
-    const cached = this.#cache.get(key);
-    if (cached) return cached;
-    const made = this.#compile(shader, { constants, key, call });
-    this.#cache.set(key, made);
-    return made;
+  get(shader: string, constants: Constants | undefined, call: Call): Pipeline {
+    let variants = this.#variants.get(shader);
+    if (variants) for (const made of variants) if (sameConstants(made.constants, constants)) return made.pipeline;
+    const pipeline = this.#compile(shader, { constants, call });
+    if (!variants) {
+      variants = [];
+      this.#variants.set(shader, variants);
+    }
+    variants.push({ constants, pipeline });
+    return pipeline;
   }
 
-  #compile(
-    shader: string,
-    { constants, key, call }: { constants: Constants | undefined; key: string; call: Call },
-  ): Pipeline {
+  #compile(shader: string, { constants, call }: { constants: Constants | undefined; call: Call }): Pipeline {
     const source = this.sources[shader];
     if (source === undefined) throw new Error(`no shader ${shader}.wgsl in shaders.ts`);
     const code = specialise(source, constants ?? {});
     const { storage, params } = reflect(code);
     const uniform = params && { binding: params.binding, bytes: 4 * params.fields.length };
+    if (uniform && uniform.bytes > uniformBytes)
+      throw new Error(`${shader}.wgsl: Params has more than ${uniformBytes / 4} fields`);
+    const label = [shader, ...Object.entries(constants ?? {}).map(([name, value]) => `${name}=${value}`)].join(" ");
     const entries: GPUBindGroupLayoutEntry[] = storage.map(({ binding, access }) => ({
       binding,
       visibility: GPUShaderStageFlag.compute,
@@ -57,13 +65,13 @@ export class Pipelines {
     return this.faults.scope(call, {
       filters: ["internal", "out-of-memory", "validation"],
       body: () => {
-        const layout = device.createBindGroupLayout({ label: key, entries });
+        const layout = device.createBindGroupLayout({ label, entries });
         const gpu = device.createComputePipeline({
-          label: key,
+          label,
           layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-          compute: { module: device.createShaderModule({ label: key, code }), entryPoint: "main" },
+          compute: { module: device.createShaderModule({ label, code }), entryPoint: "main" },
         });
-        return { id: this.#cache.size, shader, gpu, layout, storage, uniform, fields: params?.fields ?? [] };
+        return { id: this.#count++, shader, gpu, layout, storage, uniform, fields: params?.fields ?? [] };
       },
     });
   }
@@ -71,3 +79,19 @@ export class Pipelines {
 
 /** GPUShaderStage's value: the global is missing in Node. */
 const GPUShaderStageFlag = { compute: 0x4 } as const;
+
+/** Whether both set the same constants to the same values; a shader's plan names the same ones in every call. */
+function sameConstants(a: Constants | undefined, b: Constants | undefined): boolean {
+  if (!a || !b) return a === b;
+  for (const name in b) if (a[name] !== b[name]) return false;
+  for (const name in a) if (!(name in b)) return false;
+  return true;
+}
+
+/** @throws Error when a dispatch gives names that its shader does not have */
+export function checkNames({ shader, storage, fields }: Pipeline, { buffers, params }: Dispatch): void {
+  const has = [...storage, ...fields].map(({ name }) => name);
+  const given = [...Object.keys(buffers), ...Object.keys(params ?? {})];
+  const unknown = given.filter((name) => !has.includes(name));
+  if (unknown.length > 0) throw new Error(`${shader}.wgsl has no ${unknown.join(", ")}; it has ${has.join(", ")}`);
+}

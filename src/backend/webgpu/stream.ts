@@ -1,19 +1,17 @@
 // The stream of commands to a device: dispatches gathered into submits of one compute pass each, with their
 // uniforms uploaded at once. Knows slots and pipelines, not kernels.
 
+import { BindGroups } from "./bindgroups.ts";
 import type { Call, Faults } from "./faults.ts";
-import type { Pipeline } from "./pipelines.ts";
+import { checkNames, type Pipeline, uniformBytes } from "./pipelines.ts";
+import type { Dispatch } from "./plan.ts";
 import type { Slot } from "./pool.ts";
-
-/** Bind groups kept. A training step of a small model makes some hundreds, one of 64 ranks on one device 20,000. Mesa's lavapipe maps a
- *  page of memory for each, and Linux gives a process 65,530 mappings: beyond them the driver crashes. */
-const maxBindGroups = 24_576;
 
 /** Uploads after which an empty submit lets the device free its staging memory: writeBuffer alone never does. */
 const maxStagedBytes = 32 * 2 ** 20;
 
 /** Bytes from one dispatch's uniforms to the next's: the alignment every device accepts, and room for 64 scalars. */
-const stride = 256;
+const stride = uniformBytes;
 
 /** UNIFORM | COPY_DST; the global GPUBufferUsage is missing in Node. */
 const uniformUsage = 0x40 | 0x8;
@@ -26,7 +24,7 @@ export class Stream {
   #u32: Uint32Array;
   #i32: Int32Array;
   #f32: Float32Array;
-  #bindGroups = new Map<string, GPUBindGroup>();
+  #bindGroups: BindGroups;
   #offsets = [0];
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
@@ -36,8 +34,6 @@ export class Stream {
   #lastCall: Call | undefined;
   #dispatches = 0;
   #stagedBytes = 0;
-  /** Bind groups were dropped that the device still holds. */
-  crowded = false;
   /** number of the submit being gathered; slots remember it */
   batch = 0;
 
@@ -48,34 +44,30 @@ export class Stream {
     const bytes = stride * maxDispatches;
     // One copy on the device is enough: uploads and submits take turns on the queue.
     this.#uniforms = device.createBuffer({ label: "uniforms", size: bytes, usage: uniformUsage });
+    this.#bindGroups = new BindGroups(device, this.#uniforms);
     const host = new ArrayBuffer(bytes);
     this.#u32 = new Uint32Array(host);
     this.#i32 = new Int32Array(host);
     this.#f32 = new Float32Array(host);
   }
 
-  /** slots: in the order of pipeline.storage. */
-  dispatch(
-    pipeline: Pipeline,
-    {
-      slots,
-      params,
-      workgroups,
-      call,
-    }: {
-      slots: readonly Slot[];
-      params: Record<string, number> | undefined;
-      workgroups: readonly [number, number, number];
-      call: Call;
-    },
-  ): void {
+  /** slots: in the order of pipeline.storage; the array is the caller's again afterwards. */
+  dispatch(pipeline: Pipeline, slots: readonly Slot[], dispatch: Dispatch, call: Call): void {
+    const { params, workgroups } = dispatch;
+    let group = this.#bindGroups.find(pipeline, slots);
+    if (!group) {
+      // A plan's mistake is the same in every call.
+      checkNames(pipeline, dispatch);
+      group = this.#bindGroups.make(pipeline, slots);
+    }
     const pass = this.#open(call);
-    if (pipeline !== this.#pipeline) pass.setPipeline(pipeline.gpu);
-    this.#pipeline = pipeline;
-    const group = this.#bindGroup(pipeline, slots);
+    if (pipeline !== this.#pipeline) {
+      pass.setPipeline(pipeline.gpu);
+      this.#pipeline = pipeline;
+    }
     if (pipeline.uniform) {
       const offset = stride * this.#dispatches;
-      this.#writeParams(pipeline, { params, at: offset / 4 });
+      this.#writeParams(pipeline, params, offset / 4);
       this.#offsets[0] = offset;
       pass.setBindGroup(0, group, this.#offsets);
     } else pass.setBindGroup(0, group);
@@ -121,6 +113,13 @@ export class Stream {
     this.batch++;
   }
 
+  /** Whether bind groups were dropped that the device still holds, since this was last asked. */
+  wasCrowded(): boolean {
+    const { crowded } = this.#bindGroups;
+    this.#bindGroups.crowded = false;
+    return crowded;
+  }
+
   /** To be called before any slot's buffer is destroyed. */
   forgetBuffers(): void {
     this.submit();
@@ -149,33 +148,8 @@ export class Stream {
     this.#pipeline = undefined;
   }
 
-  #bindGroup(pipeline: Pipeline, slots: readonly Slot[]): GPUBindGroup {
-    let key = String(pipeline.id);
-    for (const slot of slots) key += `,${slot.id}`;
-    const cached = this.#bindGroups.get(key);
-    if (cached) return cached;
-    const entries: GPUBindGroupEntry[] = pipeline.storage.map(({ binding }, i) => ({
-      binding,
-      resource: { buffer: slots[i].buffer },
-    }));
-    if (pipeline.uniform)
-      entries.push({
-        binding: pipeline.uniform.binding,
-        resource: { buffer: this.#uniforms, size: pipeline.uniform.bytes },
-      });
-    const group = this.#device.createBindGroup({ label: pipeline.shader, layout: pipeline.layout, entries });
-    if (this.#bindGroups.size >= maxBindGroups) {
-      this.#bindGroups.clear();
-      this.crowded = true;
-    }
-    this.#bindGroups.set(key, group);
-    return group;
-  }
-
-  #writeParams(pipeline: Pipeline, { params, at }: { params: Record<string, number> | undefined; at: number }): void {
+  #writeParams(pipeline: Pipeline, params: Dispatch["params"], at: number): void {
     let i = at;
-    if (pipeline.fields.length * 4 > stride)
-      throw new Error(`${pipeline.shader}.wgsl: Params has more than ${stride / 4} fields`);
     for (const { name, type } of pipeline.fields) {
       const value = params?.[name];
       if (value === undefined) throw new Error(`${pipeline.shader}.wgsl: Params.${name} is not given`);
