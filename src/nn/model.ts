@@ -96,7 +96,7 @@ export class Model {
       );
     invariant(tokens.length === sequence.batch * sequence.tokens, "tokens do not fill the sequence");
     const padded = this.#padded(tokens, sequence);
-    const places = Int32Array.from(padded, (_, i) => sequence.offset + (i % sequence.tokens));
+    const places = padded.map((_, i) => sequence.offset + (i % sequence.tokens));
     const ids = tape.keep(new Ids(this.backend, { ids: padded, limit: this.vocabSize }));
     const positions = tape.keep(new Ids(this.backend, { ids: places, limit: this.maxPositions, name: "position" }));
     const { dropout } = options;

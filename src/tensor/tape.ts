@@ -6,7 +6,7 @@ import type { Backend } from "../backend/backend.ts";
 import type { DeviceBuffer, DType, HostArray } from "../backend/buffer.ts";
 import { invariant } from "../backend/errors.ts";
 import type { Purpose } from "../backend/memory.ts";
-import { Parameter, type Shape, Storage, Tensor } from "./tensor.ts";
+import { Parameter, type Shape, Storage, Tensor, type TensorSpec } from "./tensor.ts";
 
 /** An op's entry: how the gradient of its output becomes gradients of its inputs. */
 interface Node {
@@ -42,8 +42,16 @@ export function followOps(follow: Follower | undefined): void {
   follower = follow;
 }
 
-/** The tape that made a tensor; parameters and constants have none. Here, so that tensors know nothing of tapes. */
-const tapes = new WeakMap<Tensor, Tape>();
+/** A tensor that a tape made; parameters and constants are none. Here, so that tensors know nothing of tapes. */
+class TapeTensor extends Tensor {
+  constructor(
+    storage: Storage,
+    spec: TensorSpec,
+    readonly tape: Tape,
+  ) {
+    super(storage, spec);
+  }
+}
 
 export class Tape implements Gradients {
   readonly backend: Backend;
@@ -235,9 +243,8 @@ export class Tape implements Gradients {
   }
 
   #own(storage: Storage, spec: { shape: Shape; name?: string; requiresGrad?: boolean }): Tensor {
-    const tensor = new Tensor(storage, spec);
+    const tensor = new TapeTensor(storage, spec, this);
     this.#owned.add(tensor);
-    tapes.set(tensor, this);
     return tensor;
   }
 
@@ -261,9 +268,6 @@ export class Tape implements Gradients {
 /** The tape that the op's inputs live on.
  *  @throws TypeError when none of them does: an op needs at least one tensor that a tape made */
 export function tapeOf(...inputs: readonly (Tensor | undefined)[]): Tape {
-  for (const x of inputs) {
-    const tape = x && tapes.get(x);
-    if (tape) return tape;
-  }
+  for (const x of inputs) if (x instanceof TapeTensor) return x.tape;
   throw new TypeError("an op needs an input that lives on a tape: start from tape.input(...) or tape.view(weight)");
 }

@@ -52,23 +52,15 @@ export class Ids {
     return slice;
   }
 
-  /** Positions sorted by id, stably: segment s of `order` lists where unique[s] stands. Built when a backward first asks. */
+  /** Segment s of `order` lists where unique[s] stands. Built when a backward first asks. */
   get scatter() {
     if (!this.#scatter) {
-      const order = Int32Array.from(this.#host.keys()).sort((a, b) => this.#host[a] - this.#host[b] || a - b);
-      const unique: number[] = [];
-      const starts: number[] = [];
-      order.forEach((position, at) => {
-        if (at > 0 && this.#host[position] === unique[unique.length - 1]) return;
-        unique.push(this.#host[position]);
-        starts.push(at);
-      });
-      starts.push(order.length);
+      const { order, unique, starts } = groupById(this.#host);
       const upload = (data: Int32Array, name: string) =>
         constant(this.#backend, { shape: [data.length], data, purpose: "activations", name });
       this.#scatter = {
-        unique: upload(Int32Array.from(unique), "unique ids"),
-        starts: upload(Int32Array.from(starts), "segment starts"),
+        unique: upload(unique, "unique ids"),
+        starts: upload(starts, "segment starts"),
         order: upload(order, "positions by id"),
         segments: unique.length,
       };
@@ -81,6 +73,28 @@ export class Ids {
     for (const tensor of [this.#ids, this.#scatter?.unique, this.#scatter?.starts, this.#scatter?.order])
       tensor?.dispose();
   }
+}
+
+/** Positions sorted by id, stably; the ids there are; where the positions of each begin, and the end of the last. */
+function groupById(ids: Int32Array): { order: Int32Array; unique: Int32Array; starts: Int32Array } {
+  const { length } = ids;
+  // Numbers that sort as (id, position) do, exact below 2^53: a typed array sorts numbers ten times as fast as by a function.
+  const keys = new Float64Array(length);
+  for (let position = 0; position < length; position++) keys[position] = ids[position] * length + position;
+  keys.sort();
+  const order = new Int32Array(length);
+  const unique = new Int32Array(length);
+  const starts = new Int32Array(length + 1);
+  let segments = 0;
+  for (let at = 0; at < length; at++) {
+    order[at] = keys[at] % length;
+    const id = ids[order[at]];
+    if (at > 0 && id === unique[segments - 1]) continue;
+    unique[segments] = id;
+    starts[segments++] = at;
+  }
+  starts[segments] = length;
+  return { order, unique: unique.subarray(0, segments), starts: starts.subarray(0, segments + 1) };
 }
 
 /** y[count, cols] = table[ids - rowOffset], plus the rows of `add` if given; ids outside this block of the table give zero. */
