@@ -11,7 +11,9 @@ const lineEveryMs = 5000;
 /** Part of the past that a step leaves in the throughput shown: about the last twenty steps count. */
 const throughputMemory = 0.95;
 
-const barFormat = "{bar} {value}/{total}  loss {loss}  val {validation}  {rate} tokens/s  {memory}{traffic}  ETA {eta}";
+/** {left}, not {eta}: cli-progress replaces the latter by seconds of its own, without a unit. */
+const barFormat =
+  "{bar} {value}/{total}  loss {loss}  val {validation}  {rate} tokens/s  {memory}{traffic}  ETA {left}";
 
 /** Columns the rest of a bar's line takes, long runs included. */
 const barWords = 76;
@@ -35,7 +37,7 @@ export class Progress {
       { format: barFormat, stream: output.human, barsize, hideCursor: true, gracefulExit: false, linewrap: false },
       cliProgress.Presets.shades_classic,
     );
-    this.#bar.start(steps, 0, { loss: "-", validation: "-", rate: "-", memory: "-", traffic: "", eta: "-" });
+    this.#bar.start(steps, 0, { loss: "-", validation: "-", rate: "-", memory: "-", traffic: "", left: "-" });
   }
 
   show(event: TrainEvent): void {
@@ -49,15 +51,15 @@ export class Progress {
         rate: countText((event.tokensPerSecond * event.durationMs) / this.#msPerStep),
         memory: bytesText(this.#memory.total),
         traffic: trafficText(event),
-        eta: durationText((this.#steps - event.step) * this.#msPerStep),
+        left: durationText((this.#steps - event.step) * this.#msPerStep),
       };
       this.#bar?.update(event.step, shown);
       const due = event.step === 1 || performance.now() - this.#lastLine >= lineEveryMs;
       if (!this.#bar && due) {
         this.#lastLine = performance.now();
-        const { loss, rate, memory, traffic, eta } = shown;
+        const { loss, rate, memory, traffic, left } = shown;
         this.#output.say(
-          `step ${event.step}/${this.#steps}  loss ${loss}  ${rate} tokens/s  ${memory}${traffic}  ETA ${eta}`,
+          `step ${event.step}/${this.#steps}  loss ${loss}  ${rate} tokens/s  ${memory}${traffic}  ETA ${left}`,
         );
       }
     }
