@@ -17,13 +17,19 @@ const reasons: Readonly<Record<string, string>> = {
   EROFS: "the file system is read-only",
 };
 
-function reason(error: unknown): string {
+/** What the system said, in words. */
+export function reason(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return (code && reasons[code]) ?? message;
 }
 
+function requireName(path: string, what: string): void {
+  if (path === "") throw new UserError(`got "" as a file's name, need ${what}`);
+}
+
 /** @throws UserError naming `path` and `what` it was to be */
 export async function readInput(path: string, what: string): Promise<Uint8Array> {
+  requireName(path, what);
   try {
     const { size } = await stat(path);
     if (size > maxInputBytes)
@@ -48,6 +54,7 @@ export function parseJson(bytes: Uint8Array, path: string): unknown {
 /** Makes the folder of a file to be written, so that a run does not end with nowhere to put its result.
  *  @throws UserError when it cannot be written there */
 export async function prepareOutput(path: string): Promise<void> {
+  requireName(path, "a file that can be written");
   try {
     await mkdir(dirname(resolve(path)), { recursive: true });
     const found = await stat(path).catch(() => undefined);

@@ -1,5 +1,5 @@
 // The command `shardgrad`: parses, hands over to a command's own file, and turns errors into exit codes.
-// 0 done, 1 the run failed, 2 what was asked for cannot be done.
+// 0 done, 1 the run failed, 2 what was asked for cannot be done, 130 from a second Ctrl-C.
 
 import { Command, CommanderError } from "commander";
 import { DeviceError, UserError } from "../backend/errors.ts";
@@ -13,6 +13,11 @@ import { addVerify } from "./verify.ts";
 const program = new Command("shardgrad")
   .description("trains transformers on WebGPU, in Node as in the browser")
   .version(await packageVersion())
+  .addHelpText(
+    "after",
+    `
+Exit codes: 0 done, 1 the run failed, 2 what was asked for cannot be done, 130 stopped at once by a second Ctrl-C.`,
+  )
   .exitOverride()
   .configureOutput({ outputError: (message, write) => write(oneLine(message)) });
 // Commands take over exitOverride and the output settings of the program they are added to.
@@ -28,7 +33,7 @@ try {
   process.exitCode = explain(error);
 }
 
-/** commander puts its suggestion on a line of its own. */
+/** commander puts its suggestion on a line of its own, and JSON's complaints quote the file with its line breaks. */
 function oneLine(message: string): string {
   return `${message.trim().replaceAll("\n", " ")}\n`;
 }
@@ -38,7 +43,7 @@ function explain(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   const known = error instanceof UserError || error instanceof DeviceError || error instanceof DivergedError;
   // Anything else is our bug, and its stack is what a report of it needs.
-  const text = known ? error.message : error instanceof Error ? error.stack : String(error);
-  process.stderr.write(`error: ${text}\n`);
+  const text = known ? oneLine(error.message) : `${error instanceof Error ? error.stack : error}\n`;
+  process.stderr.write(`error: ${text}`);
   return error instanceof UserError ? 2 : 1;
 }

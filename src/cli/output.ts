@@ -1,6 +1,8 @@
 // Where a command's words go: stdout is for people, or, with --json, for JSON lines and nothing else, while people
 // read stderr.
 
+import { reason } from "./files.ts";
+
 export class Output {
   /** the stream people read */
   readonly human: NodeJS.WriteStream;
@@ -9,8 +11,11 @@ export class Output {
     // A reader that went away (| head) wants no more: that is no failure.
     process.stdout.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "EPIPE") process.exit(0);
-      throw error;
+      process.stderr.write(`error: stdout: ${reason(error)}; need room for what this command prints\n`);
+      process.exit(1);
     });
+    // Words for people that nobody reads are lost, and the events on stdout go on.
+    process.stderr.on("error", () => {});
   }
 
   /** One line for people. */

@@ -148,6 +148,7 @@ test("people get lines, a sample and at last the report's path", async () => {
 });
 
 test("a report that cannot be written is refused before the run", async () => {
+  await refuses([...short, "--report", ""], /got "" as a file's name, need a file that can be written/);
   await refuses([...short, "--report", "."], /^error: \.: it is a folder; need a file that can be written/);
   await refuses(
     [...short, "--report", `${text}/report.html`],
@@ -189,6 +190,16 @@ test("Ctrl-C ends a run with what it has: sample, done and report still come", a
   ok(existsSync(join(folder, "early.html")));
 });
 
+test("words nobody reads are no failure: events go on when stderr is closed", async () => {
+  let closed = false;
+  const { code, stdout } = await command([...tiny, "--context", "12", "--steps", "20", "--json"], (_, child) => {
+    if (!closed) child.stderr?.destroy();
+    closed = true;
+  });
+  is(code, 0);
+  is(events(stdout).at(-1)?.event, "done");
+});
+
 test("verify passes a reference run and fails a falsified one", async () => {
   const good = await command(["verify", fixture("gpt2"), "--backend", "cpu", "--json"]);
   is(good.code, 0, good.stderr);
@@ -216,6 +227,13 @@ test("verify refuses folders that are not reference runs", async () => {
   const { code, stdout, stderr } = await command(["verify", "broken", "--backend", "cpu", "--json"]);
   equal({ code, stdout }, { code: 2, stdout: "" });
   match(stderr, /\nerror: broken: safetensors: .*truncated.*; use an intact file\n$/);
+  cpSync(fixture("gpt2/weights.safetensors"), join(folder, "broken/weights.safetensors"));
+  file("broken/losses.json", "x\n");
+  const losses = await command(["verify", "broken", "--backend", "cpu", "--json"]);
+  match(
+    losses.stderr,
+    /\nerror: broken: losses\.json is not JSON: [^\n]*; write it again with the reference generator\n$/,
+  );
 });
 
 test("info --json is one event with what was found", async () => {
