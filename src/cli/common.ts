@@ -1,6 +1,7 @@
 // Options that several commands share.
 
 import { type Command, Option } from "commander";
+import { UserError } from "../backend/errors.ts";
 import { type LayoutName, layoutNames, type MeshShape, meshShape, parseMesh } from "../parallel/shape.ts";
 
 export const backendOption = () =>
@@ -14,17 +15,32 @@ export interface MeshFlags {
   mesh?: string;
 }
 
-export function addMeshOptions(command: Command): Command {
+export function addMeshOptions(command: Command, layouts: readonly LayoutName[] = layoutNames): Command {
   return command
     .addOption(
       new Option(
         "--layout <name>",
         "how ranks share a model (default: serial; with --mesh, what its axes say)",
-      ).choices(layoutNames),
+      ).choices(layouts),
     )
-    .option("--mesh <ranks>", "P ranks for 1d and 1d-sp, q x q for 2d, q x q x d for 2.5d: 8, 2x2, 2x2x2");
+    .option(
+      "--mesh <ranks>",
+      `P ranks for ${layouts.filter((name) => name.startsWith("1d")).join(" and ")}, q x q for 2d, q x q x d for 2.5d: 8, 2x2, 2x2x2`,
+    );
 }
 
 /** @throws UserError when layout and mesh do not fit each other */
 export const shapeOf = ({ layout, mesh }: MeshFlags): MeshShape =>
   meshShape({ layout, dims: mesh === undefined ? undefined : parseMesh(mesh) });
+
+/** "layout 2d on 2 x 2 = 4 ranks" */
+export const meshText = ({ layout, dims, size }: MeshShape): string =>
+  `layout ${layout} on ${dims.length > 1 ? `${dims.join(" x ")} = ` : ""}${size} ranks`;
+
+/** @throws UserError for what is no whole number from 1; `name` as on the command line */
+export function wholeNumber(name: string, text: string, fallback?: number): number {
+  const value = /^\d+$/.test(text) ? Number(text) : 0;
+  if (value >= 1 && value < 2 ** 31) return value;
+  const example = fallback === undefined ? "" : `; the default is ${fallback}`;
+  throw new UserError(`got --${name} ${text === "" ? '""' : text}, need a whole number from 1 to 2147483647${example}`);
+}

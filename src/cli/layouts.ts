@@ -8,7 +8,7 @@ import { shardedExtents } from "../nn/extents.ts";
 import { trainingBytes } from "../nn/footprint.ts";
 import { totalWords, trainingTraffic } from "../nn/traffic.ts";
 import { type MeshShape, maxRanks, meshShape, requireLegal, shapesOf } from "../parallel/shape.ts";
-import { jsonOption } from "./common.ts";
+import { jsonOption, wholeNumber } from "./common.ts";
 import { bytesText, countText, Output } from "./output.ts";
 
 /** Sizes of GPT-2's smallest model. */
@@ -35,12 +35,8 @@ export function addLayouts(program: Command): void {
 
 type Options = Record<string, string | undefined> & { arch?: string };
 
-function number(name: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1 || value >= 2 ** 31)
-    throw new UserError(`got --${name} ${text}, need a whole number from 1 to 2147483647`);
-  return value;
-}
+const number = (name: string, text: string): number =>
+  wholeNumber(name, text, (defaults as Record<string, number>)[name]);
 
 function modelOf(options: Options) {
   const at = (name: string, key = name) => number(name, options[key] ?? "");

@@ -3,12 +3,11 @@
 
 import { totalmem } from "node:os";
 import { type Command, Option } from "commander";
-import { UserError } from "../backend/errors.ts";
 import { type BackendChoice, createBackend } from "../backend/select.ts";
 import { measureProduct, type ProductResult, type ProductRun, type Timing } from "../cluster/matmul.ts";
 import type { Form } from "../parallel/operands.ts";
-import type { MeshShape } from "../parallel/shape.ts";
-import { addMeshOptions, backendOption, jsonOption, type MeshFlags, shapeOf } from "./common.ts";
+import { layoutNames, type MeshShape } from "../parallel/shape.ts";
+import { addMeshOptions, backendOption, jsonOption, type MeshFlags, shapeOf, wholeNumber } from "./common.ts";
 import { countText, Output } from "./output.ts";
 
 const numbers = {
@@ -18,6 +17,9 @@ const numbers = {
   repeats: { help: "timed products, after one that is not", fallback: 5 },
 } as const;
 
+/** 1d-sp is about what lies between products: a product alone is 1d's. */
+const productLayouts = layoutNames.filter((name) => name !== "1d-sp");
+
 type Numbers = Record<keyof typeof numbers, number>;
 
 export function addMatmul(program: Command): void {
@@ -26,7 +28,7 @@ export function addMatmul(program: Command): void {
     .description("multiply two random matrices on a mesh: words moved, lower bound, time, error");
   for (const [name, { help, fallback }] of Object.entries(numbers))
     command.option(`--${name} <number>`, `${help} (default: ${fallback})`);
-  addMeshOptions(command)
+  addMeshOptions(command, productLayouts)
     .addOption(
       new Option("--form <name>", "A B, A times B transposed, or A transposed times B")
         .choices(["AB", "ABT", "ATB"])
@@ -45,8 +47,6 @@ interface MatmulOptions extends MeshFlags, Partial<Record<keyof Numbers, string>
 
 async function runMatmul(options: MatmulOptions): Promise<void> {
   const { repeats, ...size } = numbersOf(options);
-  if (options.layout === "1d-sp")
-    throw new UserError("got --layout 1d-sp, which is about what lies between products; use 1d for a product alone");
   const shape = shapeOf(options);
   const { form } = options;
   const output = new Output(options.json);
@@ -70,12 +70,7 @@ async function runMatmul(options: MatmulOptions): Promise<void> {
 function numbersOf(options: MatmulOptions): Numbers {
   const parsed = Object.entries(numbers).map(([name, { fallback }]) => {
     const text = options[name as keyof Numbers];
-    const value = text === undefined ? fallback : /^\d+$/.test(text) ? Number(text) : 0;
-    if (!Number.isSafeInteger(value) || value < 1 || value >= 2 ** 31)
-      throw new UserError(
-        `got --${name} ${text === "" ? '""' : text}, need a whole number from 1 to 2147483647; the default is ${fallback}`,
-      );
-    return [name, value];
+    return [name, text === undefined ? fallback : wholeNumber(name, text, fallback)];
   });
   return Object.fromEntries(parsed);
 }
@@ -89,7 +84,7 @@ function lines(result: ProductResult, { shape, form, size, repeats }: ProductRun
   };
   const { ranks, error, time } = result;
   return [
-    `${form}: ${factors[form]} on ${meshText(shape)}`,
+    `${form}: ${factors[form]} on ${productMeshText(shape)}`,
     "",
     ...rankTable(ranks),
     "",
@@ -102,7 +97,7 @@ function lines(result: ProductResult, { shape, form, size, repeats }: ProductRun
   ];
 }
 
-const meshText = ({ layout, dims }: MeshShape): string =>
+const productMeshText = ({ layout, dims }: MeshShape): string =>
   layout === "serial" ? "one rank" : `${layout} ${dims.join("x")}`;
 
 /** Ranks that follow each other and received alike share a line. */

@@ -8,7 +8,7 @@ import { UserError } from "../backend/errors.ts";
 import { type BackendChoice, createBackend } from "../backend/select.ts";
 import { trainOnMesh } from "../cluster/launch.ts";
 import { parameterCount } from "../nn/config.ts";
-import { addMeshOptions, backendOption, jsonOption } from "./common.ts";
+import { addMeshOptions, backendOption, jsonOption, meshText } from "./common.ts";
 import { prepareOutput, writeWhole } from "./files.ts";
 import { type NumberFlagName, numberFlags, parseNumberFlag } from "./flags.ts";
 import { bytesText, countText, durationText, Output } from "./output.ts";
@@ -126,7 +126,7 @@ async function follow(
   output.say(
     `${config.model_type} of ${countText(parameterCount(config))} parameters on ${textName}: ${countText(record.textTokens)} ${tokenizer.name} tokens, ${tokenizer.vocabSize} different`,
   );
-  if (shape.size > 1) output.say(`layout ${shape.layout} on ${shape.dims.join(" x ")} = ${shape.size} ranks`);
+  if (shape.size > 1) output.say(meshText(shape));
   const progress = new Progress(output, { memory: backend.memory, steps: parameters.steps });
   const controller = new AbortController();
   // Ctrl-C pressed twice while a step kept the thread busy arrives twice in one turn; later, without a listener, the second
@@ -136,7 +136,8 @@ async function follow(
     controller.abort();
     setImmediate(() => process.off("SIGINT", interrupt));
     progress.stop();
-    output.say("ending after this step; press Ctrl-C again to stop at once");
+    const under = record.steps.length < parameters.steps ? "this step, a short evaluation" : "the evaluation";
+    output.say(`ending after ${under} and the sample; press Ctrl-C again to stop at once`);
   };
   process.on("SIGINT", interrupt);
   try {

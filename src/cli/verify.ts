@@ -7,7 +7,7 @@ import { type BackendChoice, createBackend } from "../backend/select.ts";
 import { requireReferenceFits, verifyOnMesh } from "../cluster/launch.ts";
 import { bytesReceived, type LedgerEntry, totals } from "../comm/ledger.ts";
 import { type ReferenceFiles, type VerifyResult, verifyTolerances } from "../train/events.ts";
-import { addMeshOptions, backendOption, jsonOption, type MeshFlags, shapeOf } from "./common.ts";
+import { addMeshOptions, backendOption, jsonOption, type MeshFlags, meshText, shapeOf } from "./common.ts";
 import { readInput } from "./files.ts";
 import { countText, Output } from "./output.ts";
 
@@ -49,7 +49,7 @@ async function runVerify(dir: string, options: MeshFlags & { backend: BackendCho
       ...{ event: "verify", dir, backend: backend.name, adapter: backend.adapter.description, layout, dims },
       ...{ ...result, bytesReceived: received },
     });
-    if (size > 1) output.say(`layout ${layout} on ${dims.join(" x ")} = ${size} ranks: limits ${slack} times as wide`);
+    if (size > 1) output.say(`${meshText(shape)}: limits ${slack} times as wide`);
     for (const line of verifyTable(result, slack)) output.say(line);
     if (size > 1) for (const line of trafficTable(traffic)) output.say(line);
     if (!result.pass) process.exitCode = 1;

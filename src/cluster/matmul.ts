@@ -105,7 +105,7 @@ function requireFits(backend: Backend, { shape, form, size, maxBytes }: ProductR
   );
   if (most > maxBytes)
     throw new UserError(
-      `${text} takes ${mebibytes(most)} of this machine's memory, need at most ${mebibytes(maxBytes)}; use smaller sizes`,
+      `${text} takes ${mebibytes(most)} of this machine's memory, need at most ${mebibytes(maxBytes)}; use smaller sizes${shape.size > 1 ? " or fewer ranks" : ""}`,
     );
 }
 

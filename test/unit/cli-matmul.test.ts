@@ -13,7 +13,10 @@ test("sizes, meshes and layouts that cannot be are refused in a sentence", async
   await refuses([...cpu, "--mesh", "2x3"], /mesh 2x3: rows and columns .* use 2x2 or 3x3/);
   await refuses([...cpu, "--layout", "2.5d"], /layout 2\.5d needs a mesh .* --mesh 2x2x2/);
   await refuses([...cpu, "--layout", "2d", "--mesh", "4"], /mesh 4: layout 2d needs a mesh of 2 axes/);
-  await refuses([...cpu, "--layout", "1d-sp", "--mesh", "4"], /got --layout 1d-sp.* use 1d/);
+  await refuses(
+    [...cpu, "--layout", "1d-sp", "--mesh", "4"],
+    /'1d-sp' is invalid. Allowed choices are serial, 1d, 2d, 2\.5d/,
+  );
   await refuses([...cpu, "--form", "BA"], /'BA' is invalid.*AB, ABT, ATB/);
 });
 

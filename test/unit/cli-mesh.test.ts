@@ -43,6 +43,11 @@ test("models and batches that do not divide are refused with what would", async 
   );
 });
 
+test("a mesh of one axis is said as its ranks", async () => {
+  const { stdout } = await command([...tiny, "--mesh", "4"]);
+  match(stdout, /\nlayout 1d on 4 ranks\n/);
+});
+
 test("a report never replaces the run's text", async () => {
   await refuses([...tiny, "--report", text], /got --report text\.txt, which is an input of this run; use another file/);
 });
@@ -95,6 +100,10 @@ test("layouts: legal ones with their words and bytes, others with the reason", a
   );
   match(String(rows[3].why), /^mesh 3x3: 8 heads do not divide over q = 3/);
   await refuses(["layouts", "--mesh-size", "0"], /got --mesh-size 0, need a whole number from 1/);
+  await refuses(
+    ["layouts", "--mesh-size", "0x10"],
+    /got --mesh-size 0x10, need a whole number from 1 to 2147483647; the default is 4/,
+  );
   await refuses(["layouts", "--width", "65"], /n_embd|width/);
   await refuses(["layouts", "--kv-heads", "2"], /got --kv-heads 2 with gpt2, need --arch llama/);
 });
