@@ -75,7 +75,8 @@ function keyFigures({ config, steps, start, evals, done }: TrainRecord): string 
   return `<dl class="figures">${figures.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join("")}</dl>`;
 }
 
-function lossSection({ start, steps, evals }: TrainRecord): string {
+function lossSection(record: TrainRecord): string {
+  const { steps, evals } = record;
   const first = steps[0];
   const lastStep = steps[steps.length - 1];
   const lastEval = evals.at(-1);
@@ -97,13 +98,15 @@ function lossSection({ start, steps, evals }: TrainRecord): string {
     trainLoss.toFixed(4),
     validationLoss.toFixed(4),
   ]);
-  return `<section><h2>Loss</h2>${plot}${table(evaluationsCaption(start), ["step", "training", "validation"], rows)}</section>`;
+  return `<section><h2>Loss</h2>${plot}${table(evaluationsCaption(record), ["step", "training", "validation"], rows)}</section>`;
 }
 
-/** The figure on top of the page is exact; those during a run often are not. */
-function evaluationsCaption(start: TrainRecord["start"]): string {
+/** The figure on top of the page is exact where a run went to its end; those during a run often are not. */
+function evaluationsCaption({ start, done }: TrainRecord): string {
   const batches = start?.parameters.evalBatches ?? 0;
-  return batches === 0 ? "Evaluations" : `Evaluations, each over ${countText(batches)} random batches`;
+  if (batches === 0) return "Evaluations";
+  const early = start && done && done.steps < start.parameters.steps;
+  return `Evaluations, each over ${countText(batches)} random batches${early ? "; the last, where the run was ended early, over others" : ""}`;
 }
 
 function throughputSection({ steps }: TrainRecord): string {

@@ -82,10 +82,12 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
     if (record.sample !== undefined) output.say(`\n${printable(record.sample)}\n`);
     if (record.done) {
       const { steps, validationLoss, peakBytes, durationMs } = record.done;
-      const ended =
-        steps < plan.parameters.steps ? `ended at step ${steps}` : `${steps} ${steps === 1 ? "step" : "steps"}`;
+      const early = steps < plan.parameters.steps;
+      const ended = early ? `ended at step ${steps}` : `${steps} ${steps === 1 ? "step" : "steps"}`;
+      // The last line above it, of some random batches, may say another number.
+      const of = early ? "" : " of the whole split";
       output.say(
-        `${ended} in ${durationText(durationMs)}, validation loss ${validationLoss.toFixed(4)}, peak memory ${bytesText(peakBytes.total)}`,
+        `${ended} in ${durationText(durationMs)}, validation loss${of} ${validationLoss.toFixed(4)}, peak memory ${bytesText(peakBytes.total)}`,
       );
     }
     if (plan.shape.size > 1) output.say(trafficLine(record.steps));

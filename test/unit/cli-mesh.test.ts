@@ -46,6 +46,7 @@ test("models and batches that do not divide are refused with what would", async 
 test("a mesh of one axis is said as its ranks", async () => {
   const { stdout } = await command([...tiny, "--mesh", "4"]);
   match(stdout, /\nlayout 1d on 4 ranks\n/);
+  match(stdout, /\n3 steps in .*, validation loss of the whole split \d/);
 });
 
 test("a report never replaces the run's text", async () => {

@@ -53,6 +53,16 @@ test("every number of an evaluation stands in a table beside its plot", () => {
   match(html, /<svg[^>]+role="img" aria-labelledby="(plot-\d+)-title \1-description">\s*<title id="\1-title">/);
 });
 
+test("evaluations say over how many batches, and that an early end's is over others", () => {
+  const start = { ...meshStart, parameters: { ...meshStart.parameters, steps: 3, evalBatches: 16 } };
+  const done: DoneEvent = { event: "done", steps: 3, validationLoss: 1, peakBytes: bytes(3072), durationMs: 1 };
+  match(renderReport({ ...record, start, done }), />Evaluations, each over 16 random batches</);
+  match(
+    renderReport({ ...record, start, done: { ...done, steps: 2 } }),
+    />Evaluations, each over 16 random batches; the last, where the run was ended early, over others</,
+  );
+});
+
 const bytes = (total: number) => ({ weights: 1, gradients: 2, optimizer: 3, activations: 4, scratch: 5, total });
 const meshStart: StartEvent = {
   ...{ event: "start", parameterCount: 1, backend: "cpu", adapter: "plain loops", tokensPerStep: 6 },
