@@ -1,3 +1,12 @@
 // Every pass of the cpu backend, as src/backend/wasm/plans names them: (args, begin, end, scratch) computes the items begin .. end - 1.
 // AssemblyScript, not TypeScript.
 
+export * from "./activation";
+export * from "./dropout";
+export * from "./elementwise";
+export * from "./embedding";
+export * from "./loss";
+export * from "./norm";
+export * from "./optimizer";
+export * from "./reduce";
+export * from "./rotary";

@@ -1,0 +1,47 @@
+// Philox 4x32-10, the counter-based generator of Salmon, Moraes, Dror & Shaw 2011, four counters at a time: the bits of
+// src/backend/philox.ts and of the shaders.
+
+// The paper's multipliers and Weyl increments.
+const multiplier0: i32 = 0xd2511f53;
+const multiplier1: i32 = 0xcd9e8d57;
+const weyl0: i32 = 0x9e3779b9;
+const weyl1: i32 = 0xbb67ae85;
+
+/** Writes the words of counters [block + i, row, step, stream] under key [seed, 0], i < 4 fours: 16 fours words, in order.
+ *  Word c is the one that column 4 block + c of a dropout mask is compared with. */
+export function philoxWords(to: usize, fours: i32, block: i32, row: i32, step: i32, stream: i32, seed: i32): void {
+  const m0 = i32x4.splat(multiplier0);
+  const m1 = i32x4.splat(multiplier1);
+  let counter = i32x4.add(i32x4.splat(block), i32x4(0, 1, 2, 3));
+  for (let i = 0; i < fours; i++) {
+    let x0 = counter;
+    let x1 = i32x4.splat(row);
+    let x2 = i32x4.splat(step);
+    let x3 = i32x4.splat(stream);
+    let k0 = seed;
+    let k1 = 0;
+    for (let round = 0; round < 10; round++) {
+      const even0 = i64x2.extmul_low_i32x4_u(x0, m0);
+      const odd0 = i64x2.extmul_high_i32x4_u(x0, m0);
+      const even1 = i64x2.extmul_low_i32x4_u(x2, m1);
+      const odd1 = i64x2.extmul_high_i32x4_u(x2, m1);
+      x0 = v128.xor(v128.xor(v128.shuffle<i32>(even1, odd1, 1, 3, 5, 7), x1), i32x4.splat(k0));
+      x2 = v128.xor(v128.xor(v128.shuffle<i32>(even0, odd0, 1, 3, 5, 7), x3), i32x4.splat(k1));
+      x1 = v128.shuffle<i32>(even1, odd1, 0, 2, 4, 6);
+      x3 = v128.shuffle<i32>(even0, odd0, 0, 2, 4, 6);
+      k0 += weyl0;
+      k1 += weyl1;
+    }
+    // a counter's four words lie beside each other
+    const a = v128.shuffle<i32>(x0, x1, 0, 4, 1, 5);
+    const b = v128.shuffle<i32>(x2, x3, 0, 4, 1, 5);
+    const c = v128.shuffle<i32>(x0, x1, 2, 6, 3, 7);
+    const d = v128.shuffle<i32>(x2, x3, 2, 6, 3, 7);
+    v128.store(to, v128.shuffle<i64>(a, b, 0, 2));
+    v128.store(to, v128.shuffle<i64>(a, b, 1, 3), 16);
+    v128.store(to, v128.shuffle<i64>(c, d, 0, 2), 32);
+    v128.store(to, v128.shuffle<i64>(c, d, 1, 3), 48);
+    to += 64;
+    counter = i32x4.add(counter, i32x4.splat(4));
+  }
+}
