@@ -29,6 +29,12 @@ export interface Backend {
   free(buffer: DeviceBuffer): void;
   /** Counts a buffer under another purpose from now on. */
   retag(buffer: DeviceBuffer, purpose: Purpose): void;
+  /** Moves buffers of one type behind each other into one piece of memory, and returns a buffer that spans them all, with zeros between
+   *  them: a kernel over that is a kernel over each. They stay what they are and are freed one by one; the first to be freed, or to be
+   *  joined again, ends it.
+   *  Missing where a kernel costs so little to start that this gains nothing.
+   *  @throws RangeError when together they are longer than a buffer can be, or not of one type */
+  join?(buffers: readonly DeviceBuffer[]): DeviceBuffer;
   /** Copies `data` to the buffer's start; the caller may change `data` at once. */
   write(buffer: DeviceBuffer, data: HostArray): void;
   /** The only call that waits for the device. Returns a fresh array of the buffer's first `length` elements (all by default). */

@@ -27,6 +27,8 @@ export class SharedBackend implements Backend {
   readonly #readers: Map<DeviceBuffer, Readers>;
   readonly #owned = new Set<DeviceBuffer>();
   readonly #borrowed = new Set<() => void>();
+  /** what each joined buffer spans */
+  readonly #spans = new WeakMap<DeviceBuffer, readonly DeviceBuffer[]>();
   #disposed = false;
 
   private constructor(device: Backend, readers: Map<DeviceBuffer, Readers>) {
@@ -79,6 +81,16 @@ export class SharedBackend implements Backend {
     this.#live.retag(buffer, purpose);
   }
 
+  get join(): Backend["join"] {
+    const device = this.#live;
+    if (!device.join) return undefined;
+    return (buffers) => {
+      const joined = device.join!(buffers);
+      this.#spans.set(joined, buffers);
+      return joined;
+    };
+  }
+
   /** Leave for another rank to read `buffer`, counted as the owner's until that rank borrows it. */
   lend(buffer: DeviceBuffer): Loan {
     const readers = this.#readers.get(buffer) ?? { count: 0, abandoned: false };
@@ -116,8 +128,11 @@ export class SharedBackend implements Backend {
 
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
     // The one buffer that is both lent and written in place: a rank that still multiplied by it would see half a step.
-    if (kernel === "adamw")
-      invariant(!this.#readers.has((args as KernelArgs["adamw"]).w), "a weight is updated while another rank reads it");
+    if (kernel === "adamw") {
+      const { w } = args as KernelArgs["adamw"];
+      for (const weight of this.#spans.get(w) ?? [w])
+        invariant(!this.#readers.has(weight), "a weight is updated while another rank reads it");
+    }
     this.#live.run(kernel, args);
   }
 

@@ -105,6 +105,8 @@ export interface Layout {
   reduceGradients(parameters: readonly Parameter[]): Promise<ReducedGradients>;
   /** out[0] = sum over all elements of the whole of gradient^2: the same bits on every rank. */
   gradientNormSquared(gradients: ReducedGradients, out: Tensor): Promise<void>;
+  /** Ranks that hold this rank's block of a parameter. */
+  copies(parameter: Parameter): number;
   /** Logits without padding on every rank's host, row-major: [B T, V], or [B, V] of each sample's last row. Waits for the device. */
   gatherLogits(
     logits: Tensor,

@@ -105,6 +105,10 @@ export class Megatron implements Layout {
     return this.#shards.gradientNormSquared(gradients, out);
   }
 
+  copies(parameter: Parameter): number {
+    return this.#shards.copies(parameter);
+  }
+
   // forward   each rank looks up all rows in its V block; all-reduce, or reduce-scatter to the rank's own rows
   // dE        scatter-add of all rows of dy, which all ranks have, or all-gather first
   async embedding(

@@ -1,8 +1,7 @@
 // One rank holds everything and exchanges nothing: the reference that every other layout must equal.
 
 import type { Backend } from "../backend/backend.ts";
-import { type DropoutArgs, type HeadShape, reducePartials } from "../backend/kernels.ts";
-import { scratch } from "../comm/collectives.ts";
+import type { DropoutArgs, HeadShape } from "../backend/kernels.ts";
 import { attention, cachedAttention, fusedWidth, rotary } from "../tensor/ops/attention.ts";
 import { dropout } from "../tensor/ops/elementwise.ts";
 import { embedding, type Ids } from "../tensor/ops/embedding.ts";
@@ -21,6 +20,7 @@ import {
   type Sequence,
   type Whole,
 } from "./layout.ts";
+import { sumSquares } from "./norm-squared.ts";
 import { place } from "./placement.ts";
 
 /** Rows of a vocabulary table are padded to this multiple, so that rows of logits stay aligned to vec4. */
@@ -111,11 +111,11 @@ export class Serial implements Layout {
   }
 
   async gradientNormSquared({ parameters }: ReducedGradients, out: Tensor): Promise<void> {
-    using partials = scratch(out, [reducePartials]);
-    for (const [index, { gradient }] of parameters.entries()) {
-      const args = { x: gradient.buffer, partials: partials.buffer, y: out.buffer, n: gradient.size, scale: 1 };
-      this.#backend.run("sum", { ...args, square: true, accumulate: index > 0 });
-    }
+    sumSquares(parameters, { copies: this.copies, out });
+  }
+
+  copies(): number {
+    return 1;
   }
 
   async gatherLogits(

@@ -3,13 +3,13 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { invariant } from "../backend/errors.ts";
-import { reducePartials } from "../backend/kernels.ts";
 import { copyRange, handle, scratch } from "../comm/collectives.ts";
 import type { ProcessGroup } from "../comm/process-group.ts";
 import { constant, Parameter, sizeOf, type Tensor } from "../tensor/tensor.ts";
 import { initialBlock, type Range } from "./block.ts";
 import { allReduced } from "./exchange.ts";
 import { type GradientOfCopies, type ParameterSpec, ReducedGradients, type Whole } from "./layout.ts";
+import { sumSquares } from "./norm-squared.ts";
 import { type Axis, type Placed, type Placements, place, placedAs } from "./placement.ts";
 import { type MeshAxis, meshAxis } from "./redistribute.ts";
 
@@ -142,18 +142,16 @@ export class Shards {
   /** Each element once: a copy's squares count by its share. */
   async gradientNormSquared({ parameters }: ReducedGradients, out: Tensor): Promise<void> {
     using own = scratch(out, [1]);
-    using partials = scratch(out, [reducePartials]);
-    for (const [index, parameter] of parameters.entries()) {
-      const { gradient } = parameter;
-      const scale = 1 / (this.#sharding(parameter).copies?.size ?? 1);
-      const args = { x: gradient.buffer, partials: partials.buffer, y: own.buffer, n: gradient.size };
-      this.#backend.run("sum", { ...args, scale, square: true, accumulate: index > 0 });
-    }
+    sumSquares(parameters, { copies: (parameter) => this.copies(parameter), out: own });
     using sum: Placed<{ world: "invariant" }> = await allReduced(place(own, { world: "partial" }), {
       over: meshAxis("world", this.#world),
       purpose: "gradient norm",
     });
     copyRange(sum, { to: out, length: 1, xOffset: 0, yOffset: 0 });
+  }
+
+  copies(parameter: Parameter): number {
+    return this.#sharding(parameter).copies?.size ?? 1;
   }
 
   #sharding(parameter: Parameter): Sharding {

@@ -92,6 +92,10 @@ export class Summa implements Layout {
     return this.#shards.gradientNormSquared(gradients, out);
   }
 
+  copies(parameter: Parameter): number {
+    return this.#shards.copies(parameter);
+  }
+
   async embedding(
     tape: Tape,
     options: { tokens: Ids; table: Parameter; positions?: { ids: Ids; table: Parameter } },

@@ -131,6 +131,8 @@ export class Parameter extends Tensor {
   gradientFilled = false;
   /** whether AdamW decays it */
   readonly decay: boolean;
+  /** a buffer that spans this gradient and others': of `members`, this one among them */
+  joinedGradients: { buffer: DeviceBuffer; members: readonly Parameter[] } | undefined;
 
   constructor(storage: Storage, spec: { shape: Shape; name: string; decay: boolean }) {
     super(storage, { ...spec, requiresGrad: true });

@@ -2,6 +2,7 @@
 // clip_grad_norm_: the norm stays on the device, so that a step waits for nothing.
 
 import type { Backend } from "../backend/backend.ts";
+import type { DeviceBuffer } from "../backend/buffer.ts";
 import type { Layout, ReducedGradients } from "../parallel/layout.ts";
 import { constant, type Parameter, type Tensor } from "../tensor/tensor.ts";
 
@@ -18,7 +19,9 @@ export interface AdamWOptions {
 export class AdamW {
   /** squared global L2 norm of the last step's gradient, before clipping, [1] */
   readonly normSquared: Tensor;
-  readonly #moments: readonly { parameter: Parameter; first: Tensor; second: Tensor }[];
+  readonly #parameters: readonly Parameter[];
+  readonly #moments: readonly Tensor[];
+  readonly #pieces: readonly Piece[];
   readonly #backend: Backend;
   readonly #layout: Layout;
   readonly #options: AdamWOptions;
@@ -28,12 +31,13 @@ export class AdamW {
     this.#backend = backend;
     this.#layout = options.layout;
     this.#options = options;
-    const zeros = (parameter: Parameter) => constant(backend, { shape: parameter.shape, purpose: "optimizer" });
-    this.#moments = options.parameters.map((parameter) => ({
-      parameter,
-      first: zeros(parameter),
-      second: zeros(parameter),
-    }));
+    const states = options.parameters.map((parameter) => {
+      const zeros = () => constant(backend, { shape: parameter.shape, purpose: "optimizer" });
+      return { parameter, first: zeros(), second: zeros() };
+    });
+    this.#parameters = options.parameters;
+    this.#moments = states.flatMap(({ first, second }) => [first, second]);
+    this.#pieces = alike(states, options.layout, backend).flatMap((members) => joined(members, backend));
     this.normSquared = constant(backend, { shape: [1], purpose: "optimizer" });
   }
 
@@ -43,36 +47,82 @@ export class AdamW {
     this.#steps++;
     const { beta1, beta2, eps, weightDecay, clip } = this.#options;
     await this.#layout.gradientNormSquared(options.gradients, this.normSquared);
-    for (const { parameter, first, second } of this.#moments) {
+    for (const { w, g, m, v, decay } of this.#pieces)
       this.#backend.run("adamw", {
-        w: parameter.buffer,
-        g: parameter.gradient.buffer,
-        m: first.buffer,
-        v: second.buffer,
+        ...{ w, g, m, v },
         normSquared: this.normSquared.buffer,
-        n: parameter.size,
+        n: w.length,
         learningRate: options.learningRate,
         beta1,
         beta2,
         eps,
-        weightDecay: parameter.decay ? weightDecay : 0,
+        weightDecay: decay ? weightDecay : 0,
         correction1: 1 - beta1 ** this.#steps,
         correction2: 1 - beta2 ** this.#steps,
         clip,
       });
-      parameter.gradientFilled = false;
-    }
+    for (const parameter of this.#parameters) parameter.gradientFilled = false;
   }
 
   dispose(): void {
-    for (const { first, second } of this.#moments) {
-      first.dispose();
-      second.dispose();
-    }
+    for (const moment of this.#moments) moment.dispose();
     this.normSquared.dispose();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** A parameter with its first and second moment. */
+interface State {
+  parameter: Parameter;
+  first: Tensor;
+  second: Tensor;
+}
+
+/** What one kernel updates. */
+interface Piece {
+  w: DeviceBuffer;
+  g: DeviceBuffer;
+  m: DeviceBuffer;
+  v: DeviceBuffer;
+  decay: boolean;
+}
+
+/** Parameters joined are at most this many bytes together: joining holds them twice for a moment, and an update of more takes so long
+ *  that starting it does not count. */
+const joinedBytes = 2 ** 25;
+
+/** Parameters that one kernel can update and one can sum the squares of: decayed alike, with as many copies. */
+function alike(states: readonly State[], layout: Layout, backend: Backend): State[][] {
+  const groups = new Map<string, { members: State[]; bytes: number }[]>();
+  for (const state of states) {
+    const { parameter } = state;
+    const key = `${parameter.decay} ${layout.copies(parameter)}`;
+    const bytes = 4 * parameter.size + 256;
+    const known = groups.get(key) ?? [];
+    groups.set(key, known);
+    const last = known.at(-1);
+    if (last && last.bytes + bytes <= Math.min(joinedBytes, backend.maxBufferBytes)) {
+      last.members.push(state);
+      last.bytes += bytes;
+    } else known.push({ members: [state], bytes });
+  }
+  return [...groups.values()].flat().map(({ members }) => members);
+}
+
+/** The weights, gradients and moments of `states` in one piece of memory each, where the backend gains by it. */
+function joined(states: readonly State[], backend: Backend): Piece[] {
+  const { decay } = states[0].parameter;
+  if (states.length === 1 || !backend.join)
+    return states.map(({ parameter, first, second }) => {
+      const [w, g] = [parameter.buffer, parameter.gradient.buffer];
+      return { w, g, m: first.buffer, v: second.buffer, decay };
+    });
+  const join = (of: (state: State) => Tensor) => backend.join!(states.map((state) => of(state).buffer));
+  const members = states.map(({ parameter }) => parameter);
+  const [w, g] = [join(({ parameter }) => parameter), join(({ parameter }) => parameter.gradient)];
+  for (const parameter of members) parameter.joinedGradients = { buffer: g, members };
+  return [{ w, g, m: join(({ first }) => first), v: join(({ second }) => second), decay }];
 }

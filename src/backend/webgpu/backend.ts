@@ -13,7 +13,7 @@ import { type Call, Faults } from "./faults.ts";
 import { checkNames, Pipelines } from "./pipelines.ts";
 import type { DeviceFacts, Dispatch, Plan } from "./plan.ts";
 import { plans } from "./plans.ts";
-import { BufferPool, type Slot, sizeClass } from "./pool.ts";
+import { BufferPool, partAlignment, type Slot, sizeClass } from "./pool.ts";
 import { shaders } from "./shaders.ts";
 import { Stream } from "./stream.ts";
 
@@ -34,6 +34,9 @@ class WebGpuBuffer implements DeviceBuffer {
     readonly owner: WebGpuBackend,
     public slot: Slot | undefined,
   ) {}
+
+  /** the buffer that spans this one and others, see `join` */
+  joined: WebGpuBuffer | undefined;
 }
 
 export interface WebGpuBackendOptions {
@@ -103,7 +106,9 @@ export class WebGpuBackend implements Backend {
     if (this.#disposed) return; // its memory went with the device
     const slot = this.#slot(buffer);
     this.#pool.give(slot);
-    (buffer as WebGpuBuffer).slot = undefined;
+    const own = buffer as WebGpuBuffer;
+    own.slot = undefined;
+    if (own.joined) own.joined.slot = undefined;
     this.memory.give(buffer.purpose, 4 * buffer.length);
   }
 
@@ -111,6 +116,37 @@ export class WebGpuBackend implements Backend {
     this.#slot(buffer);
     this.memory.move(4 * buffer.length, { from: buffer.purpose, to: purpose });
     (buffer as WebGpuBuffer).purpose = purpose;
+  }
+
+  join(buffers: readonly DeviceBuffer[]): DeviceBuffer {
+    const call = this.#faults.call(describeOther, "join ", `${buffers.length} buffers`);
+    this.#call = call;
+    let bytes = 0;
+    const places = (buffers as WebGpuBuffer[]).map((buffer) => {
+      const from = this.#slot(buffer);
+      if (buffer.dtype !== buffers[0].dtype)
+        throw new RangeError(`join: got ${buffers[0].dtype} and ${buffer.dtype}; need buffers of one type`);
+      const offset = Math.ceil(bytes / partAlignment) * partAlignment;
+      bytes = offset + 4 * buffer.length;
+      return { buffer, from, offset };
+    });
+    if (!(bytes > 0 && bytes <= this.maxBufferBytes))
+      throw new RangeError(`join: ${bytes} bytes; need more than 0 and at most ${this.maxBufferBytes}`);
+    const whole = this.#pool.take(bytes);
+    const { dtype, purpose } = buffers[0];
+    const joined = new WebGpuBuffer(this.#nextId++, dtype, bytes / 4, purpose, this, whole);
+    const copies = places.map(({ buffer, from, offset }) => {
+      const length = 4 * buffer.length;
+      const to = this.#pool.part(whole, { offset, bytes: Math.ceil(length / 16) * 16 });
+      buffer.slot = to;
+      if (buffer.joined) buffer.joined.slot = undefined;
+      buffer.joined = joined;
+      return { from, to, bytes: length };
+    });
+    this.#stream.move(whole, { copies, call });
+    for (const { from } of copies) this.#pool.give(from);
+    this.memory.reservedBytes = this.#pool.reservedBytes;
+    return joined;
   }
 
   write(buffer: DeviceBuffer, data: HostArray): void {

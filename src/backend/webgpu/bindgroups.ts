@@ -39,7 +39,7 @@ export class BindGroups {
   make(pipeline: Pipeline, slots: readonly Slot[]): GPUBindGroup {
     const entries: GPUBindGroupEntry[] = pipeline.storage.map(({ binding }, i) => ({
       binding,
-      resource: { buffer: slots[i].buffer },
+      resource: { buffer: slots[i].buffer, offset: slots[i].offset, size: slots[i].bytes },
     }));
     if (pipeline.uniform)
       entries.push({

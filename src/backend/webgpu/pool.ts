@@ -12,13 +12,28 @@ export function sizeClass(bytes: number): number {
   return Math.ceil(bytes / step) * step;
 }
 
-/** One GPU buffer. `usedBy` is the number of the last submit that reads or writes it. */
-export interface Slot {
-  readonly id: number;
-  readonly buffer: GPUBuffer;
-  readonly bytes: number;
-  usedBy: number;
+/** A GPU buffer, or a part of one that several slots share. */
+export class Slot {
+  /** the slot that has the whole GPU buffer: this one, unless it is a part */
+  readonly whole: Slot;
+  /** number of the last submit that reads or writes the GPU buffer; the whole's counts */
+  usedBy = -1;
+  /** parts in use */
+  parts = 0;
+
+  constructor(
+    readonly id: number,
+    readonly buffer: GPUBuffer,
+    readonly bytes: number,
+    readonly offset = 0,
+    whole?: Slot,
+  ) {
+    this.whole = whole ?? this;
+  }
 }
+
+/** Where a part of a GPU buffer may begin: the alignment every device accepts for a binding. */
+export const partAlignment = 256;
 
 export class BufferPool {
   #free = new Map<number, Slot[]>();
@@ -37,12 +52,22 @@ export class BufferPool {
     // them bind groups that exist.
     const kept = this.#free.get(size)?.pop();
     if (kept) return kept;
-    const slot = { id: this.#nextId++, buffer: this.create(size), bytes: size, usedBy: -1 };
+    const slot = new Slot(this.#nextId++, this.create(size), size);
     this.reservedBytes += size;
     return slot;
   }
 
+  /** Bytes [offset, offset + bytes) of `whole`, which comes back with the last of its parts. */
+  part(whole: Slot, { offset, bytes }: { offset: number; bytes: number }): Slot {
+    whole.parts++;
+    return new Slot(this.#nextId++, whole.buffer, bytes, offset, whole);
+  }
+
   give(slot: Slot): void {
+    if (slot.whole !== slot) {
+      if (--slot.whole.parts === 0) this.give(slot.whole);
+      return;
+    }
     const list = this.#free.get(slot.bytes);
     if (!list) {
       this.#free.set(slot.bytes, [slot]);

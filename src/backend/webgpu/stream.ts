@@ -72,14 +72,14 @@ export class Stream {
       pass.setBindGroup(0, group, this.#offsets);
     } else pass.setBindGroup(0, group);
     pass.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
-    for (const slot of slots) slot.usedBy = this.batch;
+    for (const { whole } of slots) whole.usedBy = this.batch;
     if (++this.#dispatches === this.#maxDispatches) this.submit();
   }
 
   write(slot: Slot, data: Float32Array | Int32Array): void {
     // The queue would run an upload before dispatches not yet submitted.
-    if (slot.usedBy === this.batch) this.submit();
-    this.#device.queue.writeBuffer(slot.buffer, 0, data.buffer, data.byteOffset, data.byteLength);
+    if (slot.whole.usedBy === this.batch) this.submit();
+    this.#device.queue.writeBuffer(slot.buffer, slot.offset, data.buffer, data.byteOffset, data.byteLength);
     this.#stagedBytes += data.byteLength;
     if (this.#stagedBytes > maxStagedBytes && this.#dispatches === 0) {
       this.#device.queue.submit([]);
@@ -91,8 +91,23 @@ export class Stream {
   copyOut(slot: Slot, { to, bytes, call }: { to: GPUBuffer; bytes: number; call: Call }): void {
     this.#open(call);
     this.#endPass();
-    this.#encoder?.copyBufferToBuffer(slot.buffer, 0, to, 0, bytes);
+    this.#encoder?.copyBufferToBuffer(slot.buffer, slot.offset, to, 0, bytes);
     this.submit();
+  }
+
+  /** Clears `whole` and copies slots into parts of it. */
+  move(
+    whole: Slot,
+    { copies, call }: { copies: readonly { from: Slot; to: Slot; bytes: number }[]; call: Call },
+  ): void {
+    this.#open(call);
+    this.#endPass();
+    this.#encoder?.clearBuffer(whole.buffer);
+    whole.usedBy = this.batch;
+    for (const { from, to, bytes } of copies) {
+      this.#encoder?.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, bytes);
+      from.whole.usedBy = this.batch;
+    }
   }
 
   submit(): void {
