@@ -52,6 +52,14 @@ test("linear memory: any order of allocating and freeing keeps pieces apart, ali
   );
 });
 
+test("linear memory: buffers begin at its base, also where that is all there is", () => {
+  for (const initial of [2, 3]) {
+    const store = new WebAssembly.Memory({ initial, maximum: 9 });
+    const memory = new LinearMemory({ maxBytes: 9 * page, memory: store, base: 2 * page });
+    equal([memory.allocate(page), memory.allocate(page), memory.allocate(page)], [2 * page, 3 * page, 4 * page]);
+  }
+});
+
 test("linear memory: the first piece that is long enough is taken", () => {
   const { linear: memory } = LinearMemory.create(4 * page);
   const starts = [32, 64, 32, 16].map((bytes) => memory.allocate(bytes));

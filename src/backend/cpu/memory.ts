@@ -29,7 +29,7 @@ export class LinearMemory {
   constructor({ maxBytes, memory, base = 0 }: { maxBytes: number; memory: Growable; base?: number }) {
     this.maxBytes = maxBytes;
     this.#memory = memory;
-    this.#insert(base, this.byteLength - base);
+    if (this.byteLength > base) this.#insert(base, this.byteLength - base);
   }
 
   /** A memory of this thread's, and what keeps account of it.
