@@ -1,5 +1,5 @@
 // GELU in both its forms (arXiv 1606.08415) and the gated SiLU of Llama (arXiv 2002.05202), with their vjps.
-// Items are vectors of four results, the last one perhaps shorter. exp is only ever taken of what is not positive.
+// Items are vectors of four results, the last one perhaps shorter.
 
 import { address, integer } from "./args";
 import { loadPart, storePart } from "./lanes";
@@ -13,7 +13,7 @@ const tanhEnd: f32 = 12.0;
 const exactEnd: f32 = 14.0;
 const inverseRootTwoPi: f32 = 0.3989422804014327;
 
-/** exp(-2 u) of 0 <= t <= 12. */
+/** exp(-2 u) of t. */
 @inline
 function expOfTanhForm(t: v128): v128 {
   const bend = f32x4.add(f32x4.splat(1.0), f32x4.mul(f32x4.splat(cubic), f32x4.mul(t, t)));
@@ -51,9 +51,8 @@ function negative(x: v128): v128 {
 
 @inline
 function geluTanhOf(x: v128): v128 {
-  const one = f32x4.splat(1.0);
-  const e = expOfTanhForm(f32x4.pmin(f32x4.abs(x), f32x4.splat(tanhEnd)));
-  return f32x4.div(f32x4.mul(x, v128.bitselect(e, one, negative(x))), f32x4.add(one, e));
+  // infinity, and the quotient 0, where x is far below 0
+  return f32x4.div(x, f32x4.add(f32x4.splat(1.0), expOfTanhForm(x)));
 }
 
 @inline
@@ -66,20 +65,14 @@ function geluExactOf(x: v128): v128 {
   return v128.bitselect(f32x4.mul(f32x4.mul(x, bell), tail), above, negative(x));
 }
 
-/** d/dx: s + x s (1 - s) 2u' with s = 1 / (1 + exp(-2u)); s (1 - s) is even, so the second part is odd. */
+/** d/dx: s (1 + x (1 - s) 2u') with s = 1 / (1 + exp(-2u)). */
 @inline
 function geluTanhSlope(x: v128): v128 {
   const one = f32x4.splat(1.0);
-  const t = f32x4.pmin(f32x4.abs(x), f32x4.splat(tanhEnd));
-  const e = expOfTanhForm(t);
-  const r = f32x4.div(one, f32x4.add(one, e));
-  const er = f32x4.mul(e, r);
-  const rise = f32x4.mul(
-    f32x4.splat(slope),
-    f32x4.add(one, f32x4.mul(f32x4.splat(3 * cubic), f32x4.mul(t, t))),
-  );
-  const moment = f32x4.mul(f32x4.mul(f32x4.mul(t, er), r), rise);
-  return v128.bitselect(f32x4.sub(er, moment), f32x4.add(r, moment), negative(x));
+  const t = f32x4.pmax(f32x4.pmin(x, f32x4.splat(tanhEnd)), f32x4.splat(-tanhEnd));
+  const s = f32x4.div(one, f32x4.add(one, expOfTanhForm(t)));
+  const rise = f32x4.add(f32x4.splat(slope), f32x4.mul(f32x4.splat(3 * cubic * slope), f32x4.mul(t, t)));
+  return f32x4.mul(s, f32x4.add(one, f32x4.mul(f32x4.mul(t, rise), f32x4.sub(one, s))));
 }
 
 /** d/dx: Phi(x) + x phi(x). */
@@ -155,12 +148,16 @@ function ups(low: v128, high: v128): v128 {
   return v128.shuffle<i32>(low, high, 1, 3, 5, 7);
 }
 
-/** 1 / (1 + exp(-x)). */
+/** 1 + exp(-x): infinity where x is far below 0. */
 @inline
-function sigmoid(x: v128): v128 {
-  const one = f32x4.splat(1.0);
-  const e = expx4(f32x4.neg(f32x4.abs(x)));
-  return f32x4.div(v128.bitselect(e, one, negative(x)), f32x4.add(one, e));
+function inverseSigmoid(x: v128): v128 {
+  return f32x4.add(f32x4.splat(1.0), expx4(f32x4.neg(x)));
+}
+
+@inline
+function siluGateOf(low: v128, high: v128): v128 {
+  const gate = gates(low, high);
+  return f32x4.mul(f32x4.div(gate, inverseSigmoid(gate)), ups(low, high));
 }
 
 /** y[n], y[i] = silu(x[2i]) x[2i + 1]. args: x, y, n */
@@ -168,16 +165,37 @@ export function siluGate(args: usize, begin: i32, end: i32, scratch: usize): voi
   const x = address(args, 0);
   const y = address(args, 1);
   const n = integer(args, 2);
-  for (let item = begin; item < end; item++) {
-    const count = n - (item << 2);
-    const from = x + (<usize>item << 5);
-    const to = y + (<usize>item << 4);
-    const low = count >= 2 ? v128.load(from) : loadPart(from, 2);
-    const high = count >= 4 ? v128.load(from, 16) : count == 3 ? loadPart(from + 16, 2) : f32x4.splat(0);
+  const whole = <usize>min(end, n >> 2) << 4;
+  let at = <usize>begin << 4;
+  for (; at < whole; at += 16) {
+    const from = x + (at << 1);
+    v128.store(y + at, siluGateOf(v128.load(from), v128.load(from, 16)));
+  }
+  if (end > n >> 2) {
+    const from = x + (at << 1);
+    const rest = n & 3;
+    const low = rest >= 2 ? v128.load(from) : loadPart(from, 2);
+    const high = rest == 3 ? loadPart(from + 16, 2) : f32x4.splat(0);
+    storePart(y + at, siluGateOf(low, high), rest);
+  }
+}
+
+function siluGateGradOf(x: usize, dy: usize, dx: usize, vectors: i32): void {
+  const one = f32x4.splat(1.0);
+  for (let i = 0; i < vectors; i++) {
+    const low = v128.load(x);
+    const high = v128.load(x, 16);
+    const g = v128.load(dy);
     const gate = gates(low, high);
-    const result = f32x4.mul(f32x4.mul(gate, sigmoid(gate)), ups(low, high));
-    if (count >= 4) v128.store(to, result);
-    else storePart(to, result, count);
+    const s = f32x4.div(one, inverseSigmoid(gate));
+    const bend = f32x4.add(one, f32x4.mul(gate, f32x4.sub(one, s)));
+    const gateGrad = f32x4.mul(f32x4.mul(f32x4.mul(g, ups(low, high)), s), bend);
+    const upGrad = f32x4.mul(f32x4.mul(g, gate), s);
+    v128.store(dx, v128.shuffle<i32>(gateGrad, upGrad, 0, 4, 1, 5));
+    v128.store(dx, v128.shuffle<i32>(gateGrad, upGrad, 2, 6, 3, 7), 16);
+    x += 32;
+    dy += 16;
+    dx += 32;
   }
 }
 
@@ -187,25 +205,15 @@ export function siluGateGrad(args: usize, begin: i32, end: i32, scratch: usize):
   const dy = address(args, 1);
   const dx = address(args, 2);
   const n = integer(args, 3);
-  const one = f32x4.splat(1.0);
-  for (let item = begin; item < end; item++) {
-    const count = n - (item << 2);
-    const from = x + (<usize>item << 5);
-    const to = dx + (<usize>item << 5);
-    const gradients = dy + (<usize>item << 4);
-    const low = count >= 2 ? v128.load(from) : loadPart(from, 2);
-    const high = count >= 4 ? v128.load(from, 16) : count == 3 ? loadPart(from + 16, 2) : f32x4.splat(0);
-    const g = count >= 4 ? v128.load(gradients) : loadPart(gradients, count);
-    const gate = gates(low, high);
-    const s = sigmoid(gate);
-    const bend = f32x4.add(one, f32x4.mul(gate, f32x4.sub(one, s)));
-    const gateGrad = f32x4.mul(f32x4.mul(f32x4.mul(g, ups(low, high)), s), bend);
-    const upGrad = f32x4.mul(f32x4.mul(g, gate), s);
-    const lowGrad = v128.shuffle<i32>(gateGrad, upGrad, 0, 4, 1, 5);
-    const highGrad = v128.shuffle<i32>(gateGrad, upGrad, 2, 6, 3, 7);
-    if (count >= 2) v128.store(to, lowGrad);
-    else storePart(to, lowGrad, 2);
-    if (count >= 4) v128.store(to, highGrad, 16);
-    else if (count == 3) storePart(to + 16, highGrad, 2);
+  const at = <usize>begin << 4;
+  siluGateGradOf(x + (at << 1), dy + at, dx + (at << 1), min(end, n >> 2) - begin);
+  if (end > n >> 2) {
+    // the last 1 to 3 pairs by way of scratch, whose other lanes hold whatever they hold
+    const last = <usize>(n >> 2) << 4;
+    const rest = <usize>(n & 3) << 2;
+    memory.copy(scratch, x + (last << 1), rest << 1);
+    memory.copy(scratch + 32, dy + last, rest);
+    siluGateGradOf(scratch, scratch + 32, scratch + 48, 1);
+    memory.copy(dx + (last << 1), scratch + 48, rest << 1);
   }
 }

@@ -19,31 +19,45 @@ export function normStats(args: usize, begin: i32, end: i32, scratch: usize): vo
     if (layer) {
       let s0 = zero;
       let s1 = zero;
+      let s2 = zero;
+      let s3 = zero;
       let at: usize = 0;
-      for (; at + 32 <= whole; at += 32) {
+      for (; at + 64 <= whole; at += 64) {
         s0 = f32x4.add(s0, v128.load(x + at));
         s1 = f32x4.add(s1, v128.load(x + at, 16));
+        s2 = f32x4.add(s2, v128.load(x + at, 32));
+        s3 = f32x4.add(s3, v128.load(x + at, 48));
       }
-      if (at < whole) s0 = f32x4.add(s0, v128.load(x + at));
+      for (; at < whole; at += 16) s0 = f32x4.add(s0, v128.load(x + at));
       if (rest) s1 = f32x4.add(s1, loadPart(x + whole, rest));
-      mean = <f32>((sumLanes(s0) + sumLanes(s1)) / cols);
+      mean = <f32>(sumLanes(f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3))) / cols);
     }
     // The deviations' own sum corrects the rounded mean, and what it did to their squares (Chan, Golub & LeVeque 1979).
     const middle = f32x4.splat(mean);
     let d0 = zero;
     let d1 = zero;
+    let d2 = zero;
+    let d3 = zero;
     let q0 = zero;
     let q1 = zero;
+    let q2 = zero;
+    let q3 = zero;
     let at: usize = 0;
-    for (; at + 32 <= whole; at += 32) {
+    for (; at + 64 <= whole; at += 64) {
       const a = f32x4.sub(v128.load(x + at), middle);
       const b = f32x4.sub(v128.load(x + at, 16), middle);
+      const c = f32x4.sub(v128.load(x + at, 32), middle);
+      const d = f32x4.sub(v128.load(x + at, 48), middle);
       d0 = f32x4.add(d0, a);
       d1 = f32x4.add(d1, b);
+      d2 = f32x4.add(d2, c);
+      d3 = f32x4.add(d3, d);
       q0 = f32x4.add(q0, f32x4.mul(a, a));
       q1 = f32x4.add(q1, f32x4.mul(b, b));
+      q2 = f32x4.add(q2, f32x4.mul(c, c));
+      q3 = f32x4.add(q3, f32x4.mul(d, d));
     }
-    if (at < whole) {
+    for (; at < whole; at += 16) {
       const a = f32x4.sub(v128.load(x + at), middle);
       d0 = f32x4.add(d0, a);
       q0 = f32x4.add(q0, f32x4.mul(a, a));
@@ -53,8 +67,9 @@ export function normStats(args: usize, begin: i32, end: i32, scratch: usize): vo
       d1 = f32x4.add(d1, b);
       q1 = f32x4.add(q1, f32x4.mul(b, b));
     }
-    const squares = sumLanes(q0) + sumLanes(q1);
-    const excess = layer ? (sumLanes(d0) + sumLanes(d1)) / cols : 0;
+    const deviations = sumLanes(f32x4.add(f32x4.add(d0, d1), f32x4.add(d2, d3)));
+    const excess = layer ? deviations / cols : 0;
+    const squares = sumLanes(f32x4.add(f32x4.add(q0, q1), f32x4.add(q2, q3)));
     store<f32>(stats + (<usize>row << 3), <f32>(mean + excess));
     store<f32>(stats + (<usize>row << 3), <f32>(squares - excess * excess * cols), 4);
   }

@@ -7,6 +7,12 @@ const multiplier1: i32 = 0xcd9e8d57;
 const weyl0: i32 = 0x9e3779b9;
 const weyl1: i32 = 0xbb67ae85;
 
+/** High 32 bits of the 64-bit products. */
+@inline
+function multiplyHigh(a: v128, b: v128): v128 {
+  return v128.shuffle<i32>(i64x2.extmul_low_i32x4_u(a, b), i64x2.extmul_high_i32x4_u(a, b), 1, 3, 5, 7);
+}
+
 /** Writes the words of counters [block + i, row, step, stream] under key [seed, 0], i < 4 fours: 16 fours words, in order.
  *  Word c is the one that column 4 block + c of a dropout mask is compared with. */
 export function philoxWords(to: usize, fours: i32, block: i32, row: i32, step: i32, stream: i32, seed: i32): void {
@@ -18,19 +24,18 @@ export function philoxWords(to: usize, fours: i32, block: i32, row: i32, step: i
     let x1 = i32x4.splat(row);
     let x2 = i32x4.splat(step);
     let x3 = i32x4.splat(stream);
-    let k0 = seed;
-    let k1 = 0;
+    let k0 = i32x4.splat(seed);
+    let k1 = i32x4.splat(0);
     for (let round = 0; round < 10; round++) {
-      const even0 = i64x2.extmul_low_i32x4_u(x0, m0);
-      const odd0 = i64x2.extmul_high_i32x4_u(x0, m0);
-      const even1 = i64x2.extmul_low_i32x4_u(x2, m1);
-      const odd1 = i64x2.extmul_high_i32x4_u(x2, m1);
-      x0 = v128.xor(v128.xor(v128.shuffle<i32>(even1, odd1, 1, 3, 5, 7), x1), i32x4.splat(k0));
-      x2 = v128.xor(v128.xor(v128.shuffle<i32>(even0, odd0, 1, 3, 5, 7), x3), i32x4.splat(k1));
-      x1 = v128.shuffle<i32>(even1, odd1, 0, 2, 4, 6);
-      x3 = v128.shuffle<i32>(even0, odd0, 0, 2, 4, 6);
-      k0 += weyl0;
-      k1 += weyl1;
+      const high0 = multiplyHigh(x0, m0);
+      const high1 = multiplyHigh(x2, m1);
+      const low0 = i32x4.mul(x0, m0);
+      x0 = v128.xor(v128.xor(high1, x1), k0);
+      x1 = i32x4.mul(x2, m1);
+      x2 = v128.xor(v128.xor(high0, x3), k1);
+      x3 = low0;
+      k0 = i32x4.add(k0, i32x4.splat(weyl0));
+      k1 = i32x4.add(k1, i32x4.splat(weyl1));
     }
     // a counter's four words lie beside each other
     const a = v128.shuffle<i32>(x0, x1, 0, 4, 1, 5);

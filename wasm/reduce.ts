@@ -64,24 +64,7 @@ function addRows(x: usize, to: usize, rows: i32, stride: usize, columns: i32): v
   const whole = <usize>(columns & ~3) << 2;
   const rest = columns & 3;
   memory.fill(to, 0, <usize>columns << 2);
-  let row = 0;
-  for (; row + 4 <= rows; row += 4) {
-    const x1 = x + stride;
-    const x2 = x1 + stride;
-    const x3 = x2 + stride;
-    for (let at: usize = 0; at < whole; at += 16) {
-      const low = f32x4.add(v128.load(x + at), v128.load(x1 + at));
-      const high = f32x4.add(v128.load(x2 + at), v128.load(x3 + at));
-      v128.store(to + at, f32x4.add(v128.load(to + at), f32x4.add(low, high)));
-    }
-    if (rest) {
-      const low = f32x4.add(loadPart(x + whole, rest), loadPart(x1 + whole, rest));
-      const high = f32x4.add(loadPart(x2 + whole, rest), loadPart(x3 + whole, rest));
-      storePart(to + whole, f32x4.add(loadPart(to + whole, rest), f32x4.add(low, high)), rest);
-    }
-    x = x3 + stride;
-  }
-  for (; row < rows; row++) {
+  for (let row = 0; row < rows; row++) {
     for (let at: usize = 0; at < whole; at += 16)
       v128.store(to + at, f32x4.add(v128.load(to + at), v128.load(x + at)));
     if (rest) storePart(to + whole, f32x4.add(loadPart(to + whole, rest), loadPart(x + whole, rest)), rest);
@@ -130,28 +113,18 @@ export function normGainSpans(args: usize, begin: i32, end: i32, scratch: usize)
     const firstRow = s * spanRows;
     const lastRow = min(firstRow + spanRows, rows);
     memory.fill(to, 0, <usize>columns << 2);
-    for (let row = firstRow; row < lastRow; row += 2) {
-      // Two rows at a time, so that the sums are loaded and stored half as often; an odd last one is paired with itself, times 0.
-      const second = min(row + 1, lastRow - 1);
-      const dy0 = address(args, 0) + <usize>row * stride + (<usize>col << 2);
-      const dy1 = address(args, 0) + <usize>second * stride + (<usize>col << 2);
-      const x0 = address(args, 6) + <usize>row * stride + (<usize>col << 2);
-      const x1 = address(args, 6) + <usize>second * stride + (<usize>col << 2);
-      const mean0 = v128.load32_splat(stats + (<usize>row << 3));
-      const mean1 = v128.load32_splat(stats + (<usize>second << 3));
-      const rstd0 = f32x4.splat(<f32>(1 / sqrt<f64>(<f64>load<f32>(stats + (<usize>row << 3), 4) / width + eps)));
-      const rstd1 = f32x4.splat(
-        second == row ? 0 : <f32>(1 / sqrt<f64>(<f64>load<f32>(stats + (<usize>second << 3), 4) / width + eps)),
-      );
+    for (let row = firstRow; row < lastRow; row++) {
+      const dy = address(args, 0) + <usize>row * stride + (<usize>col << 2);
+      const x = address(args, 6) + <usize>row * stride + (<usize>col << 2);
+      const mean = v128.load32_splat(stats + (<usize>row << 3));
+      const rstd = f32x4.splat(<f32>(1 / sqrt<f64>(<f64>load<f32>(stats + (<usize>row << 3), 4) / width + eps)));
       for (let at: usize = 0; at < whole; at += 16) {
-        const a = f32x4.mul(v128.load(dy0 + at), f32x4.mul(f32x4.sub(v128.load(x0 + at), mean0), rstd0));
-        const b = f32x4.mul(v128.load(dy1 + at), f32x4.mul(f32x4.sub(v128.load(x1 + at), mean1), rstd1));
-        v128.store(to + at, f32x4.add(v128.load(to + at), f32x4.add(a, b)));
+        const hat = f32x4.mul(f32x4.sub(v128.load(x + at), mean), rstd);
+        v128.store(to + at, f32x4.add(v128.load(to + at), f32x4.mul(v128.load(dy + at), hat)));
       }
       if (rest) {
-        const a = f32x4.mul(loadPart(dy0 + whole, rest), f32x4.mul(f32x4.sub(loadPart(x0 + whole, rest), mean0), rstd0));
-        const b = f32x4.mul(loadPart(dy1 + whole, rest), f32x4.mul(f32x4.sub(loadPart(x1 + whole, rest), mean1), rstd1));
-        storePart(to + whole, f32x4.add(loadPart(to + whole, rest), f32x4.add(a, b)), rest);
+        const hat = f32x4.mul(f32x4.sub(loadPart(x + whole, rest), mean), rstd);
+        storePart(to + whole, f32x4.add(loadPart(to + whole, rest), f32x4.mul(loadPart(dy + whole, rest), hat)), rest);
       }
     }
   }
