@@ -4,7 +4,7 @@ import type { Plans } from "../plan.ts";
 import { chunks, vectors } from "./grain.ts";
 
 /** Nanoseconds of a vector of four: an exponential and a quotient. */
-const cost = 8;
+const cost = 6;
 /** Nanoseconds of an element: a quarter of a Philox counter. */
 const dropoutCost = 2;
 

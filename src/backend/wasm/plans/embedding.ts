@@ -19,7 +19,7 @@ export const embeddingPlans: Pick<Plans, "embedding" | "embeddingGrad"> = {
       {
         run: "embeddingGrad",
         args: [...buffers, cols, rows, rowOffset],
-        ...chunks(items, 10 + (5 * count) / segments),
+        ...chunks(items, 10 + (3 * count) / segments),
       },
     ];
   },

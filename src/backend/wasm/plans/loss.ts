@@ -4,8 +4,8 @@ import type { Plans } from "../plan.ts";
 import { chunks } from "./grain.ts";
 
 /** Nanoseconds of an element: a comparison, an exponential. */
-const compareCost = 0.25;
-const expCost = 1.2;
+const compareCost = 0.1;
+const expCost = 1;
 const rowCost = 20;
 
 export const lossPlans: Pick<Plans, "rowMax" | "sumExp" | "crossEntropy" | "crossEntropyGrad"> = {

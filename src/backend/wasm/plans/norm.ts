@@ -5,7 +5,7 @@ import { chunks, vectors } from "./grain.ts";
 import { sumColumns } from "./reduce.ts";
 
 /** Nanoseconds of a row of so many columns: its square root and quotient, and a vector's loads and sums. */
-const rowCost = (cols: number): number => 20 + cols / 2;
+const rowCost = (cols: number): number => 20 + cols / 4;
 
 export const normPlans: Pick<
   Plans,

@@ -4,7 +4,7 @@ import type { Plans } from "../plan.ts";
 import { vectors } from "./grain.ts";
 
 /** Nanoseconds of a vector of four: seven times as many bytes as a fill. */
-const cost = 6;
+const cost = 3;
 
 export const optimizerPlans: Pick<Plans, "adamw"> = {
   adamw(args, places) {

@@ -33,9 +33,9 @@ export function sumColumns({ run, x, more, y, rows, cols, accumulate }: ColumnSu
     {
       run,
       args: [x, partials, rows, cols, height, blockCols, ...more],
-      ...chunks(items, 30 + (height * width) / 4),
+      ...chunks(items, 30 + (height * width) / 8),
     },
-    { run: "columnPartials", args: [partials, spans, cols, y, accumulate ? 1 : 0], ...vectors(cols, 2 + 2 * spans) },
+    { run: "columnPartials", args: [partials, spans, cols, y, accumulate ? 1 : 0], ...vectors(cols, 2 + spans) },
   ];
 }
 
@@ -44,7 +44,7 @@ export const reducePlans: Pick<Plans, "sum" | "columnSum"> = {
     const spans = Math.ceil(n / span);
     const partials = places.temporary(8 * spans);
     return [
-      { run: "sumSpans", args: [places.at(x), partials, n, square ? 1 : 0], ...chunks(spans, Math.min(n, span) / 4) },
+      { run: "sumSpans", args: [places.at(x), partials, n, square ? 1 : 0], ...chunks(spans, Math.min(n, span) / 10) },
       { run: "sumPartials", args: [partials, spans, places.at(y), scale, accumulate ? 1 : 0], items: 1, grain: 1 },
     ];
   },

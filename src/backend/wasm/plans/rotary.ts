@@ -8,6 +8,6 @@ export const rotaryPlans: Pick<Plans, "rotary"> = {
     const slots = heads + 2 * kvHeads; // heads' worth of columns in a row
     const shape = [slots, heads / kvHeads, headWidth, tokens, offset, inverse ? -1 : 1];
     const args = [places.at(x), places.at(table), places.at(y), ...shape];
-    return [{ run: "rotary", args, ...chunks(rows, slots * (2 + headWidth / 2)) }];
+    return [{ run: "rotary", args, ...chunks(rows, slots * (2 + headWidth / 4)) }];
   },
 };
