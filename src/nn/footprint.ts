@@ -17,15 +17,15 @@ const oneRank: MeshExtents = { layout: "serial", size: 1, q: 1, d: 1 };
  *
  *  weights 4 N, gradients 4 N, optimizer 8 N, where N is the rank's share; a table of rotary angles is whole on each. A block keeps for
  *  its backward its input, both norms' outputs and the residual between (4 streams), q, k, v, attention's output and row sums, the
- *  activation's input and output and the norms' statistics; with recomputation its input alone, and one block's at a time. The peak is
+ *  activation's input and output and the norms' statistics; with recomputation its input alone, and one block's at a time; with the loss in blocks of rows logits and what goes with them are of one such block. The peak is
  *  at the loss, in the head's or the last feed-forward's backward, at the end of the last block's forward (the second, with its gradient
  *  there, when recomputing), or in the sum of gradients over ranks: three times the largest bucket, what is sent, what comes, the sum.
  *  In 2D and 2.5D with q > 2 how many blocks of a product a rank holds depends on who is faster: this is the most, some hold fewer. */
 export function trainingBytes(
   config: ModelConfig,
-  run: { shape?: MeshExtents; batch: number; context: number; recompute: boolean },
+  run: { shape?: MeshExtents; batch: number; context: number; recompute: boolean; lossBlocks?: number },
 ): BytesByPurpose & { total: number } {
-  const { shape = oneRank, recompute } = run;
+  const { shape = oneRank, recompute, lossBlocks = 1 } = run;
   const { weights, layers, vocabSize, heads, maxPositions, ropeTheta } =
     config.model_type === "gpt2" ? gpt2(config) : llama(config);
   const { D, F, wide } = widths(config);
@@ -37,7 +37,7 @@ export function trainingBytes(
     whole: rows * D,
     columns,
     F,
-    logits: columns * V,
+    logits: (columns * V) / lossBlocks,
     table: (V * D) / shape.q ** 2,
     weights: D / shape.q ** 2,
   };
@@ -47,9 +47,14 @@ export function trainingBytes(
   // Beside what is kept: another block, but for its input; and the gradient of its output.
   const again = recompute ? { block: block - sizes.stream, gradient: sizes.stream } : { block: 0, gradient: 0 };
   // Last residual and its norm, statistics, logits, then per row: maximum, sums.
-  const last = 2 * sizes.stream + stats;
-  const loss = last + sizes.logits + 3 * rows;
-  const { project, head, down, column, freed } = exchanged(shape, sizes);
+  const inBlocks = lossBlocks > 1;
+  const last = inBlocks ? sizes.stream + (2 * sizes.stream + stats) / lossBlocks : 2 * sizes.stream + stats;
+  const loss = last + sizes.logits + (3 * rows) / lossBlocks;
+  const { project, down, column, freed } = exchanged(shape, sizes);
+  const ofBlock = { ...sizes, stream: sizes.stream / lossBlocks, whole: sizes.whole / lossBlocks };
+  const { head } = exchanged(shape, ofBlock);
+  // The gradient of all rows, put together from those of blocks.
+  const gathered = inBlocks ? sizes.stream : 0;
   const up = column(wide);
   const [inner, between] = [columns * F, columns * wide];
   const sum = 3 * Math.max(0, ...gradientSums(weights, shape).flatMap(({ words }) => words));
@@ -60,14 +65,14 @@ export function trainingBytes(
   const turned = ropeTheta === undefined ? 0 : 2 * columns * C;
   const attend = again.gradient + Math.max(columns * (D + C + heads.heads), turned, column(C));
   const scratch = Math.max(
-    ...[sizes.logits, head, sum, again.gradient + project.scratch],
+    ...[gathered + sizes.logits, gathered + head, sum, again.gradient + project.scratch],
     ...[attend, down, inner + between, up].map((words) => sizes.stream + words),
   );
   const feedForward = kept + again.block + sizes.stream;
   const peak = Math.max(
-    kept + loss + sizes.logits,
+    kept + loss + gathered + sizes.logits,
     kept + again.block + again.gradient + project.activations + project.scratch,
-    kept + last + head - freed,
+    kept + last + gathered + head - (inBlocks ? 0 : freed),
     feedForward + down,
     // The activation's output is freed, its gradient not yet; then both, and its input.
     feedForward + between,

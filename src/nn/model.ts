@@ -6,6 +6,7 @@ import { invariant, UserError } from "../backend/errors.ts";
 import type { Initial, LayerCache, Layout, ParameterSpec, Sequence } from "../parallel/layout.ts";
 import { rotaryTable } from "../tensor/ops/attention.ts";
 import { Ids } from "../tensor/ops/embedding.ts";
+import { sumOverRows } from "../tensor/ops/rows.ts";
 import type { Tape } from "../tensor/tape.ts";
 import { constant, type Parameter, type Tensor } from "../tensor/tensor.ts";
 import type { Architecture, DropoutRates, Pass } from "./architecture.ts";
@@ -24,6 +25,9 @@ export interface ForwardOptions {
   dropout?: { seed: number; step: number; rates?: DropoutRates };
   /** recompute each block in the backward instead of keeping its activations */
   recompute?: boolean;
+  /** rows of logits in so many blocks, one after another, each computed again in the backward: for the loss alone, of batches that need no
+   *  padding; 1 by default. Divides the rows that a rank holds */
+  lossBlocks?: number;
   /** one entry a layer; sequence.offset tokens are in it already */
   cache?: readonly LayerCache[];
 }
@@ -88,6 +92,13 @@ export class Model {
   /** logits[B T, V], padding columns may follow.
    *  @throws UserError when the sequence is longer than the model's positions, or a token id is out of range */
   async logits(tape: Tape, options: ForwardOptions): Promise<Tensor> {
+    const { pass, stream } = await this.#stream(tape, options);
+    using last = stream;
+    return await this.architecture.head(pass, last);
+  }
+
+  /** All blocks: what the head reads, [B T, D]. */
+  async #stream(tape: Tape, options: ForwardOptions): Promise<{ pass: Pass; stream: Tensor }> {
     const { sequence, tokens } = options;
     const { architecture } = this;
     if (sequence.offset + sequence.tokens > this.maxPositions)
@@ -123,24 +134,36 @@ export class Model {
       h = options.recompute ? await tape.checkpoint(before, block) : await block(before);
       before.dispose();
     }
-    using last = h;
-    return await architecture.head(pass, last);
+    return { pass, stream: h };
   }
 
   /** scale * summed negative log likelihood of `targets`, [1]; scale 1/(B T) makes the mean, in nats a token. */
   async loss(tape: Tape, options: ForwardOptions & { targets: Int32Array; scale: number }): Promise<Tensor> {
-    using logits = await this.logits(tape, options);
-    const targets = tape.keep(
-      new Ids(this.backend, {
-        ids: this.#padded(options.targets, options.sequence),
-        limit: this.vocabSize,
-        name: "target id",
-      }),
-    );
-    const { vocabSize } = this;
-    return await this.layout.crossEntropy(logits, {
-      ...{ targets, vocabSize, scale: options.scale },
-      rows: options.targets.length,
+    const { pass, stream } = await this.#stream(tape, options);
+    using last = stream;
+    const { vocabSize, layout, architecture } = this;
+    const { scale, lossBlocks = 1 } = options;
+    const padded = this.#padded(options.targets, options.sequence);
+    const lossOf = async (x: Tensor, ids: Int32Array, rows: number): Promise<Tensor> => {
+      using targets = new Ids(this.backend, { ids, limit: vocabSize, name: "target id" });
+      using logits = await architecture.head(pass, x);
+      return await layout.crossEntropy(logits, { targets, vocabSize, scale, rows });
+    };
+    if (lossBlocks === 1 || padded.length !== options.targets.length)
+      return await lossOf(last, padded, options.targets.length);
+    const held = last.shape[0];
+    if (!Number.isInteger(lossBlocks) || held % lossBlocks !== 0)
+      throw new UserError(`${held} rows of a rank do not divide into ${lossBlocks} blocks; use a divisor of ${held}`);
+    const rows = held / lossBlocks;
+    return await sumOverRows(last, {
+      count: lossBlocks,
+      block: (x, index) => {
+        // The same rows of each block of rows that a rank holds.
+        const ids = new Int32Array(padded.length / lossBlocks);
+        for (let at = 0; at * held < padded.length; at++)
+          ids.set(padded.subarray(at * held + index * rows, at * held + (index + 1) * rows), at * rows);
+        return lossOf(x, ids, ids.length);
+      },
     });
   }
 

@@ -14,17 +14,28 @@ export type WordsByPurpose = Record<string, number>;
 /** What each rank receives in one optimizer step. */
 export function trainingTraffic(
   config: ModelConfig,
-  run: { shape: MeshExtents; batch: number; context: number; accumulate: number; recompute: boolean },
+  run: {
+    shape: MeshExtents;
+    batch: number;
+    context: number;
+    accumulate: number;
+    recompute: boolean;
+    /** as the forward's: each takes the head's table again */
+    lossBlocks?: number;
+  },
 ): { words: WordsByPurpose[]; bytesReceived: number[] } {
-  const { shape, batch, context, accumulate, recompute } = run;
+  const { shape, batch, context, accumulate, recompute, lossBlocks = 1 } = run;
   const model = extentsOf(config);
   const sums = gradientSums(model.parameters, shape);
   return perRank(shape, (volume) => {
     const T = volume.rows({ batch, tokens: context });
     const blockForwards = accumulate * (recompute ? 2 : 1);
     const total = new Total();
-    addPass(total, { volume, model, T, times: { blocks: blockForwards, rest: accumulate, backward: accumulate } });
-    total.add("loss", accumulate * volume.loss({ T }));
+    const times = { blocks: blockForwards, rest: accumulate, backward: accumulate };
+    addPass(total, { volume, model, T, times, lossBlocks });
+    // Computed again in the backward when in blocks, all of it.
+    const again = lossBlocks > 1 ? 2 : 1;
+    total.add("loss", accumulate * lossBlocks * again * volume.loss({ T: T / lossBlocks }));
     total.add("gradient sum", volume.gradientSum(sums));
     total.add("gradient norm", volume.gradientNorm());
     return total.words;
@@ -99,25 +110,29 @@ function addPass(
     model: ModelExtents;
     T: number;
     times: { blocks: number; rest: number; backward: number };
+    lossBlocks?: number;
   },
 ): void {
-  const { volume, model, T, times } = pass;
+  const { volume, model, T, times, lossBlocks = 1 } = pass;
   const { D, V, layers } = model;
   const { blocks, rest, backward } = times;
   total.addOp("embedding", { ...volume.embedding({ T, D }), times: { forward: rest, backward } });
   total.addOp("norm", {
     ...volume.norm({ T }),
-    times: {
-      forward: layers * model.normsPerLayer * blocks + rest,
-      backward: (layers * model.normsPerLayer + 1) * backward,
-    },
+    times: { forward: layers * model.normsPerLayer * blocks, backward: layers * model.normsPerLayer * backward },
   });
   for (const { K, N, kind } of model.linears)
     total.addOp("linear", {
       ...volume.linear({ T, K, N, kind }),
       times: { forward: layers * blocks, backward: layers * backward },
     });
-  total.addOp("head", { ...volume.head({ T, D, V }), times: { forward: rest, backward } });
+  // The last norm and the head: of all rows, or of each block's, forward once more in the backward.
+  const ends = {
+    forward: lossBlocks * (rest + (lossBlocks > 1 ? backward : 0)),
+    backward: lossBlocks * backward,
+  };
+  total.addOp("norm", { ...volume.norm({ T: T / lossBlocks }), times: ends });
+  total.addOp("head", { ...volume.head({ T: T / lossBlocks, D, V }), times: ends });
 }
 
 class Total {

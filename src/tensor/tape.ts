@@ -135,7 +135,7 @@ export class Tape implements Gradients {
    *  `block` may use parameters and constants, but of this tape's tensors only its argument. Chen et al., arXiv 1604.06174. */
   async checkpoint(x: Tensor, block: (x: Tensor) => Promise<Tensor>): Promise<Tensor> {
     if (!this.recording) return block(x);
-    const output = await this.#nested(false, async (inner) => {
+    const output = await this.nested(false, async (inner) => {
       const y = await block(inner.view(x));
       return this.view(y, { requiresGrad: true });
     });
@@ -144,7 +144,7 @@ export class Tape implements Gradients {
       output,
       saved: [x],
       vjp: (dy, gradients) =>
-        this.#nested(true, async (inner) => {
+        this.nested(true, async (inner) => {
           const again = inner.view(x, { requiresGrad: true });
           const y = await block(again);
           // Only its place in the record is needed, not its values.
@@ -156,7 +156,8 @@ export class Tape implements Gradients {
     });
   }
 
-  async #nested<T>(recording: boolean, run: (inner: Tape) => Promise<T>): Promise<T> {
+  /** Runs `run` with a tape of its own, that ends with it. */
+  async nested<T>(recording: boolean, run: (inner: Tape) => Promise<T>): Promise<T> {
     using inner = new Tape(this.backend, { recording, observer: this.#observer });
     return await run(inner);
   }

@@ -7,9 +7,9 @@ import type { Windows } from "./corpus.ts";
 /** Mean cross-entropy in nats a token over all of `windows`, `batch` sequences at a time. Windows of one length: an exact mean. */
 export async function meanLoss(
   model: Model,
-  options: { windows: Windows; context: number; batch: number },
+  options: { windows: Windows; context: number; batch: number; lossBlocks?: number },
 ): Promise<number> {
-  const { windows, context, batch } = options;
+  const { windows, context, batch, lossBlocks } = options;
   let total = 0;
   for (let from = 0; from < windows.count; from += batch) {
     const count = Math.min(batch, windows.count - from);
@@ -20,6 +20,8 @@ export async function meanLoss(
       targets: part(windows.targets),
       sequence: { batch: count, tokens: context, offset: 0 },
       scale: 1 / (count * context),
+      // The last few sequences may not divide as a batch does; then they are fewer than one, and so are their logits.
+      lossBlocks: count === batch ? lossBlocks : 1,
     });
     total += (await loss.read())[0] * count;
   }

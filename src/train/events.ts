@@ -29,6 +29,8 @@ export interface TrainParameters {
   accumulate: number;
   /** computes a block's activations again in its backward instead of keeping them */
   recompute: boolean;
+  /** rows of logits in so many blocks, of which one exists at a time; 1 when absent */
+  lossBlocks?: number;
   seed: number;
   /** steps between evaluations; 0: only at the end */
   evalEvery: number;

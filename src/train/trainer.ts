@@ -131,7 +131,7 @@ class Run {
   }
 
   async #forward(tape: Tape, options: { corpus: Corpus; step: number; micro: number }): Promise<Tensor> {
-    const { batch, context, accumulate, seed, recompute } = this.#parameters;
+    const { batch, context, accumulate, seed, recompute, lossBlocks } = this.#parameters;
     const { corpus, step, micro } = options;
     const windows = corpus.batch({ seed, batch, context, split: "train", step, micro });
     return this.#model.loss(tape, {
@@ -141,6 +141,7 @@ class Run {
       scale: 1 / (batch * context * accumulate),
       dropout: { seed, step: step * accumulate + micro, rates: this.#rates },
       recompute,
+      lossBlocks,
     });
   }
 
@@ -197,8 +198,8 @@ class Run {
   }
 
   #mean(windows: Windows): Promise<number> {
-    const { context, batch } = this.#parameters;
-    return meanLoss(this.#model, { windows, context, batch });
+    const { context, batch, lossBlocks } = this.#parameters;
+    return meanLoss(this.#model, { windows, context, batch, lossBlocks });
   }
 
   /** The same batches at every evaluation: evaluations differ by the weights alone. */
