@@ -2,6 +2,8 @@
 // AssemblyScript, not TypeScript.
 
 export * from "./activation";
+export * from "./attention";
+export * from "./attention-grad";
 export * from "./dropout";
 export * from "./elementwise";
 export * from "./embedding";

@@ -2,6 +2,7 @@
 
 import type { Plans } from "./plan.ts";
 import { activationPlans } from "./plans/activation.ts";
+import { attentionPlans } from "./plans/attention.ts";
 import { elementwisePlans } from "./plans/elementwise.ts";
 import { embeddingPlans } from "./plans/embedding.ts";
 import { lossPlans } from "./plans/loss.ts";
@@ -12,6 +13,7 @@ import { rotaryPlans } from "./plans/rotary.ts";
 
 export const plans: Partial<Plans> = {
   ...activationPlans,
+  ...attentionPlans,
   ...elementwisePlans,
   ...embeddingPlans,
   ...lossPlans,
