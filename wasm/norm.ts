@@ -71,7 +71,7 @@ export function normStats(args: usize, begin: i32, end: i32, scratch: usize): vo
     const excess = layer ? deviations / cols : 0;
     const squares = sumLanes(f32x4.add(f32x4.add(q0, q1), f32x4.add(q2, q3)));
     store<f32>(stats + (<usize>row << 3), <f32>(mean + excess));
-    // Of a row of equal elements the difference may round below 0, but for NaN, which stays.
+    // Of a row of equal elements the difference may round below 0; max keeps a NaN.
     store<f32>(stats + (<usize>row << 3), <f32>max<f64>(squares - excess * excess * cols, 0), 4);
   }
 }
