@@ -12,12 +12,14 @@ import {
   groupOf,
   hasDropout,
   headsOf,
+  keepOf,
   keyOffset,
   ownArgs,
   queriesOf,
   queryOffset,
   scaleOf,
   seenLanes,
+  thresholdOf,
   widthOf,
 } from "./heads";
 import { loadPart, sumLanes } from "./lanes";
@@ -70,6 +72,8 @@ function gradRow(
 ): void {
   const scale = scaleOf(args);
   const dropping = hasDropout(args);
+  const threshold = thresholdOf(args);
+  const keep = keepOf(args);
   const rowLse = f32x4.splat(lse);
   const rowDelta = f32x4.splat(delta);
   let left = seen;
@@ -80,7 +84,7 @@ function gradRow(
     let dp = v128.load(grads);
     let kept = p;
     if (dropping) {
-      const factors = dropoutFactors(args, words);
+      const factors = dropoutFactors(words, threshold, keep);
       dp = f32x4.mul(dp, factors);
       kept = f32x4.mul(p, factors);
       words += 16;

@@ -8,12 +8,14 @@ import {
   fusedStride,
   hasDropout,
   headsOf,
+  keepOf,
   keyOffset,
   ownArgs,
   queriesOf,
   queryOffset,
   scaleOf,
   seenLanes,
+  thresholdOf,
   widthOf,
 } from "./heads";
 import { loadPart, storePart, sumLanes } from "./lanes";
@@ -62,8 +64,12 @@ function clearStats(stats: usize): void {
 
 /** Multiplies the weights by dropout's factors. */
 function dropWeights(args: usize, scores: usize, words: usize, seen: i32): void {
-  for (let col: usize = 0; col < <usize>seen << 2; col += 16)
-    v128.store(scores + col, f32x4.mul(v128.load(scores + col), dropoutFactors(args, words + col)));
+  const threshold = thresholdOf(args);
+  const keep = keepOf(args);
+  for (let col: usize = 0; col < <usize>seen << 2; col += 16) {
+    const factors = dropoutFactors(words + col, threshold, keep);
+    v128.store(scores + col, f32x4.mul(v128.load(scores + col), factors));
+  }
 }
 
 /** y[cols] *= factor. */

@@ -58,11 +58,19 @@ export function dropoutWords(args: usize, to: usize, b: i32, h: i32, i: i32, key
   philoxWords(to, (count + 15) >> 4, key >> 2, row, step, stream, <i32>address(args, 7));
 }
 
+@inline
+export function thresholdOf(args: usize): v128 {
+  return i32x4.splat(<i32>address(args, 5));
+}
+@inline
+export function keepOf(args: usize): v128 {
+  return f32x4.splat(real(args, 6));
+}
+
 /** What dropout multiplies four weights by. */
 @inline
-export function dropoutFactors(args: usize, words: usize): v128 {
-  const dropped = i32x4.lt_u(v128.load(words), i32x4.splat(<i32>address(args, 5)));
-  return v128.andnot(f32x4.splat(real(args, 6)), dropped);
+export function dropoutFactors(words: usize, threshold: v128, keep: v128): v128 {
+  return v128.andnot(keep, i32x4.lt_u(v128.load(words), threshold));
 }
 
 /** Whole lanes of the four from `col` that lie before `seen`. */

@@ -12,7 +12,7 @@ const kinds = [
   { name: "GQA 4:2", heads: 4, kvHeads: 2 },
   { name: "MQA 3:1", heads: 3, kvHeads: 1 },
 ];
-const headWidths = [1, 3, 4, 5, 8, 16, 20, 32, 37, 64, 68, 96, 128];
+const headWidths = [1, 3, 4, 5, 8, 16, 20, 32, 37, 64, 68, 96, 128, 131];
 const lengths = [1, 2, 7, 31, 33, 64, 65];
 /** Both sides of 32 columns, multiples of 4 and not: these see more than two tiles of 64 tokens too, the others would only take long. */
 const longFor = [5, 32, 37, 68];
@@ -111,6 +111,12 @@ for (const { name, heads, kvHeads } of kinds) {
 
 test("attention with scores of hundreds: y, lse and dqkv within the bound of f64", () =>
   check({ heads: 2, kvHeads: 1, headWidth: 16, batch: 2, tokens: 70 }, 10));
+
+test("attention with 300 keys, and with a head of 264 columns: y, lse and dqkv within the bound of f64", async () => {
+  await check({ heads: 2, kvHeads: 1, headWidth: 6, batch: 1, tokens: 300 });
+  await check({ heads: 2, kvHeads: 1, headWidth: 264, batch: 1, tokens: 70, dropout });
+  await checkCached({ heads: 2, kvHeads: 1, headWidth: 264, batch: 2, queries: 9, keys: 200, capacity: 203 });
+});
 
 test("attention over 65539 samples of one token: more than a grid has workgroups in a dimension", () =>
   check({ heads: 1, kvHeads: 1, headWidth: 1, batch: 65539, tokens: 1 }));

@@ -59,11 +59,11 @@ export const attentionPlans: Pick<Plans, "attention" | "attentionGrad"> = {
       const cost = pairs * (weightCost + products * headWidth * productCost);
       return { run, args, ...chunks(items, cost / items) };
     };
-    // Two passes compute weights and their gradients twice, seven products for five, but divide into tiles.
+    // Two passes compute weights and their gradients twice and take 1.5 times as long in all, but divide into tiles.
     const groups = batch * kvHeads;
     const tiles = Math.ceil(tokens / tileRows);
     const idle = (Math.ceil(groups / places.threads) * places.threads) / groups;
-    if (tiles === 1 || 5 * idle <= 7) return [deltas, pass("attentionGrad", groups, 5)];
+    if (tiles === 1 || idle <= 1.5) return [deltas, pass("attentionGrad", groups, 5)];
     const queryTiles = pass("attentionGradQueries", batch * heads * tiles, 3);
     return [deltas, queryTiles, pass("attentionGradKeys", groups * tiles, 4)];
   },
