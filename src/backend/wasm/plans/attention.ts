@@ -6,7 +6,8 @@ import { chunks } from "./grain.ts";
 
 /** Queries, or keys, of a tile, as wasm/tiles.ts has it. */
 const tileRows = 64;
-/** Queries of a sample from which on copies of keys and values pay for themselves. */
+/** Queries of a sample from which on copies of keys and values pay for themselves: at heads of 16 to 128 columns, with 0 to 900 earlier
+ *  keys, a row at a time takes 0.4 to 0.8 times as long at 2 queries, about as long at 4 to 6, 1.0 to 1.3 times at 8, 1.2 to 1.6 at 32. */
 const leastForTiles = 8;
 
 /** Nanoseconds: a multiplication and addition, one of a row read where it is, a weight (its exponential). */
