@@ -1,7 +1,7 @@
 // `npm test`: sets up, checks, then runs every test file on every adapter it is meant for. Ends with `N passed, N failed`.
 //   npm test -- unit                 one suite
 //   npm test -- gpu products         only files whose path has "products" in it
-//   npm test -- gpu --backend cpu    on one of cpu, lavapipe, as-gpu (lavapipe, with the kernels meant for GPUs), swiftshader,
+//   npm test -- gpu --backend cpu    on one of cpu, plain (its loops for where WebAssembly SIMD is missing), lavapipe, as-gpu (lavapipe, with the kernels meant for GPUs), swiftshader,
 //                                    device (the machine's own driver)
 
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -17,7 +17,7 @@ const filesAtOnce = Math.min(2, availableParallelism());
  *  time-outs of its own that name the file at fault. */
 const timeoutOf = (file) => (suiteOf(file) === "browser" ? 900_000 : 300_000);
 
-const backends = ["cpu", "wasm", "lavapipe", "as-gpu", "swiftshader", "device"];
+const backends = ["cpu", "plain", "lavapipe", "as-gpu", "swiftshader", "device"];
 
 function parseCommand() {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { backend: { type: "string" } } });
@@ -53,7 +53,7 @@ function adaptersOf(file, { backend, found, vulkanDriver }) {
   const asGpu = { SHARDGRAD_TEST_BACKEND: "webgpu-as-gpu" };
   const all = {
     cpu: { SHARDGRAD_TEST_BACKEND: "cpu" },
-    wasm: { SHARDGRAD_TEST_BACKEND: "wasm" },
+    plain: { SHARDGRAD_TEST_BACKEND: "plain" },
     ...(found.lavapipe && { lavapipe: { ...webgpu, ...vulkanDriver(found.lavapipe) } }),
     ...(found.lavapipe && { "as-gpu": { ...asGpu, ...vulkanDriver(found.lavapipe) } }),
     ...(found.swiftshader && { swiftshader: { ...webgpu, ...vulkanDriver(found.swiftshader) } }),
@@ -62,11 +62,12 @@ function adaptersOf(file, { backend, found, vulkanDriver }) {
   // The machine's own driver is one nobody chose: it counts where it is asked for, or where it is the only one.
   // The kernels for GPUs are tested one by one; a whole training adds nothing but their compilation, which lavapipe takes long for.
   const forGpus = suite === "gpu" ? ["as-gpu"] : [];
+  const loops = suite === "gpu" ? ["plain"] : [];
   // A mesh runs the same kernels as one rank: two adapters show that nothing depends on the device; what counts words and bytes, or is about
   // links alone, needs one.
   const slow = suite === "parallel" ? [] : ["swiftshader"];
   if (!backend && deviceFree.some((name) => file.endsWith(`/${name}.test.ts`))) return [{ name: "cpu", env: all.cpu }];
-  const byDefault = found.lavapipe ? ["cpu", "lavapipe", ...forGpus, ...slow] : ["cpu", "device"];
+  const byDefault = found.lavapipe ? ["cpu", ...loops, "lavapipe", ...forGpus, ...slow] : ["cpu", ...loops, "device"];
   if (backend && !all[backend]) throw new SetupError(`--backend ${backend} exists on Linux only; use cpu or device`);
   return (backend ? [backend] : byDefault).map((name) => ({ name, env: all[name] }));
 }

@@ -12,3 +12,4 @@ export * from "./norm";
 export * from "./optimizer";
 export * from "./reduce";
 export * from "./rotary";
+export * from "./products";

@@ -11,8 +11,8 @@ export type BackendChoice = "auto" | "webgpu" | "cpu";
 /** What was found of WebGPU: an adapter, or why there is none. */
 export type Found = { readonly adapter: Pick<AdapterInfo, "description" | "software"> } | { readonly missing: string };
 
-/** Which backend to take, and the line to tell. Software adapters other than llvmpipe lose to the cpu backend: SwiftShader's
- *  products run at a third of llvmpipe's rate.
+/** Which backend to take, and the line to tell. Software adapters lose to the cpu backend: they too run on the CPU, and their products at
+ *  half its rate or less.
  *  @throws UserError when webgpu is asked for and there is none */
 export function choose(choice: BackendChoice, found: Found): { backend: "webgpu" | "cpu"; note: string } {
   if (choice === "cpu") return { backend: "cpu", note: "cpu, as asked" };
@@ -23,37 +23,48 @@ export function choose(choice: BackendChoice, found: Found): { backend: "webgpu"
   const { description, software } = found.adapter;
   if (!software) return { backend: "webgpu", note: `webgpu on ${description}` };
   if (choice === "webgpu") return { backend: "webgpu", note: `webgpu on ${description}, which is a CPU at work` };
-  if (/llvmpipe|lavapipe/i.test(description))
-    return { backend: "webgpu", note: `webgpu on ${description}: no GPU found, its driver runs on the CPU` };
   return {
     backend: "cpu",
-    note: `cpu: the only WebGPU adapter is ${description}, which is slower; a GPU with its driver helps, or in Node on Linux mesa-vulkan-drivers`,
+    note: `cpu: no GPU found; the only WebGPU adapter is ${description}, which runs on the CPU too, and slower`,
   };
+}
+
+export interface BackendOptions {
+  backend: BackendChoice;
+  /** of the cpu backend: as many as the machine runs at once by default; results are the same with any number */
+  threads?: number;
 }
 
 /** Opens a backend.
  *  @throws UserError when `backend` is "webgpu" and there is no adapter */
-export async function createBackend({
-  backend,
-}: {
-  backend: BackendChoice;
-}): Promise<{ backend: Backend; note: string }> {
-  if (backend === "cpu") return { backend: await openCpu(), note: choose("cpu", { missing: "not asked for" }).note };
-  const found = await findAdapter();
-  const chosen = choose(backend, "adapter" in found ? { adapter: describeAdapter(found.adapter) } : found);
-  if (chosen.backend === "cpu" || "missing" in found) {
+export async function createBackend({ backend, threads }: BackendOptions): Promise<{ backend: Backend; note: string }> {
+  const found = backend === "cpu" ? { missing: "not asked for" } : await findAdapter();
+  const { backend: name, note } = choose(
+    backend,
+    "adapter" in found ? { adapter: describeAdapter(found.adapter) } : found,
+  );
+  if (name === "cpu" || "missing" in found) {
     // A page without WebGPU may still have a GPU: WebGL2 gets its chance at the products.
-    return { backend: await openCpu({ webgl: "missing" in found && !inNode() }), note: chosen.note };
+    return openCpu({ threads, note, webgl: backend === "auto" && "missing" in found && !inNode() });
   }
   const { WebGpuBackend } = await import("./webgpu/backend.ts");
-  return { backend: new WebGpuBackend(await openDevice(found.adapter)), note: chosen.note };
+  return { backend: new WebGpuBackend(await openDevice(found.adapter)), note };
 }
 
-async function openCpu({ webgl = false } = {}): Promise<Backend> {
-  const { createCpuBackend } = await import("./cpu/backend.ts");
-  if (!webgl) return createCpuBackend();
-  const { webglProducts } = await import("./cpu/webgl-products.ts");
-  return createCpuBackend({ products: await webglProducts() });
+/** In WebAssembly, or where its SIMD or its threads cannot be had in plain loops. */
+async function openCpu({ threads, note, webgl }: { threads: number | undefined; note: string; webgl: boolean }) {
+  try {
+    const { createWasmBackend } = await import("./wasm/backend.ts");
+    return { backend: await createWasmBackend({ threads }), note };
+  } catch (error) {
+    const { createCpuBackend } = await import("./cpu/backend.ts");
+    const why = error instanceof Error ? error.message : String(error);
+    const products = webgl ? await (await import("./cpu/webgl-products.ts")).webglProducts() : undefined;
+    return {
+      backend: createCpuBackend({ products }),
+      note: `${note}; in plain loops, since WebAssembly failed: ${why}`,
+    };
+  }
 }
 
 /** What `createBackend` can choose from: the WebGPU adapters, the preferred one first. */

@@ -1,11 +1,25 @@
 // Options that several commands share.
 
 import { type Command, Option } from "commander";
+import type { Backend } from "../backend/backend.ts";
 import { UserError } from "../backend/errors.ts";
+import { type BackendChoice, createBackend } from "../backend/select.ts";
 import { type LayoutName, layoutNames, type MeshShape, meshShape, parseMesh } from "../parallel/shape.ts";
 
-export const backendOption = () =>
-  new Option("--backend <name>", "what computes").choices(["auto", "webgpu", "cpu"]).default("auto");
+/** What computes, as given on the command line. */
+export interface BackendFlags {
+  backend: BackendChoice;
+  threads?: string;
+}
+
+export const addBackendOptions = (command: Command): Command =>
+  command
+    .addOption(new Option("--backend <name>", "what computes").choices(["auto", "webgpu", "cpu"]).default("auto"))
+    .option("--threads <count>", "of the cpu backend (default: as many as the machine runs at once)");
+
+/** @throws UserError for threads that are no whole number from 1, or an adapter that is not there */
+export const openBackend = ({ backend, threads }: BackendFlags): Promise<{ backend: Backend; note: string }> =>
+  createBackend({ backend, threads: threads === undefined ? undefined : wholeNumber("threads", threads) });
 
 export const jsonOption = () => new Option("--json", "JSON lines on stdout, words for people on stderr").default(false);
 

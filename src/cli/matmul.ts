@@ -3,11 +3,19 @@
 
 import { totalmem } from "node:os";
 import { type Command, Option } from "commander";
-import { type BackendChoice, createBackend } from "../backend/select.ts";
 import { measureProduct, type ProductResult, type ProductRun, type Timing } from "../cluster/matmul.ts";
 import type { Form } from "../parallel/operands.ts";
 import { layoutNames, type MeshShape } from "../parallel/shape.ts";
-import { addMeshOptions, backendOption, jsonOption, type MeshFlags, shapeOf, wholeNumber } from "./common.ts";
+import {
+  addBackendOptions,
+  addMeshOptions,
+  type BackendFlags,
+  jsonOption,
+  type MeshFlags,
+  openBackend,
+  shapeOf,
+  wholeNumber,
+} from "./common.ts";
 import { countText, Output } from "./output.ts";
 
 const numbers = {
@@ -28,20 +36,18 @@ export function addMatmul(program: Command): void {
     .description("multiply two random matrices on a mesh: words moved, lower bound, time, error");
   for (const [name, { help, fallback }] of Object.entries(numbers))
     command.option(`--${name} <number>`, `${help} (default: ${fallback})`);
-  addMeshOptions(command, productLayouts)
+  addBackendOptions(addMeshOptions(command, productLayouts))
     .addOption(
       new Option("--form <name>", "A B, A times B transposed, or A transposed times B")
         .choices(["AB", "ABT", "ATB"])
         .default("AB"),
     )
-    .addOption(backendOption())
     .addOption(jsonOption())
     .action(runMatmul);
 }
 
-interface MatmulOptions extends MeshFlags, Partial<Record<keyof Numbers, string>> {
+interface MatmulOptions extends MeshFlags, BackendFlags, Partial<Record<keyof Numbers, string>> {
   form: Form;
-  backend: BackendChoice;
   json: boolean;
 }
 
@@ -50,7 +56,7 @@ async function runMatmul(options: MatmulOptions): Promise<void> {
   const shape = shapeOf(options);
   const { form } = options;
   const output = new Output(options.json);
-  const { backend, note } = await createBackend({ backend: options.backend });
+  const { backend, note } = await openBackend(options);
   try {
     output.say(note);
     // The same numbers in every run; what a device of its own memory cannot hold it refuses itself.

@@ -5,10 +5,9 @@ import { setImmediate as turn } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import type { Backend } from "../backend/backend.ts";
 import { UserError } from "../backend/errors.ts";
-import { type BackendChoice, createBackend } from "../backend/select.ts";
 import { trainOnMesh } from "../cluster/launch.ts";
 import { parameterCount } from "../nn/config.ts";
-import { addMeshOptions, backendOption, jsonOption, meshText } from "./common.ts";
+import { addBackendOptions, addMeshOptions, type BackendFlags, jsonOption, meshText, openBackend } from "./common.ts";
 import { prepareOutput, writeWhole } from "./files.ts";
 import { type NumberFlagName, numberFlags, parseNumberFlag } from "./flags.ts";
 import { bytesText, countText, durationText, Output } from "./output.ts";
@@ -43,15 +42,13 @@ export function addTrain(program: Command): void {
     )
     .option("--recompute", "computes activations again in the backward pass: less memory, more time", false)
     .option("--report <file>", `writes the run as one HTML page (default without --data: ${defaultReport})`)
-    .addOption(backendOption())
     .addOption(jsonOption())
     .action(runTrain);
-  addMeshOptions(command);
+  addBackendOptions(addMeshOptions(command));
 }
 
 /** Options as commander hands them over: texts, names in camel case. */
-interface TrainOptions extends Omit<TrainFlags, "numbers"> {
-  backend: BackendChoice;
+interface TrainOptions extends Omit<TrainFlags, "numbers">, BackendFlags {
   json: boolean;
   report?: string;
 }
@@ -67,7 +64,7 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
     await prepareOutput(reportPath);
   }
 
-  const { backend, note } = await createBackend({ backend: options.backend });
+  const { backend, note } = await openBackend(options);
   try {
     const record = recordOf(plan, note);
     output.say(note);

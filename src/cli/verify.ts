@@ -3,11 +3,19 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { UserError } from "../backend/errors.ts";
-import { type BackendChoice, createBackend } from "../backend/select.ts";
 import { requireReferenceFits, verifyOnMesh } from "../cluster/launch.ts";
 import { bytesReceived, type LedgerEntry, totals } from "../comm/ledger.ts";
 import { type ReferenceFiles, type VerifyResult, verifyTolerances } from "../train/events.ts";
-import { addMeshOptions, backendOption, jsonOption, type MeshFlags, meshText, shapeOf } from "./common.ts";
+import {
+  addBackendOptions,
+  addMeshOptions,
+  type BackendFlags,
+  jsonOption,
+  type MeshFlags,
+  meshText,
+  openBackend,
+  shapeOf,
+} from "./common.ts";
 import { readInput } from "./files.ts";
 import { countText, Output } from "./output.ts";
 
@@ -24,18 +32,17 @@ export function addVerify(program: Command): void {
     .command("verify")
     .description("replay a reference run computed by PyTorch in float64 and print the largest errors")
     .argument("<dir>", `folder of ${Object.values(fileNames).join(", ")}`)
-    .addOption(backendOption())
     .addOption(jsonOption())
     .action(runVerify);
-  addMeshOptions(command);
+  addBackendOptions(addMeshOptions(command));
 }
 
-async function runVerify(dir: string, options: MeshFlags & { backend: BackendChoice; json: boolean }): Promise<void> {
+async function runVerify(dir: string, options: MeshFlags & BackendFlags & { json: boolean }): Promise<void> {
   const output = new Output(options.json);
   const shape = shapeOf(options);
   const files = await readReference(dir);
   named(dir, () => requireReferenceFits(files, shape));
-  const { backend, note } = await createBackend({ backend: options.backend });
+  const { backend, note } = await openBackend(options);
   try {
     output.say(note);
     const { traffic, slack, ...result } = await verifyOnMesh({ backend, files, shape }).catch((error: unknown) =>

@@ -3,9 +3,9 @@
 
 import type { Backend } from "../../src/backend/backend.ts";
 import type { DeviceBuffer, HostArray } from "../../src/backend/buffer.ts";
+import { createCpuBackend } from "../../src/backend/cpu/backend.ts";
 import type { KernelArgs, KernelName } from "../../src/backend/kernels.ts";
 import { createBackend, findAdapter } from "../../src/backend/select.ts";
-import { createWasmBackend } from "../../src/backend/wasm/backend.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/backend.ts";
 import { openDevice } from "../../src/backend/webgpu/device.ts";
 import { grid, type Plan } from "../../src/backend/webgpu/plan.ts";
@@ -69,8 +69,8 @@ export const blank = (length: number): Float32Array => new Float32Array(length).
 
 let opened: Promise<Backend> | undefined;
 
-/** The backend named by SHARDGRAD_TEST_BACKEND (environment variable, or a global in a page), opened once: cpu, webgpu, or
- *  webgpu-as-gpu, which takes the kernels meant for a GPU also where a CPU stands in for one.
+/** The backend named by SHARDGRAD_TEST_BACKEND (environment variable, or a global in a page), opened once: cpu, plain (its
+ *  loops for where WebAssembly SIMD is missing), webgpu, or webgpu-as-gpu, which takes the kernels meant for a GPU also where a CPU stands in for one.
  *  @throws Error when it is not named, or when another one came */
 export function backendUnderTest(): Promise<Backend> {
   opened ??= open();
@@ -84,12 +84,13 @@ async function open(): Promise<Backend> {
   };
   const name = scope.SHARDGRAD_TEST_BACKEND ?? scope.process?.env?.SHARDGRAD_TEST_BACKEND;
   if (name === "webgpu-as-gpu") return openAsGpu();
-  if (name === "wasm") return createWasmBackend();
+  if (name === "plain") return createCpuBackend();
   if (name !== "cpu" && name !== "webgpu") {
-    throw new Error(`SHARDGRAD_TEST_BACKEND is ${name ?? "not set"}; set it to cpu, webgpu or webgpu-as-gpu`);
+    throw new Error(`SHARDGRAD_TEST_BACKEND is ${name ?? "not set"}; set it to cpu, plain, webgpu or webgpu-as-gpu`);
   }
-  const { backend } = await createBackend({ backend: name });
+  const { backend, note } = await createBackend({ backend: name });
   if (backend.name !== name) throw new Error(`asked for the ${name} backend, got ${backend.name}`);
+  if (name === "cpu" && !backend.adapter.limits.threads) throw new Error(note);
   return backend;
 }
 

@@ -8,10 +8,11 @@ import { embeddingPlans } from "./plans/embedding.ts";
 import { lossPlans } from "./plans/loss.ts";
 import { normPlans } from "./plans/norm.ts";
 import { optimizerPlans } from "./plans/optimizer.ts";
+import { productPlans } from "./plans/products.ts";
 import { reducePlans } from "./plans/reduce.ts";
 import { rotaryPlans } from "./plans/rotary.ts";
 
-export const plans: Partial<Plans> = {
+export const plans: Plans = {
   ...activationPlans,
   ...attentionPlans,
   ...elementwisePlans,
@@ -19,6 +20,7 @@ export const plans: Partial<Plans> = {
   ...lossPlans,
   ...normPlans,
   ...optimizerPlans,
+  ...productPlans,
   ...reducePlans,
   ...rotaryPlans,
 };
