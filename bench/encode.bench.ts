@@ -26,7 +26,9 @@ if (!(steps >= 1) || !(repeats >= 1) || !["gpt2", "llama"].includes(values.arch)
   process.exit(2);
 }
 
+// Dawn crashes when this object is collected, so it is held for the life of the process.
 const gpu = create(["backend=null"]);
+Object.assign(globalThis, { heldGpu: gpu });
 const adapter = await gpu.requestAdapter();
 if (!adapter) throw new Error("Dawn has no null adapter");
 const { device, info } = await openDevice(adapter);

@@ -126,7 +126,8 @@ export class Tape implements Gradients {
   }): Tensor {
     this.#observer?.(node.op, node.output);
     if (!node.output.requiresGrad) return node.output;
-    const saved = node.saved.filter((x) => x !== undefined).map((x) => x.storage.retain());
+    const saved: Storage[] = [];
+    for (const x of node.saved) if (x) saved.push(x.storage.retain());
     this.#nodes.push({ op: node.op, output: node.output, saved, vjp: node.vjp });
     return node.output;
   }

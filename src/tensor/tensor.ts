@@ -12,22 +12,28 @@ if (!Symbol.dispose) Object.defineProperty(Symbol, "dispose", { value: Symbol.fo
 export type Shape = readonly number[];
 
 /** Number of elements of a shape. */
-export const sizeOf = (shape: Shape): number => shape.reduce((product, extent) => product * extent, 1);
+export function sizeOf(shape: Shape): number {
+  let size = 1;
+  for (const extent of shape) size *= extent;
+  return size;
+}
 
 /** One buffer and how many hold it; the last to let go frees it, or gives it back to whom it was borrowed from. */
 export class Storage {
   #holders = 1;
   #loans = 0;
-  readonly #end: () => void;
-  /** another rank's memory */
-  readonly borrowed: boolean;
+  readonly #giveBack: (() => void) | undefined;
   constructor(
     readonly backend: Backend,
     readonly buffer: DeviceBuffer,
     giveBack?: () => void,
   ) {
-    this.borrowed = giveBack !== undefined;
-    this.#end = giveBack ?? (() => backend.free(buffer));
+    this.#giveBack = giveBack;
+  }
+
+  /** another rank's memory */
+  get borrowed(): boolean {
+    return this.#giveBack !== undefined;
   }
 
   static allocate(backend: Backend, spec: { shape: Shape; dtype: DType; purpose: Purpose }): Storage {
@@ -62,7 +68,9 @@ export class Storage {
 
   release(): void {
     invariant(this.alive, "a tensor was freed twice");
-    if (--this.#holders === 0) this.#end();
+    if (--this.#holders > 0) return;
+    if (this.#giveBack) this.#giveBack();
+    else this.backend.free(this.buffer);
   }
 }
 

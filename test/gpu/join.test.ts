@@ -2,6 +2,9 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { Serial } from "../../src/parallel/serial.ts";
+import { constant, Parameter } from "../../src/tensor/tensor.ts";
+import { AdamW } from "../../src/train/optimizer.ts";
 import { backendUnderTest, closeBackend } from "./harness.ts";
 
 /** Neither is a multiple of any alignment, so there is nobody's memory between them. */
@@ -76,6 +79,29 @@ test("the whole ends with the first part that is freed or joined again; memory c
   backend.trim();
   assert.is(backend.memory.total, 0);
   if (whole) assert.is(backend.memory.reservedBytes, 0);
+});
+
+test("a second optimizer over the same weights steps as the first did, also after the first has gone", async () => {
+  const backend = await backendUnderTest();
+  const layout = new Serial(backend);
+  const parameters = values.map((data, at) => {
+    const { storage } = constant(backend, { shape: [data.length], data, purpose: "weights" });
+    return new Parameter(storage, { shape: [data.length], name: `w${at}`, decay: false });
+  });
+  const hyper = { beta1: 0.9, beta2: 0.99, eps: 1e-8, weightDecay: 0, clip: 0 };
+  for (const round of [1, 2]) {
+    using optimizer = new AdamW(backend, { ...hyper, layout, parameters });
+    for (const { gradient } of parameters) backend.write(gradient.buffer, new Float32Array(gradient.size).fill(2));
+    for (const parameter of parameters) parameter.gradientFilled = true;
+    await optimizer.step({ gradients: await layout.reduceGradients(parameters), learningRate: 0.5 });
+    assert.equal(await optimizer.normSquared.read(), Float32Array.of(4 * 200));
+    // From zero moments a step is the learning rate, whatever the gradient's size.
+    for (const [at, parameter] of parameters.entries())
+      for (const [i, w] of (await parameter.read()).entries())
+        assert.ok(Math.abs(w - (values[at][i] - 0.5 * round)) < 1e-3, `${w} at ${i} of ${at} in round ${round}`);
+  }
+  for (const parameter of parameters) parameter.dispose();
+  assert.is(backend.memory.total, 0);
 });
 
 async function assertRejects(call: () => Promise<unknown>, message: RegExp): Promise<void> {

@@ -82,7 +82,7 @@ const GPUShaderStageFlag = { compute: 0x4 } as const;
 
 /** Whether both set the same constants to the same values; a shader's plan names the same ones in every call. */
 function sameConstants(a: Constants | undefined, b: Constants | undefined): boolean {
-  if (!a || !b) return a === b;
+  if (a === b || !a || !b) return a === b;
   for (const name in b) if (a[name] !== b[name]) return false;
   for (const name in a) if (!(name in b)) return false;
   return true;

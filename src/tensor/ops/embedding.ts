@@ -20,8 +20,9 @@ export class Ids {
 
   /** @throws UserError when an id is outside [0, limit) */
   constructor(backend: Backend, spec: { ids: Int32Array; limit: number; name?: string }) {
-    const bad = spec.ids.findIndex((id) => id < 0 || id >= spec.limit);
-    if (bad >= 0)
+    let bad = 0;
+    while (bad < spec.ids.length && spec.ids[bad] >= 0 && spec.ids[bad] < spec.limit) bad++;
+    if (bad < spec.ids.length)
       throw new UserError(
         `${spec.name ?? "token id"} ${spec.ids[bad]} at position ${bad} is out of range: ids go from 0 to ${spec.limit - 1}; use the tokenizer the model was made with`,
       );

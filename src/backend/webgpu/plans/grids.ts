@@ -7,10 +7,13 @@ type Layout = Required<Pick<Dispatch, "constants" | "workgroups">>;
 
 const powerOfTwoFrom = (n: number) => 2 ** Math.ceil(Math.log2(Math.max(1, n)));
 
+/** The same object in every call: a pipeline that was made for it is found at once. */
+const elements = { software: { THREADS: 64, PER_THREAD: 32 }, hardware: { THREADS: 256, PER_THREAD: 4 } };
+
 /** n elements. On a software adapter starting a thread costs more than an element: on lavapipe 32 elements a thread take a third
  *  of the time of one. */
 export function overElements(n: number, device: DeviceFacts): Layout {
-  const constants = device.software ? { THREADS: 64, PER_THREAD: 32 } : { THREADS: 256, PER_THREAD: 4 };
+  const constants = device.software ? elements.software : elements.hardware;
   return { constants, workgroups: grid(Math.ceil(n / (constants.THREADS * constants.PER_THREAD))) };
 }
 
