@@ -6,7 +6,7 @@ import { UserError } from "../backend/errors.ts";
 import { parseModelConfig } from "../nn/config.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import { trainingBytes } from "../nn/footprint.ts";
-import { totalWords, trainingTraffic } from "../nn/traffic.ts";
+import { totalCount, trainingTraffic } from "../nn/traffic.ts";
 import { type MeshShape, maxRanks, meshShape, requireLegal, shapesOf } from "../parallel/shape.ts";
 import { jsonOption, wholeNumber } from "./common.ts";
 import { bytesText, countText, Output } from "./output.ts";
@@ -79,17 +79,23 @@ function runLayouts(given: Record<string, unknown>): void {
       output.event({ event: "layout", layout: shape.layout, dims: shape.dims, legal: false, why: error.message });
       return;
     }
-    const { words } = trainingTraffic(config, { shape, ...run });
-    const wordsReceived = Math.max(...words.map(totalWords));
+    const { words, messages } = trainingTraffic(config, { shape, ...run });
+    const wordsReceived = Math.max(...words.map(totalCount));
+    const messagesReceived = Math.max(...messages.map(totalCount));
     const linear = Math.max(...words.map((each) => (each["linear forward"] ?? 0) + (each["linear backward"] ?? 0)));
     const memory = trainingBytes(config, { ...run, shape });
     output.event({
       ...{ event: "layout", layout: shape.layout, dims: shape.dims, legal: true, wordsReceived },
-      ...{ linearWords: linear, memoryBytes: memory },
+      ...{ linearWords: linear, messagesReceived, memoryBytes: memory },
     });
     rows.push([
       ...[shape.layout, mesh, countText(wordsReceived), countText(linear), bytesText(4 * wordsReceived)],
-      ...[bytesText(memory.weights), bytesText(memory.gradients + memory.optimizer), bytesText(memory.activations)],
+      ...[
+        countText(messagesReceived),
+        bytesText(memory.weights),
+        bytesText(memory.gradients + memory.optimizer),
+        bytesText(memory.activations),
+      ],
       bytesText(memory.total),
     ]);
   };
@@ -100,6 +106,7 @@ function runLayouts(given: Record<string, unknown>): void {
     "words a step",
     "of linears",
     "bytes",
+    "messages",
     "weights",
     "grad + AdamW",
     "activations",

@@ -116,7 +116,8 @@ function rankTable(ranks: ProductResult["ranks"]): string[] {
     const alike =
       next?.wordsReceived === report.wordsReceived &&
       next.closedFormWords === report.closedFormWords &&
-      next.messages === report.messages;
+      next.messages === report.messages &&
+      next.closedFormMessages === report.closedFormMessages;
     if (alike) continue;
     rows.push(rankRow(first === rank ? `${rank}` : `${first}-${rank}`, [report]));
     first = rank + 1;
@@ -127,16 +128,10 @@ function rankTable(ranks: ProductResult["ranks"]): string[] {
 }
 
 function rankRow(name: string, reports: ProductResult["ranks"]): string[] {
-  const sum = (of: "wordsReceived" | "closedFormWords" | "messages") =>
-    reports.reduce((total, each) => total + each[of], 0);
-  const [words, closed] = [sum("wordsReceived"), sum("closedFormWords")];
-  return [
-    name,
-    countText(words),
-    countText(closed),
-    words === closed ? "equal" : "DIFFERS",
-    countText(sum("messages")),
-  ];
+  const sum = (of: keyof ProductResult["ranks"][number]) => reports.reduce((total, each) => total + each[of], 0);
+  const [words, closed, messages] = [sum("wordsReceived"), sum("closedFormWords"), sum("messages")];
+  const equal = words === closed && messages === sum("closedFormMessages");
+  return [name, countText(words), countText(closed), equal ? "equal" : "DIFFERS", countText(messages)];
 }
 
 function boundText({ lowerBoundWords, replicationWords, score }: ProductResult): string {

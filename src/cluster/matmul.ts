@@ -9,7 +9,7 @@ import { lowerBound, score } from "../parallel/bound.ts";
 import { distribute } from "../parallel/distribute.ts";
 import { product } from "../parallel/matmul.ts";
 import { type Form, gridMesh, lineMesh, operands, type ProductMesh, type ProductSize } from "../parallel/operands.ts";
-import { productFootprint, productWords, replicationWords } from "../parallel/product-volume.ts";
+import { productFootprint, productReceived, replicationWords } from "../parallel/product-volume.ts";
 import type { MeshShape } from "../parallel/shape.ts";
 import { isGrid } from "../parallel/volume.ts";
 import { streams, uniform } from "../tensor/random.ts";
@@ -36,8 +36,8 @@ export interface Timing {
 }
 
 export interface ProductResult {
-  ranks: { wordsReceived: number; closedFormWords: number; messages: number }[];
-  /** whether every rank of every repetition received its closed form, to the word */
+  ranks: { wordsReceived: number; closedFormWords: number; messages: number; closedFormMessages: number }[];
+  /** whether every rank of every repetition received its closed form, to the word and the message */
   equal: boolean;
   /** words that some rank of any algorithm receives */
   lowerBoundWords: number;
@@ -63,8 +63,11 @@ export async function measureProduct(backend: Backend, run: ProductRun): Promise
   backend.trim();
   const ranks = await runRanks({ size: shape.size, backend, timeoutMs: rankTimeoutMs }, (rank) => multiply(rank, run));
   const reports = ranks.map(({ received }, rank) => {
-    const closedFormWords = productWords({ mesh: shape, rank, form, size });
-    return { ...received[0], closedFormWords, equal: received.every(({ wordsReceived: w }) => w === closedFormWords) };
+    const closed = productReceived({ mesh: shape, rank, form, size });
+    return {
+      ...{ ...received[0], closedFormWords: closed.words, closedFormMessages: closed.messages },
+      equal: received.every((each) => each.wordsReceived === closed.words && each.messages === closed.messages),
+    };
   });
   const extra = replicationWords({ mesh: shape, form, size });
   const most = Math.max(...reports.map(({ wordsReceived }) => wordsReceived));

@@ -1,4 +1,4 @@
-// Which algorithm a collective uses, and the words each rank receives by it: closed forms, computed from group size, place in the
+// Which algorithm a collective uses, and what each rank receives by it, in words and messages: closed forms, computed from group size, place in the
 // group and element counts alone. collectives.ts sends the messages; nothing here is shared with it but the choice.
 // Thakur, Rabenseifner & Gropp, "Optimization of Collective Communication Operations in MPICH" (2005).
 
@@ -57,54 +57,89 @@ export function treeChildren(relative: number, size: number): number[] {
 /** Largest power of two that is at most n. */
 export const powerBelow = (n: number): number => 2 ** Math.floor(Math.log2(n));
 
-/** Words that the rank at `index` of a group of `size` receives in one collective of `words` elements.
+/** What crossed the links to one rank. */
+export interface Received {
+  words: number;
+  messages: number;
+}
+
+export const nothing: Received = { words: 0, messages: 0 };
+
+/** All of it together. */
+export const sumOf = (...each: readonly Received[]): Received => ({
+  words: each.reduce((sum, { words }) => sum + words, 0),
+  messages: each.reduce((sum, { messages }) => sum + messages, 0),
+});
+
+/** The same `count` times. */
+export const times = (count: number, { words, messages }: Received): Received => ({
+  words: count * words,
+  messages: count * messages,
+});
+
+/** What the rank at `index` of a group of `size` receives in one collective of `words` elements.
  *  words: of the whole tensor for broadcast, reduce and allReduce; for the others of each rank's part, in order (in allToAll the part
  *  that every other rank sends it).
  *  root: index of the root of broadcast and reduce. */
-export function wordsReceived(
+export function received(
   op: Op,
   call: { size: number; index: number; words: number | readonly number[]; root?: number; algorithm?: Algorithm },
-): number {
+): Received {
   const { size, index } = call;
-  if (size === 1) return 0;
+  if (size === 1) return nothing;
   const parts = typeof call.words === "number" ? undefined : call.words;
   const n = parts ? parts.reduce((a, b) => a + b, 0) : (call.words as number);
   const algorithm = call.algorithm ?? chooseAlgorithm(op, { size, words: n });
   const relative = (index - (call.root ?? 0) + size) % size;
   const own = parts?.[index] ?? 0;
+  /** that many messages of the whole tensor */
+  const whole = (messages: number): Received => times(messages, { words: n, messages: 1 });
   switch (op) {
     case "broadcast":
-      return relative === 0 ? 0 : n;
+      return whole(relative === 0 ? 0 : 1);
     case "reduce":
-      if (algorithm === "direct") return relative === 0 ? (size - 1) * n : 0;
-      if (algorithm === "ring") return relative === size - 1 ? 0 : n;
-      return treeChildren(relative, size).length * n;
+      if (algorithm === "direct") return whole(relative === 0 ? size - 1 : 0);
+      if (algorithm === "ring") return whole(relative === size - 1 ? 0 : 1);
+      return whole(treeChildren(relative, size).length);
     case "allReduce":
-      return allReduceWords(algorithm, { size, index, n });
+      if (algorithm === "ring") return ringAllReduce({ size, index, n });
+      return whole(allReduceMessages(algorithm, { size, index }));
     case "allGather":
       // Everything but its own part, whichever way it comes.
-      return n - own;
+      return { words: n - own, messages: size - 1 };
     case "reduceScatter":
-      // Direct: its own part from everyone. Ring: every part but the one it starts with passes by once.
-      return algorithm === "direct" ? (size - 1) * own : n - (parts?.[(index + size - 1) % size] ?? 0);
+      // Ring: every part but the one it starts with passes by once.
+      if (algorithm === "ring") return { words: n - (parts?.[(index + size - 1) % size] ?? 0), messages: size - 1 };
+      return times(size - 1, { words: own, messages: 1 });
     case "allToAll":
-      return (size - 1) * own;
+      return times(size - 1, { words: own, messages: 1 });
   }
 }
 
-function allReduceWords(algorithm: Algorithm, { size, index, n }: { size: number; index: number; n: number }): number {
+/** Of the whole tensor each. */
+function allReduceMessages(
+  algorithm: Exclude<Algorithm, "ring">,
+  { size, index }: { size: number; index: number },
+): number {
   switch (algorithm) {
     case "direct":
-      return (size - 1) * n;
+      return size - 1;
     case "tree":
-      return treeChildren(index, size).length * n + (index === 0 ? 0 : n);
+      return treeChildren(index, size).length + (index === 0 ? 0 : 1);
     case "doubling": {
       // Ranks beyond the power of two hand theirs in and get the sum back.
       const core = powerBelow(size);
       const extra = size - core;
-      return index < core ? (Math.log2(core) + (index < extra ? 1 : 0)) * n : n;
+      return index < core ? Math.log2(core) + (index < extra ? 1 : 0) : 1;
     }
-    case "ring":
-      return n - partWords(n, (index + size - 1) % size, size) + (n - partWords(n, index, size));
   }
+}
+
+/** All parts but the one before in the first half, all but its own in the second. Parts of no words are not sent. */
+function ringAllReduce({ size, index, n }: { size: number; index: number; n: number }): Received {
+  const allBut = (place: number): Received => {
+    const left = partWords(n, place, size);
+    return { words: n - left, messages: Math.min(n, size) - Math.min(left, 1) };
+  };
+  return sumOf(allBut((index + size - 1) % size), allBut(index));
 }

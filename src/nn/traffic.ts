@@ -1,15 +1,24 @@
-// What a model's ops add up to: words received per rank and purpose over a training step, in closed form. The ledger's counts must
+// What a model's ops add up to: words and messages received per rank and purpose over a training step, in closed form. The ledger's counts must
 // equal them. No backend and no weights: shapes alone, so a planner may ask thousands of times.
 
+import { type Received, times } from "../comm/algorithms.ts";
 import { bytesPerWord } from "../comm/ledger.ts";
 import type { Sequence, Whole } from "../parallel/layout.ts";
-import { gradientSums, type MeshExtents, type Volume, volumeOf, type Words } from "../parallel/volume.ts";
+import { gradientSums, type MeshExtents, type Passes, type Volume, volumeOf } from "../parallel/volume.ts";
 import type { ModelConfig } from "./config.ts";
 import { gpt2 } from "./gpt2.ts";
 import { llama } from "./llama.ts";
 
-/** Words by the ledger's purposes, e.g. "linear forward"; those of none are left out. */
-export type WordsByPurpose = Record<string, number>;
+/** Words or messages by the ledger's purposes, e.g. "linear forward"; those of none are left out. */
+export type CountByPurpose = Record<string, number>;
+
+/** What each rank receives. */
+export interface Traffic {
+  words: CountByPurpose[];
+  messages: CountByPurpose[];
+  /** of all purposes */
+  bytesReceived: number[];
+}
 
 /** What each rank receives in one optimizer step. */
 export function trainingTraffic(
@@ -23,7 +32,7 @@ export function trainingTraffic(
     /** as the forward's: each takes the head's table again */
     lossBlocks?: number;
   },
-): { words: WordsByPurpose[]; bytesReceived: number[] } {
+): Traffic {
   const { shape, batch, context, accumulate, recompute, lossBlocks = 1 } = run;
   const model = extentsOf(config);
   const sums = gradientSums(model.parameters, shape);
@@ -31,14 +40,14 @@ export function trainingTraffic(
     const T = volume.rows({ batch, tokens: context });
     const blockForwards = accumulate * (recompute ? 2 : 1);
     const total = new Total();
-    const times = { blocks: blockForwards, rest: accumulate, backward: accumulate };
-    addPass(total, { volume, model, T, times, lossBlocks });
+    const count = { blocks: blockForwards, rest: accumulate, backward: accumulate };
+    addPass(total, { volume, model, T, count, lossBlocks });
     // Computed again in the backward when in blocks, all of it.
     const again = lossBlocks > 1 ? 2 : 1;
-    total.add("loss", accumulate * lossBlocks * again * volume.loss({ T: T / lossBlocks }));
+    total.add("loss", times(accumulate * lossBlocks * again, volume.loss({ T: T / lossBlocks })));
     total.add("gradient sum", volume.gradientSum(sums));
     total.add("gradient norm", volume.gradientNorm());
-    return total.words;
+    return total;
   });
 }
 
@@ -46,14 +55,14 @@ export function trainingTraffic(
 export function evaluationTraffic(
   config: ModelConfig,
   run: { shape: MeshExtents; batch: number; context: number },
-): { words: WordsByPurpose[]; bytesReceived: number[] } {
+): Traffic {
   const model = extentsOf(config);
   return perRank(run.shape, (volume) => {
     const T = volume.rows({ batch: run.batch, tokens: run.context });
     const total = new Total();
-    addPass(total, { volume, model, T, times: { blocks: 1, rest: 1, backward: 0 } });
+    addPass(total, { volume, model, T, count: { blocks: 1, rest: 1, backward: 0 } });
     total.add("loss", volume.loss({ T }));
-    return total.words;
+    return total;
   });
 }
 
@@ -62,15 +71,15 @@ export function evaluationTraffic(
 export function logitsTraffic(
   config: ModelConfig,
   run: { shape: MeshExtents; sequence: Pick<Sequence, "batch" | "tokens">; last: boolean },
-): { words: WordsByPurpose[]; bytesReceived: number[] } {
+): Traffic {
   const { shape, sequence, last } = run;
   const model = extentsOf(config);
   return perRank(shape, (volume) => {
     const T = volume.rows(sequence);
     const total = new Total();
-    addPass(total, { volume, model, T, times: { blocks: 1, rest: 1, backward: 0 } });
+    addPass(total, { volume, model, T, count: { blocks: 1, rest: 1, backward: 0 } });
     total.add("logits", volume.logits({ T: last ? T / sequence.tokens : T, V: config.vocab_size }));
-    return total.words;
+    return total;
   });
 }
 
@@ -109,48 +118,56 @@ function addPass(
     volume: Volume;
     model: ModelExtents;
     T: number;
-    times: { blocks: number; rest: number; backward: number };
+    count: { blocks: number; rest: number; backward: number };
     lossBlocks?: number;
   },
 ): void {
-  const { volume, model, T, times, lossBlocks = 1 } = pass;
+  const { volume, model, T, count, lossBlocks = 1 } = pass;
   const { D, V, layers } = model;
-  const { blocks, rest, backward } = times;
-  total.addOp("embedding", { ...volume.embedding({ T, D }), times: { forward: rest, backward } });
+  const { blocks, rest, backward } = count;
+  total.addOp("embedding", { ...volume.embedding({ T, D }), count: { forward: rest, backward } });
   total.addOp("norm", {
     ...volume.norm({ T }),
-    times: { forward: layers * model.normsPerLayer * blocks, backward: layers * model.normsPerLayer * backward },
+    count: { forward: layers * model.normsPerLayer * blocks, backward: layers * model.normsPerLayer * backward },
   });
   for (const { K, N, kind } of model.linears)
     total.addOp("linear", {
       ...volume.linear({ T, K, N, kind }),
-      times: { forward: layers * blocks, backward: layers * backward },
+      count: { forward: layers * blocks, backward: layers * backward },
     });
   // The last norm and the head: of all rows, or of each block's, forward once more in the backward.
   const ends = {
     forward: lossBlocks * (rest + (lossBlocks > 1 ? backward : 0)),
     backward: lossBlocks * backward,
   };
-  total.addOp("norm", { ...volume.norm({ T: T / lossBlocks }), times: ends });
-  total.addOp("head", { ...volume.head({ T: T / lossBlocks, D, V }), times: ends });
+  total.addOp("norm", { ...volume.norm({ T: T / lossBlocks }), count: ends });
+  total.addOp("head", { ...volume.head({ T: T / lossBlocks, D, V }), count: ends });
 }
 
 class Total {
-  readonly words: WordsByPurpose = {};
+  readonly words: CountByPurpose = {};
+  readonly messages: CountByPurpose = {};
 
-  add(purpose: string, words: number): void {
-    if (words > 0) this.words[purpose] = (this.words[purpose] ?? 0) + words;
+  add(purpose: string, { words, messages }: Received): void {
+    if (messages === 0) return;
+    this.words[purpose] = (this.words[purpose] ?? 0) + words;
+    this.messages[purpose] = (this.messages[purpose] ?? 0) + messages;
   }
 
-  addOp(op: string, { forward, backward, times }: Words & { times: Words }): void {
-    this.add(`${op} forward`, times.forward * forward);
-    this.add(`${op} backward`, times.backward * backward);
+  addOp(op: string, { count, forward, backward }: Passes<Received> & { count: Passes<number> }): void {
+    this.add(`${op} forward`, times(count.forward, forward));
+    this.add(`${op} backward`, times(count.backward, backward));
   }
 }
 
-function perRank(shape: MeshExtents, count: (volume: Volume) => WordsByPurpose) {
-  const words = Array.from({ length: shape.size }, (_, rank) => count(volumeOf(shape, rank)));
-  return { words, bytesReceived: words.map((each) => bytesPerWord * totalWords(each)) };
+function perRank(shape: MeshExtents, count: (volume: Volume) => Total): Traffic {
+  const totals = Array.from({ length: shape.size }, (_, rank) => count(volumeOf(shape, rank)));
+  const words = totals.map((total) => total.words);
+  return {
+    words,
+    messages: totals.map(({ messages }) => messages),
+    bytesReceived: words.map((each) => bytesPerWord * totalCount(each)),
+  };
 }
 
-export const totalWords = (words: WordsByPurpose): number => Object.values(words).reduce((sum, n) => sum + n, 0);
+export const totalCount = (counts: CountByPurpose): number => Object.values(counts).reduce((sum, n) => sum + n, 0);

@@ -1,14 +1,14 @@
-// Words that a rank receives for one product of distributed matrices, in closed form: from sizes alone. Beside volume.ts, which has the
+// What a rank receives for one product of distributed matrices, in words and messages, in closed form: from sizes alone. Beside volume.ts, which has the
 // ops of a transformer; tests hold the ledger to both.
 //
 // Legend: M, N, K extents with the padding of operands.ts; P ranks in a line, q x q x d on a grid. Word = one element.
 
-import { wordsReceived } from "../comm/algorithms.ts";
+import { type Received, received, sumOf } from "../comm/algorithms.ts";
 import { padTo } from "./block.ts";
 import { gradientForms } from "./matmul.ts";
 import { placeOf } from "./mesh.ts";
 import type { Form, ProductSize } from "./operands.ts";
-import { isGrid, type MeshExtents } from "./volume.ts";
+import { gathered, isGrid, type MeshExtents, summaSteps } from "./volume.ts";
 
 /** m, n and k with their padding. */
 export function paddedSize({ m, n, k }: ProductSize, mesh: MeshExtents): ProductSize {
@@ -16,46 +16,53 @@ export function paddedSize({ m, n, k }: ProductSize, mesh: MeshExtents): Product
   return { m: padTo(m, unit), n: padTo(n, unit), k: padTo(k, unit) };
 }
 
-/** Words received for C = op(A) op(B).
+/** What one rank receives for C = op(A) op(B): in words
  *
  *          line              grid
  *    AB    (P-1)/P M K       (q-1) (M K/(d q²) + K N/q²)
  *    ABT   (P-1)/P M N       (q-1) (M N/(d q²) + K N/q²)
- *    ATB   (P-1)/P M K       (q-1) (M K/(d q²) + M N/q²), and the sum over planes: 2 (d-1)/d M N/q² by ring */
-export function productWords(options: { mesh: MeshExtents; rank: number; form: Form; size: ProductSize }): number {
+ *    ATB   (P-1)/P M K       (q-1) (M K/(d q²) + M N/q²), and the sum over planes: 2 (d-1)/d M N/q² by ring
+ *
+ *  in P - 1 messages on a line and 2 (q-1) on a grid, those of the sum not counted. */
+export function productReceived(options: { mesh: MeshExtents; rank: number; form: Form; size: ProductSize }): Received {
   const { mesh, rank, form } = options;
   const { m, n, k } = paddedSize(options.size, mesh);
   const ranks = mesh.size;
-  if (!isGrid(mesh)) return ((ranks - 1) * m * (form === "ABT" ? n : k)) / ranks;
+  if (!isGrid(mesh)) return gathered(m * (form === "ABT" ? n : k), { size: ranks });
   const { q, d } = mesh;
   const [a, b, c] = [m * k, k * n, m * n].map((words) => words / q ** 2);
   switch (form) {
     case "AB":
-      return (q - 1) * (a / d + b);
+      return summaSteps(q, { alongRow: a / d, downColumn: b });
     case "ABT":
-      return (q - 1) * (c / d + b);
-    case "ATB": {
-      const sum = wordsReceived("allReduce", { size: d, index: placeOf(rank, q).k, words: c });
-      return (q - 1) * (a / d + c) + sum;
-    }
+      return summaSteps(q, { alongRow: c / d, downColumn: b });
+    case "ATB":
+      return sumOf(
+        summaSteps(q, { alongRow: a / d, downColumn: c }),
+        received("allReduce", { size: d, index: placeOf(rank, q).k, words: c }),
+      );
   }
 }
 
-/** Words received for the gradients of both operands: the other two forms, with C's gradient as a factor. */
-export function gradientWords(options: { mesh: MeshExtents; rank: number; form: Form; size: ProductSize }): number {
+/** What one rank receives for the gradients of both operands: the other two forms, with C's gradient as a factor. */
+export function gradientReceived(options: {
+  mesh: MeshExtents;
+  rank: number;
+  form: Form;
+  size: ProductSize;
+}): Received {
   const { m, n, k } = options.size;
   const extents = { a: [m, k], b: [k, n], c: [m, n] };
   if (options.form === "ABT") extents.b.reverse();
   if (options.form === "ATB") extents.a.reverse();
-  let words = 0;
-  for (const operand of ["a", "b"] as const) {
+  const products = (["a", "b"] as const).map((operand) => {
     const { form, of } = gradientForms[options.form][operand];
     const [first, second] = [extents[of[0]], extents[of[1]]];
     const [rows, inner] = form === "ATB" ? [first[1], first[0]] : first;
     const cols = form === "ABT" ? second[0] : second[1];
-    words += productWords({ ...options, form, size: { m: rows, n: cols, k: inner } });
-  }
-  return words;
+    return productReceived({ ...options, form, size: { m: rows, n: cols, k: inner } });
+  });
+  return sumOf(...products);
 }
 
 /** Words that a rank would receive to get, from a single copy spread over planes, the copy of B that the product takes as given:

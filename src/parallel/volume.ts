@@ -1,10 +1,10 @@
-// Words that a rank receives for each op of each layout, in closed form: from sizes alone, no tensor and no message. The ledger counts
-// the same words as they arrive; tests hold the two equal. What they add up to over a model is nn/traffic.ts.
+// What a rank receives for each op of each layout, in words and messages, in closed form: from sizes alone, no tensor. The ledger counts
+// the same as it arrives; tests hold the two equal. What they add up to over a model is nn/traffic.ts.
 //
 // Legend: T rows (batch * tokens, padding samples included), K, N extents of a weight, D width, V vocabulary (logical), P ranks,
 // q x q x d mesh, R = T / (d q) rows of a rank's batch block. Word = one element.
 
-import { wordsReceived } from "../comm/algorithms.ts";
+import { nothing, type Received, received, sumOf, times } from "../comm/algorithms.ts";
 import { padTo } from "./block.ts";
 import type { ParameterKind, Sequence, Whole } from "./layout.ts";
 import { placeOf } from "./mesh.ts";
@@ -21,30 +21,30 @@ export interface MeshExtents {
   d: number;
 }
 
-export interface Words {
-  forward: number;
-  backward: number;
+export interface Passes<T> {
+  forward: T;
+  backward: T;
 }
 
-/** Words one rank receives. */
+/** What one rank receives. */
 export interface Volume {
   /** rows of a batch, with the padding samples that make it divide */
   rows(sequence: Pick<Sequence, "batch" | "tokens">): number;
   /** h[T, D] of token ids */
-  embedding(extents: { T: number; D: number }): Words;
+  embedding(extents: { T: number; D: number }): Passes<Received>;
   /** y[T, N] = x[T, K] w[K, N]; the backward makes dx and dw, the sum of dw over ranks is gradientSum's */
-  linear(extents: { T: number; K: number; N: number; kind: "column" | "row" }): Words;
-  norm(extents: { T: number }): Words;
+  linear(extents: { T: number; K: number; N: number; kind: "column" | "row" }): Passes<Received>;
+  norm(extents: { T: number }): Passes<Received>;
   /** logits[T, V] = x[T, D] table[V, D]T */
-  head(extents: { T: number; D: number; V: number }): Words;
+  head(extents: { T: number; D: number; V: number }): Passes<Received>;
   /** cross-entropy over the vocabulary; its backward is local */
-  loss(extents: { T: number }): number;
+  loss(extents: { T: number }): Received;
   /** once per optimizer step: gradientSums of the model's parameters, which all ranks share */
-  gradientSum(sums: readonly GradientSum[]): number;
+  gradientSum(sums: readonly GradientSum[]): Received;
   /** once per optimizer step */
-  gradientNorm(): number;
+  gradientNorm(): Received;
   /** logits without padding on every rank's host: of all T rows, or of each sample's last (T / tokens) */
-  logits(extents: { T: number; V: number }): number;
+  logits(extents: { T: number; V: number }): Received;
 }
 
 /** 2D and 2.5D. */
@@ -79,10 +79,20 @@ interface Place {
 }
 
 /** all-reduce: 2 (P-1)/P n by ring, to within one element a part; n log2 P by doubling, which small tensors and pairs take. */
-const allReduce = (n: number, place: Place): number => wordsReceived("allReduce", { ...place, words: n });
+const allReduce = (n: number, place: Place): Received => received("allReduce", { ...place, words: n });
 
 /** all-gather or reduce-scatter of n words in equal parts: (P-1)/P n. */
-const gathered = (n: number, { size }: Place): number => ((size - 1) * n) / size;
+export const gathered = (n: number, { size }: Pick<Place, "size">): Received => ({
+  words: ((size - 1) * n) / size,
+  messages: size - 1,
+});
+
+/** The q steps of a product, each a broadcast or a reduce from or to another root along the row, and one down the column, of blocks of
+ *  that many words. */
+export const summaSteps = (q: number, blocks: { alongRow: number; downColumn: number }): Received => ({
+  words: (q - 1) * (blocks.alongRow + blocks.downColumn),
+  messages: 2 * (q - 1),
+});
 
 /** Ranks whose gradients of a parameter are summed. */
 type SumAxis = "depth" | "batch" | "world";
@@ -113,14 +123,13 @@ export function gradientSums(parameters: readonly Whole[], mesh: MeshExtents): G
     });
 }
 
-function sumWords(sums: readonly GradientSum[], places: Partial<Record<SumAxis, Place>>): number {
-  let words = 0;
-  for (const { axis, words: each } of sums) {
-    const place = places[axis];
-    if (place) for (const n of each) words += allReduce(n, place);
-  }
-  return words;
-}
+const allSums = (sums: readonly GradientSum[], places: Partial<Record<SumAxis, Place>>): Received =>
+  sumOf(
+    ...sums.flatMap(({ axis, words }) => {
+      const place = places[axis];
+      return place ? words.map((n) => allReduce(n, place)) : [];
+    }),
+  );
 
 /** 2D and 2.5D. Of a product [T, K] [K, N], on each plane, whichever rank is root of each step:
  *    AB    broadcasts (q-1) (R K/q + K N/q²)
@@ -135,46 +144,44 @@ function summaVolume(mesh: MeshExtents, rank: number): Volume {
   const depth: Place = { size: d, index: k };
   const batch: Place = { size: q * d, index: i + q * k };
   const rowsHere = (T: number) => T / (q * d);
-  /** words of q steps that each move one block of A or C along the row and one of B down the column */
-  const product = (a: number, b: number): number => (q - 1) * (a + b);
   return {
     rows: (sequence) => padTo(sequence.batch, q * d) * sequence.tokens,
 
     // forward   reduce-scatter down the column to each row's samples; backward   all-gather
     embedding({ T, D }) {
-      const words = ((q - 1) * rowsHere(T) * D) / q;
-      return { forward: words, backward: words };
+      const blocks = gathered(rowsHere(T) * D, row);
+      return { forward: blocks, backward: blocks };
     },
 
     linear({ T, K, N }) {
-      const words = product((rowsHere(T) * K) / q, (K * N) / q ** 2);
-      return { forward: words, backward: 2 * words };
+      const ab = summaSteps(q, { alongRow: (rowsHere(T) * K) / q, downColumn: (K * N) / q ** 2 });
+      return { forward: ab, backward: times(2, ab) };
     },
 
     // forward   all-gather of pairs along the row; backward   all-reduce of pairs
     norm({ T }) {
       const pairs = 2 * rowsHere(T);
-      return { forward: (q - 1) * pairs, backward: allReduce(pairs, row) };
+      return { forward: gathered(q * pairs, row), backward: allReduce(pairs, row) };
     },
 
     // As a linear [T, V'] [V', D], V' the padded vocabulary, with the products in another order.
     head({ T, D, V }) {
       const padded = paddedVocabulary(V, mesh);
-      const words = product((rowsHere(T) * padded) / q, (padded * D) / q ** 2);
-      return { forward: words, backward: 2 * words };
+      const abt = summaSteps(q, { alongRow: (rowsHere(T) * padded) / q, downColumn: (padded * D) / q ** 2 });
+      return { forward: abt, backward: times(2, abt) };
     },
 
     // Maximum, then pairs, along the row; the sum over samples last.
-    loss: ({ T }) => allReduce(rowsHere(T), row) + allReduce(2 * rowsHere(T), row) + allReduce(1, batch),
+    loss: ({ T }) => sumOf(allReduce(rowsHere(T), row), allReduce(2 * rowsHere(T), row), allReduce(1, batch)),
 
-    gradientSum: (sums) => sumWords(sums, { depth, batch }),
+    gradientSum: (sums) => allSums(sums, { depth, batch }),
 
     gradientNorm: () => allReduce(1, { size: mesh.size, index: rank }),
 
     // Columns along the row, then rows over the batch.
     logits({ T, V }) {
       const padded = paddedVocabulary(V, mesh);
-      return ((q - 1) * rowsHere(T) * padded) / q + (batch.size - 1) * rowsHere(T) * padded;
+      return sumOf(gathered(rowsHere(T) * padded, row), gathered(T * padded, batch));
     },
   };
 }
@@ -186,15 +193,15 @@ function megatronVolume(mesh: MeshExtents, rank: number): Volume {
   const world: Place = { size: mesh.size, index: rank };
   const sequenceParallel = mesh.layout === "1d-sp";
   /** of a column product with x [T, K] */
-  const column = (words: number): Words =>
+  const column = (words: number): Passes<Received> =>
     sequenceParallel
-      ? { forward: gathered(words, world), backward: 2 * gathered(words, world) }
-      : { forward: 0, backward: allReduce(words, world) };
+      ? { forward: gathered(words, world), backward: times(2, gathered(words, world)) }
+      : { forward: nothing, backward: allReduce(words, world) };
   /** of the sum of partial y [T, N] */
-  const sum = (words: number): Words =>
+  const sum = (words: number): Passes<Received> =>
     sequenceParallel
       ? { forward: gathered(words, world), backward: gathered(words, world) }
-      : { forward: allReduce(words, world), backward: 0 };
+      : { forward: allReduce(words, world), backward: nothing };
   return {
     rows({ batch, tokens }) {
       const unit = sequenceParallel ? world.size / greatestDivisor(world.size, tokens) : 1;
@@ -202,11 +209,11 @@ function megatronVolume(mesh: MeshExtents, rank: number): Volume {
     },
     embedding: ({ T, D }) => sum(T * D),
     linear: ({ T, K, N, kind }) => (kind === "column" ? column(T * K) : sum(T * N)),
-    norm: () => ({ forward: 0, backward: 0 }),
+    norm: () => ({ forward: nothing, backward: nothing }),
     head: ({ T, D }) => column(T * D),
     // Maximum, then pairs; every rank has every row's.
-    loss: ({ T }) => allReduce(T, world) + allReduce(2 * T, world),
-    gradientSum: (sums) => sumWords(sums, { world }),
+    loss: ({ T }) => sumOf(allReduce(T, world), allReduce(2 * T, world)),
+    gradientSum: (sums) => allSums(sums, { world }),
     gradientNorm: () => allReduce(1, world),
     logits: ({ T, V }) => gathered(T * paddedVocabulary(V, mesh), world),
   };
@@ -222,7 +229,10 @@ function greatestDivisor(a: number, b: number): number {
  *    1D       4 (P-1)/P T h             the same
  *    1D-SP    4 (P-1)/P T h             6 (P-1)/P T h
  *    2.5D     (q-1)/q² (7 T h/d + 12 h²)   twice that, and 2 (d-1)/d 12 h²/q² a step     (2D: d = 1) */
-export function layerVolume(mesh: MeshExtents, { T, h }: { T: number; h: number }): Words & { perStep: number } {
+export function layerVolume(
+  mesh: MeshExtents,
+  { T, h }: { T: number; h: number },
+): Passes<number> & { perStep: number } {
   const { size, q, d } = mesh;
   switch (mesh.layout) {
     case "serial":

@@ -3,7 +3,7 @@
 
 import { test } from "uvu";
 import { equal, is, ok } from "uvu/assert";
-import { type Algorithm, algorithms, chooseAlgorithm, type Op, wordsReceived } from "../../src/comm/algorithms.ts";
+import { type Algorithm, algorithms, chooseAlgorithm, type Op, received } from "../../src/comm/algorithms.ts";
 import type { Combine } from "../../src/comm/collectives.ts";
 import { runRanks } from "../../src/comm/loopback.ts";
 import { ProcessGroup } from "../../src/comm/process-group.ts";
@@ -35,7 +35,7 @@ function checkCombined(got: Float32Array, { inputs, combine }: { inputs: Float32
   }
 }
 
-/** What one case gives on each rank of its group: the words a rank received are those of the closed form. */
+/** What one case gives on each rank of its group: the words and messages a rank received are those of the closed form. */
 interface Case {
   op: Op;
   algorithm: Algorithm | undefined;
@@ -58,8 +58,9 @@ async function runCase({ op, algorithm, size, words, root, program }: Case): Pro
   for (const { entries } of [first, slow])
     for (const index of range(size)) {
       const mine = entries.filter(({ to }) => to === ranks[index]);
-      const received = mine.reduce((sum, entry) => sum + entry.words, 0);
-      is(received, wordsReceived(op, { size, index, words, root, algorithm }), `words received at ${index} of ${size}`);
+      const sum = (of: "words" | "messages") => mine.reduce((total, entry) => total + entry[of], 0);
+      const got = { words: sum("words"), messages: sum("messages") };
+      equal(got, received(op, { size, index, words, root, algorithm }), `received at ${index} of ${size}`);
       ok(
         mine.every((entry) => ranks.includes(entry.from) && entry.from !== entry.to && entry.op === op),
         "who sent what",

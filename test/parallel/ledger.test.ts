@@ -2,7 +2,7 @@
 
 import { test } from "uvu";
 import { equal, is } from "uvu/assert";
-import { wordsReceived } from "../../src/comm/algorithms.ts";
+import { received } from "../../src/comm/algorithms.ts";
 import { bytesReceived, Ledger, totals, trafficMatrix } from "../../src/comm/ledger.ts";
 import { runRanks } from "../../src/comm/loopback.ts";
 import { ProcessGroup } from "../../src/comm/process-group.ts";
@@ -132,25 +132,33 @@ test("without a ledger nothing is counted, and a group of one never counts", asy
 });
 
 test("the closed forms, worked by hand: 10 words on 3 ranks, 7 words on 5", () => {
-  const received = (
-    size: number,
-    options: Omit<Parameters<typeof wordsReceived>[1], "size" | "index"> & { op: Parameters<typeof wordsReceived>[0] },
-  ) => Array.from({ length: size }, (_, index) => wordsReceived(options.op, { ...options, size, index }));
-  equal(received(3, { op: "broadcast", words: 10, root: 1 }), [10, 0, 10]);
-  equal(received(3, { op: "reduce", words: 10, root: 1, algorithm: "direct" }), [0, 20, 0]);
-  equal(received(3, { op: "reduce", words: 10, root: 1, algorithm: "ring" }), [0, 10, 10]);
+  type Options = Omit<Parameters<typeof received>[1], "size" | "index"> & { op: Parameters<typeof received>[0] };
+  const onRanks = (size: number, options: Options, what: "words" | "messages") =>
+    Array.from({ length: size }, (_, index) => received(options.op, { ...options, size, index })[what]);
+  const words = (size: number, options: Options) => onRanks(size, options, "words");
+  const messages = (size: number, options: Options) => onRanks(size, options, "messages");
+  equal(words(3, { op: "broadcast", words: 10, root: 1 }), [10, 0, 10]);
+  equal(words(3, { op: "reduce", words: 10, root: 1, algorithm: "direct" }), [0, 20, 0]);
+  equal(words(3, { op: "reduce", words: 10, root: 1, algorithm: "ring" }), [0, 10, 10]);
   // Ranks 1, 3 and 4 hand their sums to 0, 2 and 0; 2 hands its on to 0.
-  equal(received(5, { op: "reduce", words: 7, root: 0, algorithm: "tree" }), [21, 0, 7, 0, 0]);
-  equal(received(5, { op: "allReduce", words: 7, algorithm: "tree" }), [21, 7, 14, 7, 7]);
+  equal(words(5, { op: "reduce", words: 7, root: 0, algorithm: "tree" }), [21, 0, 7, 0, 0]);
+  equal(words(5, { op: "allReduce", words: 7, algorithm: "tree" }), [21, 7, 14, 7, 7]);
   // A pair more at distance 1 and at 2; rank 4's comes and goes.
-  equal(received(5, { op: "allReduce", words: 7, algorithm: "doubling" }), [21, 14, 14, 14, 7]);
-  equal(received(3, { op: "allReduce", words: 10, algorithm: "direct" }), [20, 20, 20]);
+  equal(words(5, { op: "allReduce", words: 7, algorithm: "doubling" }), [21, 14, 14, 14, 7]);
+  equal(words(3, { op: "allReduce", words: 10, algorithm: "direct" }), [20, 20, 20]);
   // Parts of 3, 3 and 4 words: all but the one before in the first half, all but its own in the second.
-  equal(received(3, { op: "allReduce", words: 10, algorithm: "ring" }), [6 + 7, 7 + 7, 7 + 6]);
-  equal(received(3, { op: "allGather", words: [1, 2, 4] }), [6, 5, 3]);
-  equal(received(3, { op: "reduceScatter", words: [1, 2, 4], algorithm: "direct" }), [2, 4, 8]);
-  equal(received(3, { op: "reduceScatter", words: [1, 2, 4], algorithm: "ring" }), [3, 6, 5]);
-  equal(received(3, { op: "allToAll", words: [1, 2, 4] }), [2, 4, 8]);
+  equal(words(3, { op: "allReduce", words: 10, algorithm: "ring" }), [6 + 7, 7 + 7, 7 + 6]);
+  equal(words(3, { op: "allGather", words: [1, 2, 4] }), [6, 5, 3]);
+  equal(words(3, { op: "reduceScatter", words: [1, 2, 4], algorithm: "direct" }), [2, 4, 8]);
+  equal(words(3, { op: "reduceScatter", words: [1, 2, 4], algorithm: "ring" }), [3, 6, 5]);
+  equal(words(3, { op: "allToAll", words: [1, 2, 4] }), [2, 4, 8]);
+  equal(messages(5, { op: "reduce", words: 7, root: 0, algorithm: "tree" }), [3, 0, 1, 0, 0]);
+  equal(messages(5, { op: "allReduce", words: 7, algorithm: "tree" }), [3, 1, 2, 1, 1]);
+  equal(messages(5, { op: "allReduce", words: 7, algorithm: "doubling" }), [3, 2, 2, 2, 1]);
+  equal(messages(3, { op: "allReduce", words: 10, algorithm: "ring" }), [4, 4, 4]);
+  // Two words in three parts: none, one, one. Rank 0 misses part 2, then its own, which is none.
+  equal(messages(3, { op: "allReduce", words: 2, algorithm: "ring" }), [1 + 2, 2 + 1, 1 + 1]);
+  equal(messages(3, { op: "allGather", words: [1, 2, 4] }), [2, 2, 2]);
 });
 
 test.run();

@@ -3,7 +3,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { UserError } from "../../src/backend/errors.ts";
-import { Ledger, totals } from "../../src/comm/ledger.ts";
+import { Ledger } from "../../src/comm/ledger.ts";
 import { runRanks } from "../../src/comm/loopback.ts";
 import { parseModelConfig } from "../../src/nn/config.ts";
 import { trainingBytes } from "../../src/nn/footprint.ts";
@@ -13,6 +13,7 @@ import { Tape } from "../../src/tensor/tape.ts";
 import { AdamW } from "../../src/train/optimizer.ts";
 import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
 import { layoutOn, mesh, type NamedMesh } from "./meshes.ts";
+import { receivedByPurpose } from "./ranks.ts";
 
 const [batch, context, vocabSize, blocks] = [12, 9, 1203, 3];
 const config = parseModelConfig({
@@ -22,7 +23,7 @@ const config = parseModelConfig({
 const ids = (from: number) =>
   Int32Array.from({ length: batch * context }, (_, i) => ((i + from) * 7919) % config.vocab_size);
 
-/** Of each rank: the loss, all gradients, the peak of activations, and words received by purpose in one step. */
+/** Of each rank: the loss, all gradients, the peak of activations, and words and messages received by purpose in one step. */
 async function step(shape: NamedMesh, lossBlocks: number) {
   return runRanks({ size: shape.size, backend: await backendUnderTest() }, async (rank) => {
     const ledger = new Ledger();
@@ -46,8 +47,7 @@ async function step(shape: NamedMesh, lossBlocks: number) {
     await optimizer.step({ gradients: await layout.reduceGradients(model.parameters), learningRate: 0.01 });
     await optimizer.normSquared.read();
     const { total, activations, scratch } = backend.memory.peak;
-    const words = totals(ledger.entries, (entry) => entry.purpose);
-    const received = Object.fromEntries([...words].map(([purpose, each]) => [purpose, each.words]));
+    const received = receivedByPurpose(ledger.entries);
     const gradients = await Promise.all(model.parameters.map((parameter) => parameter.gradient.read()));
     return { loss, gradients, peak: { total, activations, scratch }, received };
   });
@@ -73,7 +73,7 @@ for (const shape of [
   mesh("2d", [2, 2]),
   mesh("2.5d", [2, 2, 2]),
 ])
-  test(`${shape.name}: the loss in ${blocks} blocks has the same gradients, the closed form's words and less at its peak`, async () => {
+  test(`${shape.name}: the loss in ${blocks} blocks has the same gradients, the closed form's words and messages and less at its peak`, async () => {
     const [whole, inBlocks] = [await step(shape, 1), await step(shape, blocks)];
     const run = { shape, batch, context, accumulate: 1, recompute: false };
     for (const [rank, got] of inBlocks.entries()) {
@@ -96,9 +96,9 @@ for (const shape of [
         [expected.received, 1],
         [got.received, blocks],
       ] as const) {
-        const { words } = trainingTraffic(config, { ...run, lossBlocks });
-        const counted = Object.entries(received).filter(([, count]) => count > 0);
-        assert.equal(Object.fromEntries(counted), words[rank], `rank ${rank}, ${lossBlocks} blocks`);
+        const { words, messages } = trainingTraffic(config, { ...run, lossBlocks });
+        const form = { words: words[rank], messages: messages[rank] };
+        assert.equal(received, form, `rank ${rank}, ${lossBlocks} blocks`);
       }
     }
   });

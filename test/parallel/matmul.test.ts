@@ -4,6 +4,7 @@
 import fc from "fast-check";
 import { test } from "uvu";
 import { equal, is, ok, unreachable } from "uvu/assert";
+import { nothing } from "../../src/comm/algorithms.ts";
 import { Ledger, totals } from "../../src/comm/ledger.ts";
 import { type Rank, runRanks } from "../../src/comm/loopback.ts";
 import { lowerBound, score } from "../../src/parallel/bound.ts";
@@ -18,7 +19,12 @@ import {
   type ProductSize,
 } from "../../src/parallel/operands.ts";
 import { asPlaced, setPlacementChecks } from "../../src/parallel/placement.ts";
-import { gradientWords, productFootprint, productWords, replicationWords } from "../../src/parallel/product-volume.ts";
+import {
+  gradientReceived,
+  productFootprint,
+  productReceived,
+  replicationWords,
+} from "../../src/parallel/product-volume.ts";
 import { Tape } from "../../src/tensor/tape.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { assertWithin } from "../gpu/compare.ts";
@@ -103,7 +109,7 @@ const cases = fc.record({
   seed: fc.nat(1000),
 });
 
-test("every form on every mesh: values, both gradients and each rank's words, at sizes that need not divide", async () => {
+test("every form on every mesh: values, both gradients and each rank's words and messages, at sizes that need not divide", async () => {
   await fc.assert(
     fc.asyncProperty(cases, async ({ shape, form, size, seed }) => {
       const { m, n, k } = size;
@@ -125,8 +131,12 @@ test("every form on every mesh: values, both gradients and each rank's words, at
       assertWithin(whole.b!, expected.b, "dB");
       for (const [rank, received] of words.entries()) {
         const of = { mesh: shape, rank, form, size };
-        is(received.get("product forward")?.words ?? 0, productWords(of), `forward, rank ${rank}`);
-        is(received.get("product backward")?.words ?? 0, gradientWords(of), `backward, rank ${rank}`);
+        const counted = (purpose: string) => {
+          const { words, messages } = received.get(purpose) ?? nothing;
+          return { words, messages };
+        };
+        equal(counted("product forward"), productReceived(of), `forward, rank ${rank}`);
+        equal(counted("product backward"), gradientReceived(of), `backward, rank ${rank}`);
       }
     }),
     { numRuns: 60 },
@@ -138,7 +148,7 @@ test("no layout receives less than the lower bound, copies of B charged; a line 
     fc.property(cases, fc.integer({ min: 1, max: 200 }), ({ shape, form, size }, times) => {
       const larger = { m: size.m * times, n: size.n, k: size.k * Math.ceil(times / 7) };
       const of = { mesh: shape, form, size: larger };
-      const words = Array.from({ length: shape.size }, (_, rank) => productWords({ ...of, rank }));
+      const words = Array.from({ length: shape.size }, (_, rank) => productReceived({ ...of, rank }).words);
       // Whole numbers on one side, square and cube roots of whole numbers on the other.
       const bound = lowerBound(larger, shape.size) * (1 - 1e-12);
       ok(Math.max(...words) + replicationWords(of) >= bound);
@@ -146,7 +156,7 @@ test("no layout receives less than the lower bound, copies of B charged; a line 
     { numRuns: 3000 },
   );
   const [mesh, size] = [meshOf("1d", [4]), { m: 40, n: 4000, k: 20 }];
-  is(score({ words: productWords({ mesh, rank: 0, form: "AB", size }), size, ranks: 4 }), 1);
+  is(score({ words: productReceived({ mesh, rank: 0, form: "AB", size }).words, size, ranks: 4 }), 1);
 });
 
 test("a product's peak memory on each rank is at most what sizes are refused by, and more than 0.6 of it", async () => {

@@ -13,6 +13,7 @@ import { Tape } from "../../src/tensor/tape.ts";
 import { verifyTolerances } from "../../src/train/events.ts";
 import { AdamW } from "../../src/train/optimizer.ts";
 import { layoutOn, type NamedMesh } from "./meshes.ts";
+import { receivedByPurpose } from "./ranks.ts";
 
 /** What to run. */
 export interface Program {
@@ -42,8 +43,8 @@ export interface Seen {
   blocks: Map<string, { copies: string; data: Float32Array; gradient: Float32Array }>;
   /** messages and words by operation, purpose and sender */
   received: string;
-  /** words by purpose in each optimizer step */
-  stepWords: Record<string, number>[];
+  /** words and messages by purpose in each optimizer step */
+  stepReceived: ReturnType<typeof receivedByPurpose>[];
 }
 
 /** Pseudo-random ids: neighbouring samples share nothing. */
@@ -102,17 +103,11 @@ async function watch(rank: { backend: Backend; layout: Layout; ledger?: Ledger }
     blocks.set(name, { copies: kind, data, gradient });
   }
   const entries = ledger?.entries ?? [];
-  const stepWords = losses.map((_, step) => {
-    const sums = totals(
-      entries.filter((entry) => entry.step === step + 1),
-      ({ purpose }) => purpose,
-    );
-    return Object.fromEntries([...sums].map(([purpose, { words }]) => [purpose, words]).filter(([, words]) => words));
-  });
+  const stepReceived = losses.map((_, step) => receivedByPurpose(entries.filter((entry) => entry.step === step + 1)));
   const sums = totals(entries, ({ op, purpose, from }) => `${purpose} ${op} from ${from}`);
   const received = [...sums].map(([name, { messages, words }]) => `${name}: ${messages}, ${words}`).sort();
   const [all, lastLogits] = logits;
-  return { losses, norms, gradients, logits: all, lastLogits, blocks, received: received.join("\n"), stepWords };
+  return { losses, norms, gradients, logits: all, lastLogits, blocks, received: received.join("\n"), stepReceived };
 }
 
 export const watchSerial = (backend: Backend, program: Program): Promise<Seen> =>

@@ -78,7 +78,7 @@ function programOf({ shape, ...draw }: typeof drawn extends fc.Arbitrary<infer T
 
 const runs = 50;
 
-test(`${runs} random steps on random meshes: serial's logits, losses, norms and gradients, equal copies, the closed form's words`, async () => {
+test(`${runs} random steps on random meshes: serial's logits, losses, norms and gradients, equal copies, the closed form's words and messages`, async () => {
   const device = await backendUnderTest();
   await fc.assert(
     fc.asyncProperty(drawn, async (draw) => {
@@ -86,9 +86,10 @@ test(`${runs} random steps on random meshes: serial's logits, losses, norms and 
       const serial = await watchSerial(device, program);
       const ranks = await watchRanks(draw.shape, { device, program });
       assert.equal(faults(ranks, serial), []);
-      const { words } = trainingTraffic(program.config, { shape: draw.shape, ...program });
-      for (const [rank, { stepWords }] of ranks.entries())
-        for (const received of stepWords) assert.equal(received, words[rank], `rank ${rank}`);
+      const { words, messages } = trainingTraffic(program.config, { shape: draw.shape, ...program });
+      for (const [rank, { stepReceived }] of ranks.entries())
+        for (const received of stepReceived)
+          assert.equal(received, { words: words[rank], messages: messages[rank] }, `rank ${rank}`);
       assert.is(device.memory.total, 0, "nothing is left allocated");
     }),
     { numRuns: runs, seed: 20_260_101 },

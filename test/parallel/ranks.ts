@@ -2,7 +2,7 @@
 // left after a run: no memory, no promise that failed unseen.
 
 import type { Backend } from "../../src/backend/backend.ts";
-import { Ledger, type LedgerEntry } from "../../src/comm/ledger.ts";
+import { Ledger, type LedgerEntry, totals } from "../../src/comm/ledger.ts";
 import { type Rank, runRanks } from "../../src/comm/loopback.ts";
 import { ProcessGroup } from "../../src/comm/process-group.ts";
 import { constant, type Shape, type Tensor } from "../../src/tensor/tensor.ts";
@@ -79,6 +79,17 @@ export async function runGroup<T>(
   return {
     results: ranks.map((rank) => (all[rank] as { result: T }).result),
     entries: ledgers.flatMap((ledger) => ledger.entries),
+  };
+}
+
+/** What entries count, by purpose, as nn/traffic.ts has it: purposes without words are left out. */
+export function receivedByPurpose(
+  entries: readonly LedgerEntry[],
+): Record<"words" | "messages", Record<string, number>> {
+  const sums = [...totals(entries, ({ purpose }) => purpose)].filter(([, { words }]) => words > 0);
+  return {
+    words: Object.fromEntries(sums.map(([purpose, { words }]) => [purpose, words])),
+    messages: Object.fromEntries(sums.map(([purpose, { messages }]) => [purpose, messages])),
   };
 }
 

@@ -1,16 +1,17 @@
-// The ledger of real steps against the closed forms: every rank, every purpose, to the word.
+// The ledger of real steps against the closed forms: every rank, every purpose, to the word and the message.
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Ledger, totals } from "../../src/comm/ledger.ts";
+import { Ledger } from "../../src/comm/ledger.ts";
 import { type Rank, runRanks } from "../../src/comm/loopback.ts";
 import { type ModelConfig, parseModelConfig } from "../../src/nn/config.ts";
 import { Model } from "../../src/nn/model.ts";
-import { evaluationTraffic, logitsTraffic, trainingTraffic, type WordsByPurpose } from "../../src/nn/traffic.ts";
+import { evaluationTraffic, logitsTraffic, type Traffic, trainingTraffic } from "../../src/nn/traffic.ts";
 import { Tape } from "../../src/tensor/tape.ts";
 import { AdamW } from "../../src/train/optimizer.ts";
 import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
 import { layoutOn, mesh, type NamedMesh } from "./meshes.ts";
+import { receivedByPurpose } from "./ranks.ts";
 
 const context = 11;
 const vocabSize = 53;
@@ -43,13 +44,11 @@ const uneven: [string, ModelConfig] = ["GPT-2, uneven parts", gpt2({ n_embd: 40,
 
 const ids = (length: number, from: number) => Int32Array.from({ length }, (_, i) => ((i + from) * 7919) % vocabSize);
 
-const wordsOf = (ledger: Ledger, step: number): WordsByPurpose => {
-  const sums = totals(
-    ledger.entries.filter((entry) => entry.step === step),
-    (entry) => entry.purpose,
-  );
-  return Object.fromEntries([...sums].map(([purpose, { words }]) => [purpose, words]).filter(([, words]) => words));
-};
+const receivedIn = (ledger: Ledger, step: number) =>
+  receivedByPurpose(ledger.entries.filter((entry) => entry.step === step));
+
+/** Of one rank, as the ledger's counts are given. */
+const expectedOf = ({ words, messages }: Traffic, rank: number) => ({ words: words[rank], messages: messages[rank] });
 
 /** Ledgers of all ranks after `program`. */
 async function ledgersOf(
@@ -83,7 +82,7 @@ const shapes = [
 for (const shape of shapes)
   for (const [name, config] of shape.name === "2.5d 2x2x3" ? [...wide, uneven] : wide)
     for (const recompute of [false, true])
-      test(`${shape.name}, ${name}${recompute ? ", recomputing" : ""}: each step's words are the closed form's`, async () => {
+      test(`${shape.name}, ${name}${recompute ? ", recomputing" : ""}: each step's words and messages are the closed form's`, async () => {
         const batch = 12;
         const steps = [1, 2];
         // One of the two: micro-batches change a factor only.
@@ -114,14 +113,14 @@ for (const shape of shapes)
           },
           config,
         );
-        const { words, bytesReceived } = trainingTraffic(config, { shape, batch, context, accumulate, recompute });
+        const traffic = trainingTraffic(config, { shape, batch, context, accumulate, recompute });
         for (const [rank, ledger] of ledgers.entries())
           for (const step of steps) {
-            assert.equal(wordsOf(ledger, step), words[rank], `rank ${rank}, step ${step}`);
+            assert.equal(receivedIn(ledger, step), expectedOf(traffic, rank), `rank ${rank}, step ${step}`);
             const bytes = ledger.entries
               .filter((each) => each.step === step)
               .reduce((sum, each) => sum + each.bytes, 0);
-            assert.is(bytes, bytesReceived[rank]);
+            assert.is(bytes, traffic.bytesReceived[rank]);
           }
       });
 
@@ -149,8 +148,12 @@ for (const shape of shapes)
       ...[false, true].map((last) => logitsTraffic(config, { shape, sequence, last })),
     ];
     for (const [rank, ledger] of ledgers.entries())
-      for (const [index, { words }] of expected.entries())
-        assert.equal(wordsOf(ledger, index + 1), words[rank], `rank ${rank}, ${["loss", "logits", "last"][index]}`);
+      for (const [index, form] of expected.entries())
+        assert.equal(
+          receivedIn(ledger, index + 1),
+          expectedOf(form, rank),
+          `rank ${rank}, ${["loss", "logits", "last"][index]}`,
+        );
   });
 
 test.after(closeBackend);

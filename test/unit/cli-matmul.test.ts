@@ -41,17 +41,21 @@ for (const [form, mesh, layout] of [
   ["ABT", "2x2", "2d"],
   ["ATB", "2x2x3", "2.5d"],
 ] as const)
-  test(`${form} on ${layout} ${mesh}, sizes that do not divide: words equal the closed form, errors within the bound`, async () => {
+  test(`${form} on ${layout} ${mesh}, sizes that do not divide: words and messages equal the closed form, errors within the bound`, async () => {
     const sizes = ["--m", "45", "--n", "31", "--k", "28", "--repeats", "2"];
     const { code, stdout, stderr } = await command([...cpu, ...sizes, "--form", form, "--mesh", mesh, "--json"]);
     is(code, 0, stderr);
     const [event, ...others] = events(stdout);
     is(others.length, 0);
     equal(event.mesh, { layout, dims: mesh.split("x").map(Number) });
-    const ranks = event.ranks as { wordsReceived: number; closedFormWords: number; messages: number }[];
+    const ranks = event.ranks as Record<
+      "wordsReceived" | "closedFormWords" | "messages" | "closedFormMessages",
+      number
+    >[];
     is(ranks.length, { "3": 3, "2x2": 4, "2x2x3": 12 }[mesh]);
-    for (const { wordsReceived, closedFormWords, messages } of ranks) {
+    for (const { wordsReceived, closedFormWords, messages, closedFormMessages } of ranks) {
       is(wordsReceived, closedFormWords);
+      is(messages, closedFormMessages);
       ok(wordsReceived > 0 && messages > 0);
     }
     is(event.equal, true);

@@ -81,13 +81,40 @@ test("verify on a mesh: limits twice as wide, and what was sent for what", async
   match(stdout, /linear backward +[\d,]+ +[\d,]+\n/);
 });
 
-test("layouts: legal ones with their words and bytes, others with the reason", async () => {
+test("layouts: legal ones with their words, messages and bytes, others with the reason", async () => {
   const sizes = ["--width", "64", "--heads", "8", "--layers", "2", "--vocab", "65", "--batch", "8", "--context", "32"];
   const { code, stdout, stderr } = await command(["layouts", ...sizes, "--mesh-size", "8"]);
   equal({ code, stderr }, { code: 0, stderr: "" });
-  match(stdout, /\nserial {2}1 .* 0 B /);
+  match(stdout, /\nlayout .* messages /);
+  match(stdout, /\nserial {2}1 .* 0 B +0 /);
   match(stdout, /\n1d +8 /);
   match(stdout, /\n2\.5d +2x2x2 /);
+  // 1D: two rounds for each of embedding, four linears, head, two of the loss, and the norm. 2D: 2 for the embedding, 6 for norms, 6 for
+  // each linear and the head, 3 for the loss, 1 for gradients, 2 for their norm.
+  const grid = [
+    "--mesh-size",
+    "4",
+    "--batch",
+    "4",
+    "--context",
+    "12",
+    "--vocab",
+    "28",
+    "--layers",
+    "1",
+    "--heads",
+    "4",
+  ];
+  const even = events((await command(["layouts", ...grid, "--width", "16", "--json"])).stdout);
+  equal(
+    even.map(({ layout, messagesReceived }) => [layout, messagesReceived]),
+    [
+      ["serial", 0],
+      ["1d", 18],
+      ["1d-sp", 53],
+      ["2d", 44],
+    ],
+  );
   const odd = await command(["layouts", ...sizes, "--mesh-size", "9", "--json"]);
   const rows = events(odd.stdout);
   equal(

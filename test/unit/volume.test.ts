@@ -3,7 +3,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parseModelConfig } from "../../src/nn/config.ts";
-import { totalWords, trainingTraffic } from "../../src/nn/traffic.ts";
+import { totalCount, trainingTraffic } from "../../src/nn/traffic.ts";
 import { gradientSums, heldWords, layerVolume, type MeshExtents, volumeOf } from "../../src/parallel/volume.ts";
 
 const line = (size: number, layout: "1d" | "1d-sp" = "1d"): MeshExtents => ({ layout, size, q: 1, d: 1 });
@@ -44,10 +44,15 @@ test("2.5D: a linear takes 3(q-1)(TK/(d q²) + KN/q²) words, and 2(d-1)/d KN/q�
   for (let rank = 0; rank < q * q * d; rank++) {
     const volume = volumeOf(square(q, d), rank);
     const { forward, backward } = volume.linear({ T, K, N, kind: "column" });
-    assert.is(forward + backward, 3 * (q - 1) * ((T * K) / (d * q ** 2) + (K * N) / q ** 2));
+    assert.is(forward.words + backward.words, 3 * (q - 1) * ((T * K) / (d * q ** 2) + (K * N) / q ** 2));
     // K N/q² = 37500 divides over three planes.
     const sum = volume.gradientSum(gradientSums([{ name: "w", shape: [K, N], kind: "column" }], square(q, d)));
-    assert.is(sum, ((2 * (d - 1)) / d) * ((K * N) / q ** 2));
+    assert.is(sum.words, ((2 * (d - 1)) / d) * ((K * N) / q ** 2));
+    // A product of q steps is q - 1 messages along the row and as many down the column; a ring of d is 2 (d - 1).
+    assert.equal(
+      [forward, backward, sum].map(({ messages }) => messages),
+      [2 * (q - 1), 4 * (q - 1), 2 * (d - 1)],
+    );
   }
 });
 
@@ -66,16 +71,16 @@ for (const mesh of [line(8), line(8, "1d-sp"), square(3), square(3, 2), square(2
     const near = (got: number, wanted: number) =>
       assert.ok(Math.abs(got - wanted) <= 1e-12 * wanted, `${got} ${wanted}`);
     near(
-      words.reduce((sum, each) => sum + each.forward, 0),
+      words.reduce((sum, each) => sum + each.forward.words, 0),
       expected.forward,
     );
     near(
-      words.reduce((sum, each) => sum + each.backward, 0),
+      words.reduce((sum, each) => sum + each.backward.words, 0),
       expected.backward,
     );
     if (mesh.layout === "2d" || mesh.layout === "2.5d") {
       const weights = linears.map(({ K, N, kind }) => ({ name: "w", shape: [K, N], kind }));
-      near(volume.gradientSum(gradientSums(weights, mesh)), expected.perStep);
+      near(volume.gradientSum(gradientSums(weights, mesh)).words, expected.perStep);
     }
   });
 
@@ -101,7 +106,7 @@ test("one rank receives nothing, whatever the layout", () => {
   });
   for (const shape of [{ ...line(1), layout: "serial" as const }, line(1), line(1, "1d-sp"), square(1)]) {
     const run = { shape, batch: 2, context: 8, accumulate: 2, recompute: true };
-    assert.equal(trainingTraffic(config, run), { words: [{}], bytesReceived: [0] });
+    assert.equal(trainingTraffic(config, run), { words: [{}], messages: [{}], bytesReceived: [0] });
   }
 });
 
@@ -130,14 +135,31 @@ test("GPT-2 small on 64 ranks, counted by hand", () => {
       2 * (3 / 4) * ((L * 12 * h * h + V * h) / (q * q)) + 2 * (15 / 16) * (((2 * L + 1) * h + 1024 * h) / q),
     "gradient norm": 6,
   };
-  const { words, bytesReceived } = trainingTraffic(config, run);
+  // Rounds of doubling over 4, 16 and 64 ranks: 2, 4 and 6. Rings over 4 and 16: 6 and 30. Four linears a layer.
+  const products = 2 * inner;
+  const expectedMessages = {
+    "embedding forward": inner,
+    "embedding backward": inner,
+    "linear forward": L * 4 * products,
+    "linear backward": L * 4 * 2 * products,
+    "head forward": products,
+    "head backward": 2 * products,
+    "norm forward": (2 * L + 1) * inner,
+    "norm backward": (2 * L + 1) * 2,
+    loss: 2 + 2 + 4,
+    // 7.7 million words of weights are two buckets of at most 4.2.
+    "gradient sum": 2 * 6 + 30,
+    "gradient norm": 6,
+  };
+  const { words, messages, bytesReceived } = trainingTraffic(config, run);
+  for (const each of messages) assert.equal(each, expectedMessages);
   for (const [rank, each] of words.entries()) {
     const { "gradient sum": sum, ...rest } = each;
     const { "gradient sum": expectedSum, ...expectedRest } = expected;
     assert.equal(rest, expectedRest);
     // A bucket's parts differ by up to one element, which counts twice.
     assert.ok(Math.abs(sum - expectedSum) <= 2 * 8, `rank ${rank}: ${sum}, ${expectedSum}`);
-    assert.is(bytesReceived[rank], 4 * totalWords(each));
+    assert.is(bytesReceived[rank], 4 * totalCount(each));
   }
 });
 
