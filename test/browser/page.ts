@@ -28,14 +28,17 @@ const browserArguments = [
   "--disable-sync",
 ];
 
-/** Serves the project's files to this machine, cross-origin isolated so that pages have SharedArrayBuffer. `/` is an empty page. */
+/** Serves the project's files to this machine. `/` is an empty page, cross-origin isolated so that it has SharedArrayBuffer; `/open` one
+ *  that is not, as most servers send them. */
 async function serve(root: string) {
   const server = createServer((request, response) => {
-    response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
-    response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
-    response.setHeader("Cache-Control", "no-store");
     const { pathname } = new URL(request.url ?? "/", "http://localhost");
-    if (pathname === "/") {
+    if (pathname !== "/open") {
+      response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
+      response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
+    }
+    response.setHeader("Cache-Control", "no-store");
+    if (pathname === "/" || pathname === "/open") {
       response.setHeader("Content-Type", types[".html"]);
       response.end('<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>shardgrad</title></html>');
       return;
@@ -72,7 +75,7 @@ export async function openBrowser({ root }: { root: string }) {
   // A profile of its own, in a temporary folder that goes with it.
   const browser: Browser = await chromium.launch({ executablePath, headless: true, args: browserArguments });
 
-  async function openPage(): Promise<OpenPage> {
+  async function openPage({ isolated = true } = {}): Promise<OpenPage> {
     const page = await browser.newPage();
     let fail: (error: Error) => void = () => {};
     const trouble = new Promise<never>((_, reject) => {
@@ -88,7 +91,7 @@ export async function openBrowser({ root }: { root: string }) {
     page.on("console", (line) => {
       if (line.type() === "error") fail(new Error(`the page's console: ${line.text()}`));
     });
-    await page.goto(`${server.origin}/`);
+    await page.goto(`${server.origin}/${isolated ? "" : "open"}`);
     return {
       page,
       async use(work, { timeoutMs }) {

@@ -3,8 +3,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { ensureBuilt } from "../../scripts/build.mjs";
-import { createCpuBackend } from "../../src/backend/cpu/backend.ts";
-import { charTokenizer, makeCorpus, parseModelConfig, type TrainEvent, train } from "../../src/index.ts";
+import { charTokenizer, createBackend, makeCorpus, parseModelConfig, type TrainEvent, train } from "../../src/index.ts";
 import { openBrowser } from "./page.ts";
 
 type Library = typeof import("../../src/index.ts");
@@ -39,10 +38,11 @@ async function inNode(): Promise<TrainEvent[]> {
   const tokenizer = charTokenizer(run.text);
   const corpus = makeCorpus({ tokens: tokenizer.encode(run.text), context: run.context });
   const config = parseModelConfig({ ...run.model, vocab_size: tokenizer.vocabSize });
-  const backend = createCpuBackend();
+  const { backend } = await createBackend({ backend: "cpu" });
   const events: TrainEvent[] = [];
   for await (const event of train({ backend, config, tokenizer, corpus, parameters: run.parameters }))
     events.push(event);
+  backend.dispose();
   return events;
 }
 
@@ -53,27 +53,28 @@ test.before(async () => {
 });
 test.after(() => browser?.close());
 
-const inPage = async (name: "webgpu" | "cpu") => {
-  const { use, close } = await browser.openPage();
+const inPage = async (name: "webgpu" | "cpu", { isolated = true, threads = undefined as number | undefined } = {}) => {
+  const { use, close } = await browser.openPage({ isolated });
   try {
     return await use(
       (page) =>
         page.evaluate(
-          async ({ run, name }) => {
+          async ({ run, name, threads }) => {
             const url = "/dist/index.js";
             const library: Library = await import(url);
             const tokenizer = library.charTokenizer(run.text);
             const corpus = library.makeCorpus({ tokens: tokenizer.encode(run.text), context: run.context });
             const config = library.parseModelConfig({ ...run.model, vocab_size: tokenizer.vocabSize });
-            const { backend, note } = await library.createBackend({ backend: name });
+            const { backend, note } = await library.createBackend({ backend: name, threads });
             const events: TrainEvent[] = [];
             const options = { backend, config, tokenizer, corpus, parameters: run.parameters };
             for await (const event of library.train(options)) events.push(event);
             const left = backend.memory.total;
+            const { limits } = backend.adapter;
             backend.dispose();
-            return { events, left, note };
+            return { events, left, note, threads: limits.threads };
           },
-          { run, name },
+          { run, name, threads },
         ),
       { timeoutMs: 120_000 },
     );
@@ -101,5 +102,18 @@ for (const name of ["webgpu", "cpu"] as const)
     assert.is(start?.event === "start" && start.backend, name);
     assert.ok(note.includes(name), note);
   });
+
+test("the cpu backend takes several threads in an isolated page, one elsewhere, and gives Node's bits", async () => {
+  const node = lossesOf(await inNode());
+  for (const [isolated, threads] of [
+    [true, 3],
+    [false, 1],
+  ] as const) {
+    const page = await inPage("cpu", { isolated, threads: 3 });
+    assert.is(page.threads, threads);
+    assert.equal(lossesOf(page.events), node);
+    assert.is(page.left, 0);
+  }
+});
 
 test.run();

@@ -39,17 +39,23 @@ const spins = 5_000;
 /** One thread that computes. */
 export class Crew {
   readonly #control: Int32Array;
-  readonly #args: Float64Array;
+  #args: Float64Array;
 
   constructor(
     readonly passes: readonly PassFunction[],
-    memory: WebAssembly.Memory,
+    readonly memory: WebAssembly.Memory,
     /** 0 leads, the others join */
     readonly thread: number,
     readonly threads: number,
   ) {
     this.#control = new Int32Array(memory.buffer, 0, argsAt / 4);
     this.#args = new Float64Array(memory.buffer, argsAt, maxArgs);
+  }
+
+  /** Makes the memory larger: one that is not shared gets new views, and needs them for its arguments only. */
+  grow(pages: number): void {
+    this.memory.grow(pages);
+    this.#args = new Float64Array(this.memory.buffer, argsAt, maxArgs);
   }
 
   /** Runs passes one after another; a record is [pass, items, grain, count of arguments, arguments]. */

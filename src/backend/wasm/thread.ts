@@ -25,7 +25,7 @@ function openPort(): Port {
 }
 
 const port = openPort();
-let leader: { crew: Crew; memory: WebAssembly.Memory } | undefined;
+let leader: Crew | undefined;
 let failed = false;
 
 function start({ module, memory: shared, thread, threads, passes }: Start): void {
@@ -36,12 +36,13 @@ function start({ module, memory: shared, thread, threads, passes }: Start): void
   const crew = new Crew(functions, memory, thread, threads);
   port.postMessage({ did: "start" });
   if (thread > 0) crew.join();
-  leader = { crew, memory };
+  leader = crew;
 }
 
 function take(message: Request): void {
   if (failed || !leader) return;
-  const { crew, memory } = leader;
+  const crew = leader;
+  const { memory } = crew;
   try {
     switch (message.do) {
       case "run":
@@ -58,7 +59,7 @@ function take(message: Request): void {
         return;
       }
       case "grow":
-        memory.grow(message.pages);
+        crew.grow(message.pages);
         return;
     }
   } catch (error) {
