@@ -1,4 +1,6 @@
 // The public API: the parts that train on one device. What needs a mesh is in parallel.ts; everything else is inside and may change.
+// For programs whose own library knows no `using`:
+/// <reference lib="esnext.disposable" preserve="true" />
 
 export type { AdapterInfo, Backend } from "./backend/backend.ts";
 export type { DeviceBuffer, DType } from "./backend/buffer.ts";

@@ -1,4 +1,6 @@
 // The public API of meshes, `shardgrad/parallel`: links, collectives, placements, layouts, products and training on many ranks.
+// For programs whose own library knows no `using`:
+/// <reference lib="esnext.disposable" preserve="true" />
 
 export { type MeshTrainOptions, trainOnMesh, verifyOnMesh } from "./cluster/launch.ts";
 export { bytesReceived, Ledger, type LedgerEntry, totals, trafficMatrix } from "./comm/ledger.ts";

@@ -1,7 +1,7 @@
-// The README's library example, run as it stands but for its size, and the README's links.
+// The README's library example, run as it stands but for its size, its types from elsewhere, and the README's links.
 
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { test } from "uvu";
@@ -58,6 +58,33 @@ test("the example of one product gives it", async () => {
   for (const at of [0, 69, 70, 3512, 6999]) assert.is(c[at], wanted(Math.floor(at / 70), at % 70), `element ${at}`);
   assert.is(examples.length, 2);
 });
+
+for (const [module, moduleResolution] of [
+  ["esnext", "bundler"],
+  ["nodenext", "nodenext"],
+])
+  test(`a TypeScript program elsewhere takes the examples, with ${moduleResolution} and libraries checked`, async () => {
+    await ensureBuilt();
+    const folder = mkdtempSync(join(process.cwd(), "build/consumer-"));
+    try {
+      mkdirSync(join(folder, "node_modules"));
+      symlinkSync(process.cwd(), join(folder, "node_modules/shardgrad"), "junction");
+      writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "consumer", type: "module" }));
+      const typed = "\n// @ts-expect-error: types are there, so this is none of them\nconst wrong: string = backend;\n";
+      for (const [at, example] of examples.entries()) writeFileSync(join(folder, `${at}.ts`), example + typed);
+      const compilerOptions = {
+        ...{ target: "es2022", module, moduleResolution, strict: true, skipLibCheck: false, noEmit: true },
+        types: ["node"],
+      };
+      writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.ts"] }));
+      const tsc = join(process.cwd(), "node_modules/typescript/bin/tsc");
+      const { status, stdout } = spawnSync(process.execPath, [tsc, "-p", folder], { encoding: "utf8" });
+      assert.is(stdout, "");
+      assert.is(status, 0);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
 
 for (const name of ["README.md", "ARCHITECTURE.md"])
   test(`every file that ${name} links to is there`, () => {
