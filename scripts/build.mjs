@@ -45,12 +45,13 @@ function failed(error) {
 export async function build() {
   const bundle = await bundler();
   try {
-    rmSync(join(root, "dist/chunks"), { recursive: true, force: true });
     const [{ metafile }] = await Promise.all([
       bundle({ ...library, sourcemap: true }),
       bundle({ entryPoints: ["src/cli/main.ts"], outfile: "dist/cli.js", sourcemap: true }),
       declarations(),
     ]);
+    // Old ones afterwards, and never this build's: two may run at once.
+    for (const file of filesBelow("dist/chunks").filter((name) => !(name in metafile.outputs))) rmSync(join(root, file));
     const fixed = Object.values(metafile.outputs)
       .flatMap(({ imports }) => imports)
       .filter(({ external, kind }) => external && kind !== "dynamic-import");
