@@ -48,7 +48,7 @@ export const maxRanks = 4096;
  *  @throws UserError for anything else */
 export function parseMesh(text: string): number[] {
   const dims = text.split("x").map(Number);
-  if (!/^\d+(x\d+){0,2}$/.test(text)) throw noMesh(text);
+  if (!/^\d+(x\d+)*$/.test(text)) throw noMesh(text);
   requireExtents(dims, text);
   return dims;
 }
@@ -57,7 +57,8 @@ const noMesh = (text: string) =>
   new UserError(`mesh ${text}: need P, q x q or q x q x d as whole numbers from 1; write it like 8, 2x2 or 2x2x2`);
 
 function requireExtents(dims: readonly number[], text: string): void {
-  if (!dims.every((extent) => Number.isInteger(extent) && extent >= 1)) throw noMesh(text);
+  const axes = dims.length >= 1 && dims.length <= 3;
+  if (!axes || !dims.every((extent) => Number.isInteger(extent) && extent >= 1)) throw noMesh(text);
 }
 
 /** A layout on a mesh; the layout follows from the number of axes when it is not given.
@@ -72,7 +73,7 @@ export function meshShape(options: { layout?: LayoutName; dims?: readonly number
       throw new UserError(`layout ${layout} needs a mesh of ranks; add one, for example --mesh ${example}`);
     return { layout, dims: [1], size: 1, q: 1, d: 1 };
   }
-  requireExtents(dims, dims.join("x"));
+  requireExtents(dims, dims.length === 0 ? "of no axes" : dims.join("x"));
   const text = `mesh ${dims.join("x")}`;
   const size = dims.reduce((product, extent) => product * extent, 1);
   if (dims.length !== axes)

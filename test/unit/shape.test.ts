@@ -53,6 +53,14 @@ for (const [what, wrong, message] of [
   ["extents that are no whole numbers", { dims: [2.5] }, /^mesh 2.5: need P, q x q or q x q x d as whole numbers/],
   ["extents below 1", { dims: [-2, -2] }, /^mesh -2x-2: need P/],
   ["no ranks", { dims: [0] }, /^mesh 0: need P/],
+  [
+    "no axes",
+    { dims: [] },
+    /^mesh of no axes: need P, q x q or q x q x d as whole numbers from 1; write it like 8, 2x2/,
+  ],
+  ["no axes, serial", { layout: "serial", dims: [] }, /^mesh of no axes: need P/],
+  ["four axes", { dims: [2, 2, 2, 2] }, /^mesh 2x2x2x2: need P, q x q or q x q x d as whole numbers from 1; write/],
+  ["four axes with a layout", { layout: "2.5d", dims: [2, 2, 2, 2] }, /^mesh 2x2x2x2: need P/],
   ["a layout that is none", { layout: "3d" as LayoutName, dims: [2, 2, 2] }, /^got layout 3d, need one of serial, 1d,/],
 ] as const)
   test(`a mesh of ${what} is refused, whoever made it`, () =>
