@@ -41,6 +41,15 @@ export async function readInput(path: string, what: string): Promise<Uint8Array>
   }
 }
 
+/** Runs `work`; a UserError of it says which file or folder it is about. */
+export function named<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(`${path}: ${error.message}`) : error;
+  }
+}
+
 /** @throws UserError when `bytes` are not JSON */
 export function parseJson(bytes: Uint8Array, path: string): unknown {
   try {

@@ -9,7 +9,7 @@ import { type Corpus, makeCorpus } from "../train/corpus.ts";
 import type { TrainParameters } from "../train/events.ts";
 import { byteTokenizer, charTokenizer, type Tokenizer } from "../train/tokenizer.ts";
 import { type MeshFlags, shapeOf } from "./common.ts";
-import { parseJson, readInput } from "./files.ts";
+import { named, parseJson, readInput } from "./files.ts";
 import { fallbackOf, type NumberFlagName } from "./flags.ts";
 import { bytesText } from "./output.ts";
 import { readText } from "./text.ts";
@@ -56,7 +56,7 @@ export async function planTrain(flags: TrainFlags): Promise<TrainPlan> {
   if (flags.numbers.context === undefined) parameters.context = Math.min(parameters.context, maxContext(config));
   if (parameters.context > maxContext(config)) {
     throw new UserError(
-      `got --context ${parameters.context}, need at most the config's ${maxContext(config)} positions; use a shorter --context`,
+      `got --context ${parameters.context}, need at most the ${maxContext(config)} positions of ${flags.config ?? "the config"}; use a shorter --context`,
     );
   }
   if (parameterCount(config) > maxParameters) {
@@ -122,7 +122,7 @@ function requireFits(config: ModelConfig, { batch, context, accumulate }: TrainP
 async function readConfig(path: string): Promise<Record<string, unknown>> {
   const json = parseJson(await readInput(path, "a model's config.json"), path);
   // What is no object is refused by the parser, in its words.
-  if (typeof json !== "object" || json === null || Array.isArray(json)) parseModelConfig(json);
+  if (typeof json !== "object" || json === null || Array.isArray(json)) named(path, () => parseModelConfig(json));
   return json as Record<string, unknown>;
 }
 
@@ -133,17 +133,19 @@ function modelConfig(
 ): ModelConfig {
   if (file && flags.arch !== undefined && flags.arch !== file.model_type) {
     throw new UserError(
-      `got --arch ${flags.arch} with a --config of model_type ${JSON.stringify(file.model_type)}, need the same in both; leave out --arch`,
+      `got --arch ${flags.arch} with a --config of model_type ${JSON.stringify(file.model_type)} (${flags.config}), need the same in both; leave out --arch`,
     );
   }
   const arch = file ? file.model_type : (flags.arch ?? "gpt2");
   const over = arch === "llama" ? llamaFields(flags) : gpt2Fields(flags);
   const base = file ?? (arch === "llama" ? llamaDefaults(flags) : gpt2Defaults(flags));
   const given = Object.entries(over).filter(([, value]) => value !== undefined);
-  const config = parseModelConfig({ vocab_size: vocabSize, ...base, ...Object.fromEntries(given) });
+  const parse = () => parseModelConfig({ vocab_size: vocabSize, ...base, ...Object.fromEntries(given) });
+  const source = `${flags.config}${given.length > 0 ? ", with the flags over it" : ""}`;
+  const config = file ? named(source, parse) : parse();
   if (config.vocab_size !== vocabSize) {
     throw new UserError(
-      `got a --config of vocab_size ${config.vocab_size} with a tokenizer of ${vocabSize} tokens, need the same; leave vocab_size out of the file`,
+      `${flags.config}: got vocab_size ${config.vocab_size} with a tokenizer of ${vocabSize} tokens, need the same; leave vocab_size out of the file`,
     );
   }
   return config;

@@ -2,7 +2,6 @@
 
 import { join } from "node:path";
 import type { Command } from "commander";
-import { UserError } from "../backend/errors.ts";
 import { requireReferenceFits, verifyOnMesh } from "../cluster/launch.ts";
 import { bytesReceived, type LedgerEntry, totals } from "../comm/ledger.ts";
 import { type ReferenceFiles, type VerifyResult, verifyTolerances } from "../train/events.ts";
@@ -16,7 +15,7 @@ import {
   openBackend,
   shapeOf,
 } from "./common.ts";
-import { readInput } from "./files.ts";
+import { named, readInput } from "./files.ts";
 import { countText, Output } from "./output.ts";
 
 const fileNames: Readonly<Record<keyof ReferenceFiles, string>> = {
@@ -62,15 +61,6 @@ async function runVerify(dir: string, options: MeshFlags & BackendFlags & { json
     if (!result.pass) process.exitCode = 1;
   } finally {
     backend.dispose();
-  }
-}
-
-/** Runs `work`; a UserError of it says which folder it is about. */
-function named<T>(dir: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    throw error instanceof UserError ? new UserError(`${dir}: ${error.message}`) : error;
   }
 }
 

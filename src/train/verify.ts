@@ -37,11 +37,11 @@ export async function verifyReference(options: {
 }): Promise<VerifyResult> {
   const { backend, files, slack = 1 } = options;
   const { config, run } = referenceModel(files);
-  const weights = readSafetensors(files.weights);
-  const expectedTensors = readSafetensors(files.expected);
+  const weights = tensorsOf(files, "weights");
+  const expectedTensors = tensorsOf(files, "expected");
   const expected: Expected = (name, shape) =>
     requireTensor(expectedTensors, { name, dtype: "f32", shape, file: "expected.safetensors" }).data;
-  const { data: tokens } = requireTensor(readSafetensors(files.batch), {
+  const { data: tokens } = requireTensor(tensorsOf(files, "batch"), {
     name: "tokens",
     dtype: "i32",
     shape: [run.steps, run.batch, run.seq + 1],
@@ -102,6 +102,18 @@ export async function verifyReference(options: {
     result.loss.every((error) => error <= slack * limits.loss) &&
     result.after.worst <= slack * limits.after;
   return result;
+}
+
+/** @throws UserError that says which of the files is malformed */
+function tensorsOf(files: ReferenceFiles, name: "weights" | "expected" | "batch"): ReturnType<typeof readSafetensors> {
+  try {
+    return readSafetensors(files[name]);
+  } catch (error) {
+    // The reader's sentences begin with the format's name: it has bytes only.
+    throw error instanceof UserError
+      ? new UserError(error.message.replace("safetensors", `${name}.safetensors`))
+      : error;
+  }
 }
 
 /** |ours - theirs| / |theirs| in L2. */

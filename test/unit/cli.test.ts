@@ -87,12 +87,25 @@ test("config files are refused by field, and by the flags they contradict", asyn
   const run = (json: unknown, ...flags: string[]) => [
     ...["train", "--data", text, "--backend", "cpu", "--config", file("config.json", JSON.stringify(json)), ...flags],
   ];
-  await refuses(run({ ...config, n_layers: 1 }), /unknown field "n_layers"; did you mean "n_layer"\?/);
-  await refuses(run({ ...config, n_embd: -8 }), /got n_embd -8, need a whole number/);
-  await refuses(run([config]), /need a JSON object/);
-  await refuses(run({ ...config, vocab_size: 50257 }), /vocab_size 50257 with a tokenizer of \d+ tokens/);
-  await refuses(run(config, "--context", "17"), /got --context 17, need at most the config's 16 positions/);
-  await refuses(run(config, "--arch", "llama"), /got --arch llama with a --config of model_type "gpt2"/);
+  await refuses(
+    run({ ...config, n_layers: 1 }),
+    /error: config\.json: model config: .*unknown field "n_layers"; did you mean "n_layer"\?/,
+  );
+  await refuses(run({ ...config, n_embd: -8 }), /error: config\.json: .*got n_embd -8, need a whole number/);
+  await refuses(
+    run(config, "--heads", "3"),
+    /error: config\.json, with the flags over it: .*got n_head 3 with n_embd 8/,
+  );
+  await refuses(run([config]), /error: config\.json: .*need a JSON object/);
+  await refuses(
+    run({ ...config, vocab_size: 50257 }),
+    /config\.json: got vocab_size 50257 with a tokenizer of \d+ tokens/,
+  );
+  await refuses(run(config, "--context", "17"), /got --context 17, need at most the 16 positions of config\.json;/);
+  await refuses(
+    run(config, "--arch", "llama"),
+    /got --arch llama with a --config of model_type "gpt2" \(config\.json\), need/,
+  );
   await refuses(
     ["train", "--data", text, "--config", file("bad.json", "{")],
     /bad\.json: got something that is not JSON/,
@@ -226,8 +239,16 @@ test("verify refuses folders that are not reference runs", async () => {
   file("broken/weights.safetensors", weights.subarray(0, 5000));
   const { code, stdout, stderr } = await command(["verify", "broken", "--backend", "cpu", "--json"]);
   equal({ code, stdout }, { code: 2, stdout: "" });
-  match(stderr, /\nerror: broken: safetensors: .*truncated.*; use an intact file\n$/);
+  match(stderr, /\nerror: broken: weights\.safetensors: .*truncated.*; use an intact file\n$/);
   cpSync(fixture("gpt2/weights.safetensors"), join(folder, "broken/weights.safetensors"));
+  for (const name of ["batch", "expected"]) {
+    const whole = readFileSync(join(folder, `broken/${name}.safetensors`));
+    file(`broken/${name}.safetensors`, whole.subarray(0, whole.length - 1));
+    const truncated = await command(["verify", "broken", "--backend", "cpu", "--mesh", "2", "--json"]);
+    is(truncated.code, 2);
+    match(truncated.stderr, new RegExp(`\nerror: broken: ${name}\\.safetensors: .*truncated; use an intact file\n$`));
+    file(`broken/${name}.safetensors`, whole);
+  }
   file("broken/losses.json", "x\n");
   const losses = await command(["verify", "broken", "--backend", "cpu", "--json"]);
   match(
