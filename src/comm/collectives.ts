@@ -2,7 +2,7 @@
 // and on every link. A tensor that was sent is never written again; sums go to new memory, or to tensors not yet sent.
 
 import { invariant } from "../backend/errors.ts";
-import { Storage, Tensor } from "../tensor/tensor.ts";
+import { scratch, Tensor } from "../tensor/tensor.ts";
 import { part, powerBelow, treeChildren } from "./algorithms.ts";
 
 /** How the parts of several ranks become one. */
@@ -14,12 +14,6 @@ export interface Exchange {
   readonly index: number;
   send(to: number, options: { part: number; tensor: Tensor | undefined }): void;
   receive(from: number, options: { part: number }): Promise<Tensor>;
-}
-
-/** A tensor of nobody's tape. */
-export function scratch(like: { backend: Tensor["backend"] }, shape: readonly number[]): Tensor {
-  const storage = Storage.allocate(like.backend, { shape, dtype: "f32", purpose: "scratch" });
-  return new Tensor(storage, { shape });
 }
 
 /** Another handle on x. */

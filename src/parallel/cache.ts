@@ -1,7 +1,6 @@
 // Rows that layouts keep or pick alike, whatever block of them a rank holds: the key-value cache, and rows of logits.
 
-import { scratch } from "../comm/collectives.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { scratch, type Tensor } from "../tensor/tensor.ts";
 import type { Sequence } from "./layout.ts";
 
 /** cache[b, offset + t] = rows[b tokens + t]. */

@@ -3,9 +3,9 @@
 //
 // Legend: A, B, C with extents M, N, K as operands.ts has them, padding included; P ranks in a line, q x q x d on a grid.
 
-import { handle, scratch } from "../comm/collectives.ts";
+import { handle } from "../comm/collectives.ts";
 import { tapeOf } from "../tensor/tape.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { scratch, type Tensor } from "../tensor/tensor.ts";
 import { allGathered, allReduced, reduceScattered } from "./exchange.ts";
 import {
   type Form,

@@ -7,7 +7,7 @@
 import type { Backend } from "../backend/backend.ts";
 import { invariant } from "../backend/errors.ts";
 import type { DropoutArgs, HeadShape } from "../backend/kernels.ts";
-import { handle, scratch } from "../comm/collectives.ts";
+import { handle } from "../comm/collectives.ts";
 import type { Ledger } from "../comm/ledger.ts";
 import type { Link } from "../comm/link.ts";
 import type { ProcessGroup } from "../comm/process-group.ts";
@@ -17,7 +17,7 @@ import { embedding, type Ids, scatterAdd } from "../tensor/ops/embedding.ts";
 import { crossEntropy } from "../tensor/ops/loss.ts";
 import { type NormKind, norm } from "../tensor/ops/norm.ts";
 import type { Tape } from "../tensor/tape.ts";
-import { constant, type Parameter, type Tensor } from "../tensor/tensor.ts";
+import { constant, type Parameter, scratch, type Tensor } from "../tensor/tensor.ts";
 import { padTo } from "./block.ts";
 import { appendToCache, keptRows } from "./cache.ts";
 import type { LayerCache, Layout, ParameterKind, ParameterSpec, ReducedGradients, Sequence, Whole } from "./layout.ts";

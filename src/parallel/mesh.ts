@@ -4,21 +4,7 @@ import { UserError } from "../backend/errors.ts";
 import type { Ledger } from "../comm/ledger.ts";
 import type { Link } from "../comm/link.ts";
 import { ProcessGroup } from "../comm/process-group.ts";
-
-/** rank = j + q i + q q k: row i, column j, depth k. */
-export interface Place {
-  i: number;
-  j: number;
-  k: number;
-}
-
-export const placeOf = (rank: number, q: number): Place => ({
-  i: Math.floor(rank / q) % q,
-  j: rank % q,
-  k: Math.floor(rank / (q * q)),
-});
-
-export const rankOf = ({ i, j, k }: Place, q: number): number => j + q * i + q * q * k;
+import { type Place, placeOf, rankOf } from "./place.ts";
 
 /** A q x q x d mesh as one of its ranks sees it. */
 export interface Mesh extends Place {

@@ -2,8 +2,7 @@
 
 import { invariant } from "../backend/errors.ts";
 import { reducePartials } from "../backend/kernels.ts";
-import { scratch } from "../comm/collectives.ts";
-import type { Parameter, Tensor } from "../tensor/tensor.ts";
+import { type Parameter, scratch, type Tensor } from "../tensor/tensor.ts";
 
 /** out[0] = sum over `parameters` of their gradient's squares, each divided by how many ranks have a copy. */
 export function sumSquares(

@@ -4,10 +4,9 @@
 //
 // Legend: T rows (batch * tokens), K, N whole extents of a weight, P ranks, p this rank.
 
-import { scratch } from "../comm/collectives.ts";
 import { matmul } from "../tensor/ops/products.ts";
 import { type Tape, tapeOf } from "../tensor/tape.ts";
-import type { Parameter, Tensor } from "../tensor/tensor.ts";
+import { type Parameter, scratch, type Tensor } from "../tensor/tensor.ts";
 import { type Placed, type Product, place, requirePlacements } from "./placement.ts";
 import { type Destination, multiply } from "./products.ts";
 import { allReduce, blocks, joined, type MeshAxis, reduceScatter, replicate } from "./redistribute.ts";

@@ -6,8 +6,8 @@
 import { type Received, received, sumOf } from "../comm/algorithms.ts";
 import { padTo } from "./block.ts";
 import { gradientForms } from "./matmul.ts";
-import { placeOf } from "./mesh.ts";
 import type { Form, ProductSize } from "./operands.ts";
+import { placeOf } from "./place.ts";
 import { gathered, isGrid, type MeshExtents, summaSteps } from "./volume.ts";
 
 /** m, n and k with their padding. */

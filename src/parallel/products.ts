@@ -3,8 +3,7 @@
 //
 // Legend: A [M, K], B [K, N], C [M, N]; a rank holds [M/q, K/q] and so on. i row, j column, t step.
 
-import { scratch } from "../comm/collectives.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { scratch, type Tensor } from "../tensor/tensor.ts";
 import type { Mesh } from "./mesh.ts";
 import { type Dual, type Placed, requirePlacements } from "./placement.ts";
 

@@ -2,10 +2,10 @@
 // forward stands beside its dual. What SUMMA does between ranks (panels from one root at a time) is no placement and not here.
 // Megatron's f and g (arXiv 1909.08053) are `replicate` and `allReduce` to "invariant"; the types are spmd_types' (meta-pytorch).
 
-import { handle, scratch } from "../comm/collectives.ts";
+import { handle } from "../comm/collectives.ts";
 import type { ProcessGroup } from "../comm/process-group.ts";
 import { type Gradients, type Tape, tapeOf } from "../tensor/tape.ts";
-import { type Parameter, sizeOf, type Tensor } from "../tensor/tensor.ts";
+import { type Parameter, scratch, sizeOf, type Tensor } from "../tensor/tensor.ts";
 import {
   type Dual,
   type Needs,

@@ -3,10 +3,11 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { invariant } from "../backend/errors.ts";
-import { copyRange, handle, scratch } from "../comm/collectives.ts";
+import { copyRange, handle } from "../comm/collectives.ts";
 import type { ProcessGroup } from "../comm/process-group.ts";
-import { constant, Parameter, sizeOf, type Tensor } from "../tensor/tensor.ts";
+import { constant, Parameter, scratch, sizeOf, type Tensor } from "../tensor/tensor.ts";
 import { initialBlock, type Range } from "./block.ts";
+import { buckets } from "./buckets.ts";
 import { allReduced } from "./exchange.ts";
 import { type GradientOfCopies, type ParameterSpec, ReducedGradients, type Whole } from "./layout.ts";
 import { sumSquares } from "./norm-squared.ts";
@@ -37,24 +38,6 @@ export const copiesAlong = <P extends Placements>(
   _inUse: P,
   over: MeshAxis<SummedAxes<P>>,
 ): Pick<Sharding, "copies" | "partial"> => ({ copies: over.group, partial: true });
-
-/** Small gradients travel together: at most this many words in one message's tensor. */
-const bucketWords = 2 ** 22;
-
-/** Consecutive sizes gathered into buckets of at most bucketWords; a larger one travels alone. */
-export function buckets(sizes: readonly number[]): number[][] {
-  const groups: number[][] = [];
-  let words = Number.POSITIVE_INFINITY;
-  for (const [index, size] of sizes.entries()) {
-    if (words + size > bucketWords) {
-      groups.push([]);
-      words = 0;
-    }
-    groups[groups.length - 1].push(index);
-    words += size;
-  }
-  return groups;
-}
 
 export class Shards {
   readonly #backend: Backend;

@@ -3,10 +3,9 @@
 //
 // Legend: V padded vocabulary, D width, T tokens, R rows of this rank, q ranks of a column.
 
-import { scratch } from "../comm/collectives.ts";
 import { type Ids, lookUp, scatterAdd } from "../tensor/ops/embedding.ts";
 import type { Tape } from "../tensor/tape.ts";
-import type { Parameter, Tensor } from "../tensor/tensor.ts";
+import { type Parameter, scratch, type Tensor } from "../tensor/tensor.ts";
 import { allGathered, destinationOf, recordPlaced, reduceScattered } from "./exchange.ts";
 import { type Dual, type Placed, place, placedAs } from "./placement.ts";
 import type { Activation, Destination, WeightInUse } from "./products.ts";

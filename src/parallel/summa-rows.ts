@@ -3,10 +3,9 @@
 //
 // Legend: R rows of this rank, D width, V padded vocabulary.
 
-import { scratch } from "../comm/collectives.ts";
 import { crossEntropy } from "../tensor/ops/loss.ts";
 import { type NormKind, norm } from "../tensor/ops/norm.ts";
-import type { Parameter, Tensor } from "../tensor/tensor.ts";
+import { type Parameter, scratch, type Tensor } from "../tensor/tensor.ts";
 import { type Placed, place } from "./placement.ts";
 import { type Activation, activation, type VectorInUse } from "./products.ts";
 

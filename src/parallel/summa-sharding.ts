@@ -4,7 +4,7 @@
 import type { Parameter } from "../tensor/tensor.ts";
 import { padTo } from "./block.ts";
 import type { Whole } from "./layout.ts";
-import { placeOf } from "./mesh.ts";
+import { placeOf } from "./place.ts";
 import { place } from "./placement.ts";
 import { vector, weight } from "./products.ts";
 import type { MeshAxis } from "./redistribute.ts";

@@ -6,7 +6,6 @@
 
 import type { Backend } from "../backend/backend.ts";
 import type { DropoutArgs, HeadShape } from "../backend/kernels.ts";
-import { scratch } from "../comm/collectives.ts";
 import type { Ledger } from "../comm/ledger.ts";
 import type { Link } from "../comm/link.ts";
 import { attention, cachedAttention, fusedWidth, rotary } from "../tensor/ops/attention.ts";
@@ -14,7 +13,7 @@ import { dropout } from "../tensor/ops/elementwise.ts";
 import type { Ids } from "../tensor/ops/embedding.ts";
 import type { NormKind } from "../tensor/ops/norm.ts";
 import { type Tape, tapeOf } from "../tensor/tape.ts";
-import { constant, type Parameter, type Tensor } from "../tensor/tensor.ts";
+import { constant, type Parameter, scratch, type Tensor } from "../tensor/tensor.ts";
 import { padTo } from "./block.ts";
 import { appendToCache, keptRows } from "./cache.ts";
 import { allGathered, allMaximum, allReduced, destinationOf, recordPlaced } from "./exchange.ts";

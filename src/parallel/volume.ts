@@ -6,10 +6,10 @@
 
 import { nothing, type Received, received, sumOf, times } from "../comm/algorithms.ts";
 import { padTo } from "./block.ts";
+import { buckets } from "./buckets.ts";
 import type { ParameterKind, Sequence, Whole } from "./layout.ts";
-import { placeOf } from "./mesh.ts";
+import { placeOf } from "./place.ts";
 import { vocabularyUnit } from "./serial.ts";
-import { buckets } from "./sharded.ts";
 
 /** Ranks and how they are arranged: [P] of 1D, [q, q, d] of 2D (d = 1) and 2.5D. */
 export interface MeshExtents {
@@ -103,7 +103,7 @@ export interface GradientSum {
   words: readonly number[];
 }
 
-/** The sums of a step's gradients over copies, as sharded.ts buckets them. parameters: in the model's order.
+/** The sums of a step's gradients over copies, as buckets.ts puts them together. parameters: in the model's order.
  *  2D and 2.5D: weights differ over depth alone; what every row holds too, over all samples. 1D: what is whole on every rank saw all rows
  *  there, or, with sequence parallelism, the rank's own. */
 export function gradientSums(parameters: readonly Whole[], mesh: MeshExtents): GradientSum[] {

@@ -174,3 +174,8 @@ export function constant(
   );
   return new Tensor(storage, { shape: spec.shape, name: spec.name });
 }
+
+/** A tensor of nobody's tape. */
+export function scratch(like: { backend: Backend }, shape: Shape): Tensor {
+  return new Tensor(Storage.allocate(like.backend, { shape, dtype: "f32", purpose: "scratch" }), { shape });
+}

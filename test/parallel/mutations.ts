@@ -1,9 +1,9 @@
 // Faults put into a layout's collectives from outside: a call that is left out, made twice, or made in another group than it was meant
 // for. Process groups are changed at the prototype, so a layout needs no seam, and any collective that one comes to call is found.
 
-import { copyRange, handle, scratch } from "../../src/comm/collectives.ts";
+import { copyRange, handle } from "../../src/comm/collectives.ts";
 import { ProcessGroup } from "../../src/comm/process-group.ts";
-import type { Tensor } from "../../src/tensor/tensor.ts";
+import { scratch, type Tensor } from "../../src/tensor/tensor.ts";
 
 /** A place in the layouts' sources that calls a collective on groups along one axis for one purpose. */
 export interface Site {

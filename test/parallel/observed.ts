@@ -7,7 +7,7 @@ import { type Rank, runRanks } from "../../src/comm/loopback.ts";
 import type { ModelConfig } from "../../src/nn/config.ts";
 import { type CheckpointTensors, Model } from "../../src/nn/model.ts";
 import type { Layout } from "../../src/parallel/layout.ts";
-import { placeOf } from "../../src/parallel/mesh.ts";
+import { placeOf } from "../../src/parallel/place.ts";
 import { Serial } from "../../src/parallel/serial.ts";
 import { Tape } from "../../src/tensor/tape.ts";
 import { verifyTolerances } from "../../src/train/events.ts";

@@ -8,7 +8,7 @@ import { runRanks } from "../../src/comm/loopback.ts";
 import { parseModelConfig } from "../../src/nn/config.ts";
 import { Model } from "../../src/nn/model.ts";
 import type { Layout } from "../../src/parallel/layout.ts";
-import { placeOf, rankOf } from "../../src/parallel/mesh.ts";
+import { placeOf, rankOf } from "../../src/parallel/place.ts";
 import { meshShape, parseMesh } from "../../src/parallel/shape.ts";
 import { Ids } from "../../src/tensor/ops/embedding.ts";
 import { Tape } from "../../src/tensor/tape.ts";
