@@ -3,11 +3,13 @@
 const THREADS: u32 = 64;
 const PER_THREAD: u32 = 4;
 
+alias T = f32;
+
 struct Params { n: u32 }
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> a: array<T>;
+@group(0) @binding(1) var<storage, read> b: array<T>;
+@group(0) @binding(2) var<storage, read_write> y: array<T>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(THREADS)
@@ -19,6 +21,6 @@ fn main(
   let first = (group.y * groups.x + group.x) * (THREADS * PER_THREAD);
   let end = min(first + THREADS * PER_THREAD, params.n);
   for (var i = first + lane; i < end; i += THREADS) {
-    y[i] = a[i] + b[i];
+    y[i] = T(f32(a[i]) + f32(b[i]));
   }
 }

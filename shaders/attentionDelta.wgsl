@@ -1,5 +1,7 @@
 // delta[b, h, i] = sum over the head's columns of dy y: the row term of softmax's gradient.
 // Grid: 2-D over batch * heads * queries, 64 rows a workgroup.
+alias T = f32;
+
 struct Params {
   heads: u32,
   queries: u32,
@@ -7,8 +9,8 @@ struct Params {
   rows: u32,
 }
 
-@group(0) @binding(0) var<storage, read> y: array<f32>;
-@group(0) @binding(1) var<storage, read> dy: array<f32>;
+@group(0) @binding(0) var<storage, read> y: array<T>;
+@group(0) @binding(1) var<storage, read> dy: array<T>;
 @group(0) @binding(2) var<storage, read_write> delta: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -28,7 +30,7 @@ fn main(
   let at = ((b * params.queries + i) * params.heads + h) * params.headWidth;
   var sum = 0f;
   for (var c = 0u; c < params.headWidth; c++) {
-    sum += dy[at + c] * y[at + c];
+    sum += f32(dy[at + c]) * f32(y[at + c]);
   }
   delta[row] = sum;
 }

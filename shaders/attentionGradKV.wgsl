@@ -7,6 +7,8 @@ const ALIGNED: bool = false;
 const WIDE: bool = true;
 const DROPOUT: bool = false;
 
+alias T = f32;
+
 struct Params {
   heads: u32,
   kvHeads: u32,
@@ -27,11 +29,11 @@ struct Params {
   globalHeads: u32,
 }
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(1) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<T>>;
+@group(0) @binding(1) var<storage, read> dy: array<vec4<T>>;
 @group(0) @binding(2) var<storage, read> lse: array<f32>;
 @group(0) @binding(3) var<storage, read> delta: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dqkv: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dqkv: array<T>;
 @group(0) @binding(5) var<uniform> params: Params;
 
 
@@ -42,31 +44,31 @@ var<workgroup> ds: array<vec4f, 256>;
 fn load(at: u32, c: u32) -> vec4f {
   let i = at + c;
   if (ALIGNED) {
-    return qkv[i / 4u];
+    return vec4f(qkv[i / 4u]);
   }
   // Columns past the head's last count as 0. The last is read in their place: there may be nothing behind it.
   let more = params.headWidth - 1u - c;
   let j = i + min(vec4u(0u, 1u, 2u, 3u), vec4u(more));
-  let v = vec4f(qkv[j.x / 4u][j.x % 4u], qkv[j.y / 4u][j.y % 4u], qkv[j.z / 4u][j.z % 4u], qkv[j.w / 4u][j.w % 4u]);
-  return select(vec4f(), v, vec4u(0u, 1u, 2u, 3u) <= vec4u(more));
+  let v = vec4<T>(qkv[j.x / 4u][j.x % 4u], qkv[j.y / 4u][j.y % 4u], qkv[j.z / 4u][j.z % 4u], qkv[j.w / 4u][j.w % 4u]);
+  return select(vec4f(), vec4f(v), vec4u(0u, 1u, 2u, 3u) <= vec4u(more));
 }
 
 fn loadDy(at: u32, c: u32) -> vec4f {
   let i = at + c;
   if (ALIGNED) {
-    return dy[i / 4u];
+    return vec4f(dy[i / 4u]);
   }
   // Columns past the head's last count as 0. The last is read in their place: there may be nothing behind it.
   let more = params.headWidth - 1u - c;
   let j = i + min(vec4u(0u, 1u, 2u, 3u), vec4u(more));
-  let v = vec4f(dy[j.x / 4u][j.x % 4u], dy[j.y / 4u][j.y % 4u], dy[j.z / 4u][j.z % 4u], dy[j.w / 4u][j.w % 4u]);
-  return select(vec4f(), v, vec4u(0u, 1u, 2u, 3u) <= vec4u(more));
+  let v = vec4<T>(dy[j.x / 4u][j.x % 4u], dy[j.y / 4u][j.y % 4u], dy[j.z / 4u][j.z % 4u], dy[j.w / 4u][j.w % 4u]);
+  return select(vec4f(), vec4f(v), vec4u(0u, 1u, 2u, 3u) <= vec4u(more));
 }
 
 fn store(at: u32, c: u32, v: vec4f) {
   for (var e = 0u; e < 4u; e++) {
     if (c + e < params.headWidth) {
-      dqkv[at + c + e] = v[e];
+      dqkv[at + c + e] = T(v[e]);
     }
   }
 }

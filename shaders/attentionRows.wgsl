@@ -12,6 +12,8 @@ const VECTORS = CHUNKS * LANES;
 /// Whether lanes 4 to 7 hold columns at all.
 const HIGH = LANES == 8u && HEAD_WIDTH > 16u;
 
+alias T = f32;
+
 struct Params {
   heads: u32,
   kvHeads: u32,
@@ -32,9 +34,9 @@ struct Params {
   globalHeads: u32,
 }
 
-@group(0) @binding(0) var<storage, read> q: array<vec4f>;
-@group(0) @binding(1) var<storage, read> kv: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> q: array<vec4<T>>;
+@group(0) @binding(1) var<storage, read> kv: array<vec4<T>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<T>>;
 @group(0) @binding(3) var<storage, read_write> lse: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
@@ -47,13 +49,13 @@ fn loadQ(at: u32, c: u32) -> vec4f {
   }
   let i = at + c;
   if (HEAD_WIDTH % 4u == 0u) {
-    return q[i / 4u];
+    return vec4f(q[i / 4u]);
   }
   // Columns past the head's last count as 0. The last is read in their place: there may be nothing behind it.
   let more = HEAD_WIDTH - 1u - c;
   let j = i + min(vec4u(0u, 1u, 2u, 3u), vec4u(more));
-  let v = vec4f(q[j.x / 4u][j.x % 4u], q[j.y / 4u][j.y % 4u], q[j.z / 4u][j.z % 4u], q[j.w / 4u][j.w % 4u]);
-  return select(vec4f(), v, vec4u(0u, 1u, 2u, 3u) <= vec4u(more));
+  let v = vec4<T>(q[j.x / 4u][j.x % 4u], q[j.y / 4u][j.y % 4u], q[j.z / 4u][j.z % 4u], q[j.w / 4u][j.w % 4u]);
+  return select(vec4f(), vec4f(v), vec4u(0u, 1u, 2u, 3u) <= vec4u(more));
 }
 
 fn loadKV(at: u32, c: u32) -> vec4f {
@@ -62,13 +64,13 @@ fn loadKV(at: u32, c: u32) -> vec4f {
   }
   let i = at + c;
   if (HEAD_WIDTH % 4u == 0u) {
-    return kv[i / 4u];
+    return vec4f(kv[i / 4u]);
   }
   // Columns past the head's last count as 0. The last is read in their place: there may be nothing behind it.
   let more = HEAD_WIDTH - 1u - c;
   let j = i + min(vec4u(0u, 1u, 2u, 3u), vec4u(more));
-  let v = vec4f(kv[j.x / 4u][j.x % 4u], kv[j.y / 4u][j.y % 4u], kv[j.z / 4u][j.z % 4u], kv[j.w / 4u][j.w % 4u]);
-  return select(vec4f(), v, vec4u(0u, 1u, 2u, 3u) <= vec4u(more));
+  let v = vec4<T>(kv[j.x / 4u][j.x % 4u], kv[j.y / 4u][j.y % 4u], kv[j.z / 4u][j.z % 4u], kv[j.w / 4u][j.w % 4u]);
+  return select(vec4f(), vec4f(v), vec4u(0u, 1u, 2u, 3u) <= vec4u(more));
 }
 
 var<private> qs: array<vec4f, VECTORS>;
@@ -107,12 +109,12 @@ fn addToY(c: u32, p: f32, x: vec4f) {
 
 fn storeY(at: u32, c: u32, v: vec4f) {
   if (HEAD_WIDTH % 4u == 0u) {
-    y[(at + c) / 4u] = v;
+    y[(at + c) / 4u] = vec4<T>(v);
     return;
   }
   for (var e = 0u; e < 4u; e++) {
     if (c + e < HEAD_WIDTH) {
-      y[(at + c + e) / 4u][(at + c + e) % 4u] = v[e];
+      y[(at + c + e) / 4u][(at + c + e) % 4u] = T(v[e]);
     }
   }
 }

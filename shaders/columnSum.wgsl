@@ -7,14 +7,16 @@ const TILE_ROWS: u32 = 16;
 const BLOCK: u32 = 32;
 const ACCUMULATE = false;
 
+alias T = f32;
+
 struct Params { rows: u32, cols: u32 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<T>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 fn term(row: u32, col: u32) -> f32 {
-  return x[row * params.cols + col];
+  return f32(x[row * params.cols + col]);
 }
 
 var<workgroup> tree: array<f32, TILE_COLS * TILE_ROWS>;

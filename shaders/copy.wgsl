@@ -4,6 +4,8 @@
 const ROW_THREADS: u32 = 32;
 const GROUP_ROWS: u32 = 8;
 
+alias T = u32; // bits move as they are
+
 struct Params {
   rows: u32,
   cols: u32,
@@ -21,8 +23,8 @@ struct Params {
   yOffset: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read_write> y: array<u32>;
+@group(0) @binding(0) var<storage, read> x: array<T>;
+@group(0) @binding(1) var<storage, read_write> y: array<T>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(ROW_THREADS * GROUP_ROWS)

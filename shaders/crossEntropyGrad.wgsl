@@ -4,14 +4,17 @@ const ROW_THREADS: u32 = 32;
 const GROUP_ROWS: u32 = 8;
 const IN_PLACE = false; // dx holds x, and x is bound to another buffer: one buffer may not be read and written in a dispatch
 
+alias X = f32;
+alias DX = f32;
+
 struct Params { rows: u32, cols: u32, validCols: u32, colOffset: i32, scale: f32 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
 @group(0) @binding(1) var<storage, read> maxima: array<f32>;
 @group(0) @binding(2) var<storage, read> sums: array<f32>;
 @group(0) @binding(3) var<storage, read> targets: array<i32>;
 @group(0) @binding(4) var<storage, read> dy: array<f32>;
-@group(0) @binding(5) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(5) var<storage, read_write> dx: array<DX>;
 @group(0) @binding(6) var<uniform> params: Params;
 
 @compute @workgroup_size(ROW_THREADS * GROUP_ROWS)
@@ -33,9 +36,9 @@ fn main(
     var value = 0.0;
     if (c < params.validCols) {
       var logit: f32;
-      if (IN_PLACE) { logit = dx[i]; } else { logit = x[i]; }
+      if (IN_PLACE) { logit = f32(dx[i]); } else { logit = f32(x[i]); }
       value = (exp(logit - largest) * inverse - select(0.0, 1.0, i32(c) == label)) * factor;
     }
-    dx[i] = value;
+    dx[i] = DX(value);
   }
 }

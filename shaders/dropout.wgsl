@@ -4,6 +4,8 @@
 const ROW_THREADS: u32 = 32;
 const GROUP_ROWS: u32 = 8;
 
+alias T = f32;
+
 // threshold = floor(probability 2^32), keep = 1 / (1 - probability)
 struct Params {
   rows: u32,
@@ -17,8 +19,8 @@ struct Params {
   step: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<T>;
+@group(0) @binding(1) var<storage, read_write> y: array<T>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 // The upper 32 bits of a b, from 16-bit halves: WGSL has no wide product.
@@ -67,7 +69,7 @@ fn main(
       let col = block * 4u + k;
       if (col < params.colOffset || col >= params.colOffset + params.cols) { continue; }
       let i = row * params.cols + col - params.colOffset;
-      y[i] = select(x[i] * params.keep, 0.0, words[k] < params.threshold);
+      y[i] = T(select(f32(x[i]) * params.keep, 0.0, words[k] < params.threshold));
     }
   }
 }

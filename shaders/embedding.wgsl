@@ -4,11 +4,13 @@ const ROW_THREADS: u32 = 32;
 const GROUP_ROWS: u32 = 8;
 const ACCUMULATE = false;
 
+alias T = f32;
+
 struct Params { rows: u32, cols: u32, tableRows: u32, rowOffset: i32 }
 
 @group(0) @binding(0) var<storage, read> ids: array<i32>;
-@group(0) @binding(1) var<storage, read> table: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> table: array<T>;
+@group(0) @binding(2) var<storage, read_write> y: array<T>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(ROW_THREADS * GROUP_ROWS)
@@ -27,7 +29,7 @@ fn main(
   for (var c = first; c < params.cols; c += stride) {
     let i = row * params.cols + c;
     var value = 0.0;
-    if (inside) { value = table[u32(entry) * params.cols + c]; }
-    if (ACCUMULATE) { y[i] += value; } else { y[i] = value; }
+    if (inside) { value = f32(table[u32(entry) * params.cols + c]); }
+    if (ACCUMULATE) { y[i] = T(f32(y[i]) + value); } else { y[i] = T(value); }
   }
 }

@@ -3,12 +3,14 @@
 const ROW_THREADS: u32 = 32;
 const GROUP_ROWS: u32 = 8;
 
+alias T = f32;
+
 struct Params { rows: u32, cols: u32, tableRows: u32, rowOffset: i32 }
 
 @group(0) @binding(0) var<storage, read> unique: array<i32>;
 @group(0) @binding(1) var<storage, read> starts: array<i32>;
 @group(0) @binding(2) var<storage, read> order: array<i32>;
-@group(0) @binding(3) var<storage, read> dy: array<f32>;
+@group(0) @binding(3) var<storage, read> dy: array<T>;
 @group(0) @binding(4) var<storage, read_write> dtable: array<f32>;
 @group(0) @binding(5) var<uniform> params: Params;
 
@@ -28,7 +30,7 @@ fn main(
   let end = u32(starts[row + 1u]);
   for (var c = first; c < params.cols; c += stride) {
     var total = 0.0;
-    for (var p = begin; p < end; p++) { total += dy[u32(order[p]) * params.cols + c]; }
+    for (var p = begin; p < end; p++) { total += f32(dy[u32(order[p]) * params.cols + c]); }
     dtable[u32(entry) * params.cols + c] += total;
   }
 }

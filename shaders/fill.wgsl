@@ -2,11 +2,14 @@
 // grid: THREADS PER_THREAD elements a workgroup
 const THREADS: u32 = 64;
 const PER_THREAD: u32 = 4;
+const HALF = false; // y holds f16: bits are those of an f32
+
+alias T = u32;
 
 // bits, not a float: the same shader fills i32 buffers
 struct Params { n: u32, bits: u32 }
 
-@group(0) @binding(0) var<storage, read_write> y: array<u32>;
+@group(0) @binding(0) var<storage, read_write> y: array<T>;
 @group(0) @binding(1) var<uniform> params: Params;
 
 @compute @workgroup_size(THREADS)
@@ -18,6 +21,6 @@ fn main(
   let first = (group.y * groups.x + group.x) * (THREADS * PER_THREAD);
   let end = min(first + THREADS * PER_THREAD, params.n);
   for (var i = first + lane; i < end; i += THREADS) {
-    y[i] = params.bits;
+    if (HALF) { y[i] = T(bitcast<f32>(params.bits)); } else { y[i] = T(params.bits); }
   }
 }

@@ -4,10 +4,12 @@ const THREADS: u32 = 64;
 const PER_THREAD: u32 = 4;
 const EXACT = false;
 
+alias T = f32;
+
 struct Params { n: u32 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<T>;
+@group(0) @binding(1) var<storage, read_write> y: array<T>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 // tanh form: 0.5 (1 + tanh(u)) = 1 / (1 + exp(-2 u)), u = sqrt(2 / pi) (t + 0.044715 t^3): a device's own tanh is allowed to be
@@ -57,6 +59,6 @@ fn main(
   let first = (group.y * groups.x + group.x) * (THREADS * PER_THREAD);
   let end = min(first + THREADS * PER_THREAD, params.n);
   for (var i = first + lane; i < end; i += THREADS) {
-    y[i] = gelu(x[i]);
+    y[i] = T(gelu(f32(x[i])));
   }
 }

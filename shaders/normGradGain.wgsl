@@ -7,18 +7,20 @@ const TILE_ROWS: u32 = 16;
 const BLOCK: u32 = 32;
 const ACCUMULATE = false;
 
+alias T = f32;
+
 struct Params { rows: u32, cols: u32, width: u32, eps: f32 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<T>;
 @group(0) @binding(1) var<storage, read> stats: array<f32>;
-@group(0) @binding(2) var<storage, read> dy: array<f32>;
+@group(0) @binding(2) var<storage, read> dy: array<T>;
 @group(0) @binding(3) var<storage, read_write> dgain: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 fn term(row: u32, col: u32) -> f32 {
   let i = row * params.cols + col;
   let rstd = 1.0 / sqrt(stats[2u * row + 1u] / f32(params.width) + params.eps);
-  return dy[i] * (x[i] - stats[2u * row]) * rstd;
+  return f32(dy[i]) * (f32(x[i]) - stats[2u * row]) * rstd;
 }
 
 var<workgroup> tree: array<f32, TILE_COLS * TILE_ROWS>;

@@ -4,14 +4,16 @@ const ROW_THREADS: u32 = 32;
 const GROUP_ROWS: u32 = 8;
 const ACCUMULATE = false;
 
+alias T = f32;
+
 struct Params { rows: u32, cols: u32, width: u32, eps: f32 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<T>;
 @group(0) @binding(1) var<storage, read> stats: array<f32>;
 @group(0) @binding(2) var<storage, read> gain: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<f32>;
+@group(0) @binding(3) var<storage, read> dy: array<T>;
 @group(0) @binding(4) var<storage, read> sums: array<f32>;
-@group(0) @binding(5) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(5) var<storage, read_write> dx: array<T>;
 @group(0) @binding(6) var<uniform> params: Params;
 
 @compute @workgroup_size(ROW_THREADS * GROUP_ROWS)
@@ -30,7 +32,7 @@ fn main(
   let slope = rstd * sums[2u * row + 1u] / f32(params.width);
   for (var c = first; c < params.cols; c += stride) {
     let i = row * params.cols + c;
-    let value = rstd * (dy[i] * gain[c] - centre - (x[i] - mean) * slope);
-    if (ACCUMULATE) { dx[i] += value; } else { dx[i] = value; }
+    let value = rstd * (f32(dy[i]) * gain[c] - centre - (f32(x[i]) - mean) * slope);
+    if (ACCUMULATE) { dx[i] = T(f32(dx[i]) + value); } else { dx[i] = T(value); }
   }
 }

@@ -4,12 +4,14 @@ const ROW_THREADS: u32 = 32;
 const GROUP_ROWS: u32 = 8;
 const LAYER = true;
 
+alias T = f32;
+
 struct Params { rows: u32, cols: u32, width: u32, eps: f32 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<T>;
 @group(0) @binding(1) var<storage, read> stats: array<f32>;
 @group(0) @binding(2) var<storage, read> gain: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<f32>;
+@group(0) @binding(3) var<storage, read> dy: array<T>;
 @group(0) @binding(4) var<storage, read_write> sums: array<f32>;
 @group(0) @binding(5) var<uniform> params: Params;
 
@@ -42,9 +44,9 @@ fn main(
   var product = 0.0;
   for (var c = first; c < end; c += ROW_THREADS) {
     let i = row * params.cols + c;
-    let g = dy[i] * gain[c];
+    let g = f32(dy[i]) * gain[c];
     sum += g;
-    product += g * (x[i] - mean);
+    product += g * (f32(x[i]) - mean);
   }
   product = rowSum(product, lane);
   if (LAYER) { sum = rowSum(sum, lane); }

@@ -4,9 +4,11 @@ const ROW_THREADS: u32 = 32;
 const GROUP_ROWS: u32 = 8;
 const LAYER = true;
 
+alias T = f32;
+
 struct Params { rows: u32, cols: u32 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<T>;
 @group(0) @binding(1) var<storage, read_write> stats: array<f32>;
 @group(0) @binding(2) var<uniform> params: Params;
 
@@ -37,12 +39,12 @@ fn main(
   var mean = 0.0;
   if (LAYER) {
     var sum = 0.0;
-    for (var c = first; c < end; c += ROW_THREADS) { sum += x[row * params.cols + c]; }
+    for (var c = first; c < end; c += ROW_THREADS) { sum += f32(x[row * params.cols + c]); }
     mean = rowSum(sum, lane) / f32(params.cols);
   }
   var squares = 0.0;
   for (var c = first; c < end; c += ROW_THREADS) {
-    let centred = x[row * params.cols + c] - mean;
+    let centred = f32(x[row * params.cols + c]) - mean;
     squares += centred * centred;
   }
   squares = rowSum(squares, lane);

@@ -7,11 +7,13 @@ const HEAD_WIDTH: u32 = 32;
 const QUERY_HEADS: u32 = 1; // that share a k and a v head
 const INVERSE = false; // turns back: the vjp
 
+alias T = f32;
+
 struct Params { rows: u32, cols: u32, tokens: u32, offset: u32 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<T>;
 @group(0) @binding(1) var<storage, read> table: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<T>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 const HALF: u32 = HEAD_WIDTH / 2u;
@@ -31,17 +33,17 @@ fn main(
     let head = pair / HALF;
     let c = pair % HALF;
     let i = row * params.cols + head * HEAD_WIDTH + c;
-    let a = x[i];
-    let b = x[i + HALF];
+    let a = f32(x[i]);
+    let b = f32(x[i + HALF]);
     if (head % (QUERY_HEADS + 2u) > QUERY_HEADS) {
-      y[i] = a;
-      y[i + HALF] = b;
+      y[i] = T(a);
+      y[i + HALF] = T(b);
     } else {
       let t = 2u * (position * HALF + c);
       let cosine = table[t];
       let sine = select(table[t + 1u], -table[t + 1u], INVERSE);
-      y[i] = a * cosine - b * sine;
-      y[i + HALF] = b * cosine + a * sine;
+      y[i] = T(a * cosine - b * sine);
+      y[i + HALF] = T(b * cosine + a * sine);
     }
   }
 }

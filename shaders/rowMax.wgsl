@@ -3,9 +3,11 @@
 const ROW_THREADS: u32 = 32;
 const GROUP_ROWS: u32 = 8;
 
+alias T = f32;
+
 struct Params { rows: u32, cols: u32, validCols: u32 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<T>;
 @group(0) @binding(1) var<storage, read_write> maxima: array<f32>; // max is a function of WGSL
 @group(0) @binding(2) var<uniform> params: Params;
 
@@ -22,7 +24,7 @@ fn main(
   // threads beyond the last row stay for the barriers
   let end = select(0u, params.validCols, row < params.rows);
   var largest = -3.4e38;
-  for (var c = first; c < end; c += ROW_THREADS) { largest = max(largest, x[row * params.cols + c]); }
+  for (var c = first; c < end; c += ROW_THREADS) { largest = max(largest, f32(x[row * params.cols + c])); }
   if (ROW_THREADS > 1u) {
     tree[lane] = largest;
     for (var half = ROW_THREADS / 2u; half > 0u; half /= 2u) {

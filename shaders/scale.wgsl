@@ -3,10 +3,13 @@
 const THREADS: u32 = 64;
 const PER_THREAD: u32 = 4;
 
+alias X = f32;
+alias Y = f32;
+
 struct Params { n: u32, alpha: f32 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
+@group(0) @binding(1) var<storage, read_write> y: array<Y>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(THREADS)
@@ -18,6 +21,6 @@ fn main(
   let first = (group.y * groups.x + group.x) * (THREADS * PER_THREAD);
   let end = min(first + THREADS * PER_THREAD, params.n);
   for (var i = first + lane; i < end; i += THREADS) {
-    y[i] = params.alpha * x[i];
+    y[i] = Y(params.alpha * f32(x[i]));
   }
 }

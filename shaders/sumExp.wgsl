@@ -3,9 +3,11 @@
 const ROW_THREADS: u32 = 32;
 const GROUP_ROWS: u32 = 8;
 
+alias T = f32;
+
 struct Params { rows: u32, cols: u32, validCols: u32, colOffset: i32 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<T>;
 @group(0) @binding(1) var<storage, read> maxima: array<f32>;
 @group(0) @binding(2) var<storage, read> targets: array<i32>;
 @group(0) @binding(3) var<storage, read_write> sums: array<f32>;
@@ -42,12 +44,12 @@ fn main(
   let end = select(0u, params.validCols, row < params.rows);
   let largest = maxima[min(row, params.rows - 1u)];
   var sum = 0.0;
-  for (var c = first; c < end; c += ROW_THREADS) { sum += expOrNaN(x[row * params.cols + c] - largest); }
+  for (var c = first; c < end; c += ROW_THREADS) { sum += expOrNaN(f32(x[row * params.cols + c]) - largest); }
   sum = rowSum(sum, lane);
   if (first == 0u && row < params.rows) {
     let label = targets[row] - params.colOffset;
     var logit = 0.0;
-    if (label >= 0 && label < i32(params.validCols)) { logit = x[row * params.cols + u32(label)]; }
+    if (label >= 0 && label < i32(params.validCols)) { logit = f32(x[row * params.cols + u32(label)]); }
     sums[2u * row] = sum;
     sums[2u * row + 1u] = logit;
   }

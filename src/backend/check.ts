@@ -18,6 +18,7 @@ import {
   vocabularyShape,
   withinU32,
 } from "./demands.ts";
+import { checkTypes } from "./halves.ts";
 import type { KernelArgs, KernelName } from "./kernels.ts";
 import { reducePartials } from "./kernels.ts";
 
@@ -29,6 +30,7 @@ export function checkKernel<K extends KernelName>(kernel: K, args: KernelArgs[K]
   if (check === undefined)
     throw new RangeError(`no kernel is named ${String(kernel)}; kernels.ts lists those that are`);
   check(args);
+  checkTypes(kernel, args);
 }
 
 /** One past the furthest element that a strided copy touches. */

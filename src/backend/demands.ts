@@ -2,6 +2,7 @@
 // nothing; one that is not throws a RangeError that says what was got and what is needed.
 
 import type { DeviceBuffer, DType } from "./buffer.ts";
+import { mayBeHalf } from "./halves.ts";
 import type { DropoutArgs, HeadShape, KernelArgs, KernelName } from "./kernels.ts";
 
 const u32Limit = 2 ** 32;
@@ -37,7 +38,7 @@ export function atMost(kernel: KernelName, name: string, value: number, most: nu
   if (!(value <= most)) throw new RangeError(`${kernel}: ${name} is ${value}, needs <= ${needs} = ${most}`);
 }
 
-/** `buffer` holds at least `length` elements of `dtype`; `shape` is how the catalogue writes that length. */
+/** `buffer` holds at least `length` elements of `dtype`, or f16 for f32 where the kernel takes that; `shape` is how the catalogue writes that length. */
 export function holds(
   kernel: KernelName,
   name: string,
@@ -48,7 +49,8 @@ export function holds(
 ): void {
   if (buffer === undefined || buffer === null)
     throw new RangeError(`${kernel}: ${name} is missing, needs a buffer of ${shape} = ${length} ${dtype}`);
-  if (buffer.dtype !== dtype) throw new RangeError(`${kernel}: ${name} holds ${buffer.dtype}, needs ${dtype}`);
+  if (buffer.dtype !== dtype && !(buffer.dtype === "f16" && dtype === "f32" && mayBeHalf(kernel, name)))
+    throw new RangeError(`${kernel}: ${name} holds ${buffer.dtype}, needs ${dtype}`);
   if (!(buffer.length >= length)) {
     throw new RangeError(
       `${kernel}: ${name} holds ${buffer.length} elements of ${buffer.dtype}, needs ${shape} = ${length}`,

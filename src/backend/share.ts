@@ -2,7 +2,7 @@
 // another rank lent it. What a rank holds, lent to it or its own, is counted as if it had a device to itself.
 
 import type { AdapterInfo, Backend } from "./backend.ts";
-import type { DeviceBuffer, DType, HostArray } from "./buffer.ts";
+import { bytesOf, type DeviceBuffer, type DType, type HostArray } from "./buffer.ts";
 import { invariant } from "./errors.ts";
 import type { KernelArgs, KernelName } from "./kernels.ts";
 import { MemoryAccount, type Purpose } from "./memory.ts";
@@ -63,21 +63,21 @@ export class SharedBackend implements Backend {
   allocate(spec: { dtype: DType; length: number; purpose: Purpose }): DeviceBuffer {
     const buffer = this.#live.allocate(spec);
     this.#owned.add(buffer);
-    this.memory.take(spec.purpose, 4 * buffer.length);
+    this.memory.take(spec.purpose, bytesOf(buffer));
     return buffer;
   }
 
   free(buffer: DeviceBuffer): void {
     // Disposing has freed it before its holder did.
     if (!this.#owned.delete(buffer) && this.#disposed) return;
-    this.memory.give(buffer.purpose, 4 * buffer.length);
+    this.memory.give(buffer.purpose, bytesOf(buffer));
     const readers = this.#readers.get(buffer);
     if (readers) readers.abandoned = true;
     else this.#device.free(buffer);
   }
 
   retag(buffer: DeviceBuffer, purpose: Purpose): void {
-    this.memory.move(4 * buffer.length, { from: buffer.purpose, to: purpose });
+    this.memory.move(bytesOf(buffer), { from: buffer.purpose, to: purpose });
     this.#live.retag(buffer, purpose);
   }
 
@@ -108,10 +108,10 @@ export class SharedBackend implements Backend {
 
   /** Counts what another rank lent as this rank's scratch until it calls what this returns. */
   borrow({ buffer, end }: Loan): () => void {
-    this.memory.take("scratch", 4 * buffer.length);
+    this.memory.take("scratch", bytesOf(buffer));
     const giveBack = () => {
       if (!this.#borrowed.delete(giveBack)) return;
-      this.memory.give("scratch", 4 * buffer.length);
+      this.memory.give("scratch", bytesOf(buffer));
       end();
     };
     this.#borrowed.add(giveBack);

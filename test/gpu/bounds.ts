@@ -38,6 +38,12 @@ const rounded = (value: number, inherited: number, relative: number): Rounded =>
   error: inherited + relative * (Math.abs(value) + inherited) + smallest,
 });
 
+/** What is left of a result in f16: rounded to nearest, as every device tried does (WGSL lets a device take either neighbour). Below 2^-14
+ *  an f16 is a multiple of 2^-24. */
+export function stored({ values, bounds }: Expected): Expected {
+  return { values, bounds: bounds.map((error, i) => error + 2 ** -11 * (Math.abs(values[i]) + error) + 2 ** -25) };
+}
+
 /** A number the kernel has exactly: an f32 input. */
 export const exact = (value: number): Rounded => ({ value, error: 0 });
 /** A scalar argument, an f64 that reaches the kernel rounded to f32. */

@@ -94,7 +94,7 @@ if (globalThis.process?.env.SHARDGRAD_TEST_BACKEND === "webgpu") {
   });
 
   test("a shader that does not validate: sync throws ValidationError with the call and the device's words, once", async () => {
-    const { backend } = await open({ ...shaders, fill: shaders.fill.replace("= params.bits", "= params.bitz") });
+    const { backend } = await open({ ...shaders, fill: shaders.fill.replace("T(params.bits)", "T(params.bitz)") });
     const buffer = scratch(backend);
     backend.write(buffer, new Float32Array([1, 2, 3, 4]));
     backend.run("fill", { y: buffer, n: 4, value: 1 });
@@ -108,7 +108,7 @@ if (globalThis.process?.env.SHARDGRAD_TEST_BACKEND === "webgpu") {
   });
 
   test("the same without a wait: the next call after the device has spoken throws", async () => {
-    const { backend } = await open({ ...shaders, fill: shaders.fill.replace("= params.bits", "= params.bitz") });
+    const { backend } = await open({ ...shaders, fill: shaders.fill.replace("T(params.bits)", "T(params.bitz)") });
     const buffer = scratch(backend);
     backend.run("fill", { y: buffer, n: 4, value: 1 });
     let error: unknown;

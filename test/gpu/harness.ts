@@ -4,6 +4,7 @@
 import type { Backend } from "../../src/backend/backend.ts";
 import type { DeviceBuffer, HostArray } from "../../src/backend/buffer.ts";
 import { createCpuBackend } from "../../src/backend/cpu/backend.ts";
+import { fromF16, toF16 } from "../../src/backend/f16.ts";
 import type { KernelArgs, KernelName } from "../../src/backend/kernels.ts";
 import { createBackend, findAdapter } from "../../src/backend/select.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/backend.ts";
@@ -63,6 +64,15 @@ const guardLength = 9;
 const largeLength = 1 << 20;
 
 const isArray = (value: unknown): value is HostArray => value instanceof Float32Array || value instanceof Int32Array;
+
+const halves = new WeakSet<HostArray>();
+
+/** An array that kernels have in f16: its numbers rounded to that. */
+export function half(x: Float32Array): Float32Array {
+  const rounded = fromF16(toF16(x));
+  halves.add(rounded);
+  return rounded;
+}
 
 /** An array to be written: NaN, so that an element the kernel forgets is seen. */
 export const blank = (length: number): Float32Array => new Float32Array(length).fill(Number.NaN);
@@ -137,7 +147,8 @@ class Upload {
     const known = this.#buffers.get(array);
     if (known) return known.buffer;
     const data = this.guard ? guarded(array) : array.slice();
-    const dtype = array instanceof Float32Array ? "f32" : "i32";
+    const floats = halves.has(array) ? "f16" : "f32";
+    const dtype = array instanceof Float32Array ? floats : "i32";
     const buffer = this.backend.allocate({ dtype, length: data.length, purpose: "activations" });
     this.#buffers.set(array, { buffer, data });
     this.backend.write(buffer, data);

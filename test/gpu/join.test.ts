@@ -73,7 +73,7 @@ test("the whole ends with the first part that is freed or joined again; memory c
     await assertRejects(() => backend.read(again), /freed already/);
     assert.equal(await backend.read(parts[1]), values[1]);
     assert.throws(() => backend.free(parts[3]), /freed already/);
-    assert.throws(() => backend.join!([]), /join: 0 bytes/);
+    assert.throws(() => backend.join!([]), /join: 0 buffers/);
     for (const part of parts.slice(0, 3)) backend.free(part);
   } else for (const part of parts) backend.free(part);
   backend.trim();

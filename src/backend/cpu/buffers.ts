@@ -41,6 +41,8 @@ export class LinearBuffers {
     if (!Number.isSafeInteger(length) || length < 1) {
       throw new RangeError(`allocate: length is ${length}, needs a positive integer of elements`);
     }
+    if (dtype === "f16")
+      throw new RangeError("allocate: the cpu backend has no f16; use f32, or webgpu with shader-f16");
     const byteLength = length * bytesPerElement;
     if (byteLength > this.#memory.maxBytes) {
       throw new OutOfMemoryError(

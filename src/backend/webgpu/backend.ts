@@ -2,10 +2,11 @@
 // Node alike; opening a device is device.ts.
 
 import type { AdapterInfo, Backend } from "../backend.ts";
-import type { DeviceBuffer, DType, HostArray } from "../buffer.ts";
+import { bytesOf, type DeviceBuffer, type DType, type HostArray } from "../buffer.ts";
 import { checkKernel } from "../check.ts";
 import { collectGarbage } from "../dawn.ts";
 import { OutOfMemoryError } from "../errors.ts";
+import { fromF16, toF16 } from "../f16.ts";
 import type { KernelArgs, KernelName } from "../kernels.ts";
 import { MemoryAccount, type Purpose } from "../memory.ts";
 import { deviceFacts } from "./device.ts";
@@ -13,9 +14,10 @@ import { type Call, Faults } from "./faults.ts";
 import { checkNames, Pipelines } from "./pipelines.ts";
 import type { DeviceFacts, Dispatch, Plan } from "./plan.ts";
 import { plans } from "./plans.ts";
-import { BufferPool, partAlignment, type Slot, sizeClass } from "./pool.ts";
+import { BufferPool, partElements, type Slot, sizeClass } from "./pool.ts";
 import { shaders } from "./shaders.ts";
 import { Stream } from "./stream.ts";
+import { describeAllocate, describeOther, describeRun, describeTransfer, inUnits, smaller } from "./words.ts";
 
 /** STORAGE | COPY_SRC | COPY_DST and MAP_READ | COPY_DST; the global GPUBufferUsage is missing in Node. */
 const storageUsage = 0x80 | 0x4 | 0x8;
@@ -85,10 +87,12 @@ export class WebGpuBackend implements Backend {
   }
 
   allocate({ dtype, length, purpose }: { dtype: DType; length: number; purpose: Purpose }): DeviceBuffer {
-    this.#call = this.#faults.call(describeAllocate, purpose, length);
+    this.#call = this.#faults.call(describeAllocate, purpose, bytesOf({ dtype, length }));
     if (!Number.isInteger(length) || length <= 0)
       throw new RangeError(`allocate: length ${length}; need a positive integer`);
-    const bytes = 4 * length;
+    if (dtype === "f16" && !this.adapter.features.includes("shader-f16"))
+      throw new RangeError(`allocate: ${this.adapter.description} has no shader-f16; use f32`);
+    const bytes = bytesOf({ dtype, length });
     if (bytes > this.maxBufferBytes) {
       const text = this.#call.text();
       throw new OutOfMemoryError(
@@ -109,39 +113,40 @@ export class WebGpuBackend implements Backend {
     const own = buffer as WebGpuBuffer;
     own.slot = undefined;
     if (own.joined) own.joined.slot = undefined;
-    this.memory.give(buffer.purpose, 4 * buffer.length);
+    this.memory.give(buffer.purpose, bytesOf(buffer));
   }
 
   retag(buffer: DeviceBuffer, purpose: Purpose): void {
     this.#slot(buffer);
-    this.memory.move(4 * buffer.length, { from: buffer.purpose, to: purpose });
+    this.memory.move(bytesOf(buffer), { from: buffer.purpose, to: purpose });
     (buffer as WebGpuBuffer).purpose = purpose;
   }
 
   join(buffers: readonly DeviceBuffer[]): DeviceBuffer {
     const call = this.#faults.call(describeOther, "join ", `${buffers.length} buffers`);
     this.#call = call;
-    let bytes = 0;
+    if (buffers.length === 0) throw new RangeError("join: 0 buffers; need at least one");
+    const { dtype, purpose } = buffers[0];
+    let length = 0;
     const places = (buffers as WebGpuBuffer[]).map((buffer) => {
       const from = this.#slot(buffer);
-      if (buffer.dtype !== buffers[0].dtype)
-        throw new RangeError(`join: got ${buffers[0].dtype} and ${buffer.dtype}; need buffers of one type`);
-      const offset = Math.ceil(bytes / partAlignment) * partAlignment;
-      bytes = offset + 4 * buffer.length;
-      return { buffer, from, offset };
+      if (buffer.dtype !== dtype)
+        throw new RangeError(`join: got ${dtype} and ${buffer.dtype}; need buffers of one type`);
+      const start = Math.ceil(length / partElements) * partElements;
+      length = start + buffer.length;
+      return { buffer, from, offset: bytesOf({ dtype, length: start }) };
     });
-    if (!(bytes > 0 && bytes <= this.maxBufferBytes))
-      throw new RangeError(`join: ${bytes} bytes; need more than 0 and at most ${this.maxBufferBytes}`);
+    const bytes = bytesOf({ dtype, length });
+    if (bytes > this.maxBufferBytes) throw new RangeError(`join: ${bytes} bytes; need at most ${this.maxBufferBytes}`);
     const whole = this.#pool.take(bytes);
-    const { dtype, purpose } = buffers[0];
-    const joined = new WebGpuBuffer(this.#nextId++, dtype, bytes / 4, purpose, this, whole);
+    const joined = new WebGpuBuffer(this.#nextId++, dtype, length, purpose, this, whole);
     const copies = places.map(({ buffer, from, offset }) => {
-      const length = 4 * buffer.length;
-      const to = this.#pool.part(whole, { offset, bytes: Math.ceil(length / 16) * 16 });
+      const own = Math.ceil(bytesOf(buffer) / 16) * 16;
+      const to = this.#pool.part(whole, { offset, bytes: own });
       buffer.slot = to;
       if (buffer.joined) buffer.joined.slot = undefined;
       buffer.joined = joined;
-      return { from, to, bytes: length };
+      return { from, to, bytes: wordsOf(bytesOf(buffer)) };
     });
     this.#stream.move(whole, { copies, call });
     for (const { from } of copies) this.#pool.give(from);
@@ -153,9 +158,19 @@ export class WebGpuBackend implements Backend {
     this.#faults.call(describeTransfer, "write", data.length);
     const slot = this.#slot(buffer);
     const dtype = data instanceof Float32Array ? "f32" : "i32";
-    if (data.length > buffer.length || dtype !== buffer.dtype)
-      throw new RangeError(`write: ${data.length} ${dtype} into a buffer of ${buffer.length} ${buffer.dtype}`);
-    this.#stream.write(slot, data);
+    const { dtype: stored, length } = buffer;
+    if (data.length > length || !(dtype === stored || (dtype === "f32" && stored === "f16")))
+      throw new RangeError(`write: ${data.length} ${dtype} into a buffer of ${length} ${stored}`);
+    if (stored !== "f16") {
+      this.#stream.write(slot, data);
+      return;
+    }
+    // An upload is of whole words: behind an odd number there is one element more, that must not be somebody's.
+    if (data.length % 2 === 1 && data.length < length)
+      throw new RangeError(`write: ${data.length} of ${length} f16; need an even number, or all of them`);
+    const bits = new Uint16Array(data.length + (data.length % 2));
+    bits.set(toF16(data as Float32Array));
+    this.#stream.write(slot, bits);
   }
 
   async read(buffer: DeviceBuffer, length = buffer.length): Promise<HostArray> {
@@ -163,8 +178,8 @@ export class WebGpuBackend implements Backend {
     const slot = this.#slot(buffer);
     if (!Number.isInteger(length) || length < 0 || length > buffer.length)
       throw new RangeError(`read: ${length} of ${buffer.length} elements`);
-    if (length === 0) return buffer.dtype === "f32" ? new Float32Array(0) : new Int32Array(0);
-    const bytes = 4 * length;
+    if (length === 0) return hostArray(buffer, { copy: new ArrayBuffer(0), length });
+    const bytes = wordsOf(bytesOf({ dtype: buffer.dtype, length }));
     this.#call = call;
     const size = sizeClass(bytes);
     const staging = this.#staging.get(size)?.pop() ?? this.#createBuffer(size, stagingUsage);
@@ -180,7 +195,7 @@ export class WebGpuBackend implements Backend {
     if (kept) kept.push(staging);
     else this.#staging.set(size, [staging]);
     await this.#faults.settle(call);
-    return buffer.dtype === "f32" ? new Float32Array(copy) : new Int32Array(copy);
+    return hostArray(buffer, { copy, length });
   }
 
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
@@ -193,7 +208,7 @@ export class WebGpuBackend implements Backend {
   /** Enqueues one dispatch outside the catalogue: benchmarks' reference kernels, and tests. */
   dispatch(dispatch: Dispatch): void {
     const call = this.#faults.call(describeOther, "dispatch ", dispatch.shader);
-    checkNames(this.#pipelines.get(dispatch.shader, dispatch.constants, call), dispatch);
+    checkNames(this.#pipelines.get(dispatch, call), dispatch);
     this.#enqueue(dispatch, call);
   }
 
@@ -243,8 +258,8 @@ export class WebGpuBackend implements Backend {
   }
 
   #enqueue(dispatch: Dispatch, call: Call): void {
-    const { shader, constants, buffers } = dispatch;
-    const pipeline = this.#pipelines.get(shader, constants, call);
+    const { shader, buffers } = dispatch;
+    const pipeline = this.#pipelines.get(dispatch, call);
     const { storage } = pipeline;
     const slots = this.#slots;
     slots.length = storage.length;
@@ -273,26 +288,10 @@ export class WebGpuBackend implements Backend {
   }
 }
 
-const smaller: Record<Purpose, string> = {
-  weights: "use a smaller vocabulary or width, or split the weights over more devices",
-  gradients: "use a smaller vocabulary or width, or split the weights over more devices",
-  optimizer: "use a smaller vocabulary or width, or split the weights over more devices",
-  activations: "use a smaller batch or context, or split them over more devices",
-  scratch: "use a smaller batch or context",
-};
+/** Bytes of the whole words that hold so many: what copies and uploads are made of. */
+const wordsOf = (bytes: number): number => Math.ceil(bytes / 4) * 4;
 
-function inUnits(bytes: number): string {
-  if (bytes < 1e4) return `${bytes} B`;
-  if (bytes < 1e7) return `${Math.round(bytes / 1e3)} kB`;
-  return `${Math.round(bytes / 1e6)} MB`;
-}
-
-const describeAllocate = (purpose: string, length: number) => `allocate ${inUnits(4 * length)} for ${purpose}`;
-const describeTransfer = (name: string, length: number) => `${name} ${length} elements`;
-const describeOther = (name: string, of: string) => name + of;
-
-/** e.g. "run matmul m=768 n=384 k=128": the numbers of a call, which say its shapes. */
-function describeRun(kernel: string, args: object): string {
-  const numbers = Object.entries(args).filter(([, value]) => typeof value === "number" && Number.isInteger(value));
-  return `run ${kernel} ${numbers.map(([name, value]) => `${name}=${value}`).join(" ")}`;
+function hostArray({ dtype }: DeviceBuffer, { copy, length }: { copy: ArrayBuffer; length: number }): HostArray {
+  if (dtype === "f16") return fromF16(new Uint16Array(copy, 0, length));
+  return dtype === "f32" ? new Float32Array(copy) : new Int32Array(copy);
 }

@@ -1,8 +1,8 @@
-// Compiled shaders by name and constants, with the bind group layout their own text declares.
+// Compiled shaders by name, constants and element types, with the bind group layout their own text declares.
 
 import type { Call, Faults } from "./faults.ts";
 import type { Dispatch } from "./plan.ts";
-import { type Constants, type ParamField, reflect, specialise } from "./specialise.ts";
+import { type Constants, type ParamField, reflect, specialise, withHalves } from "./specialise.ts";
 
 export interface Pipeline {
   readonly id: number;
@@ -18,8 +18,8 @@ export interface Pipeline {
 export const uniformBytes = 256;
 
 export class Pipelines {
-  /** of each shader, with the constants each was made for: few, so that comparing them is faster than making a key */
-  #variants = new Map<string, { constants: Constants | undefined; pipeline: Pipeline }[]>();
+  /** of each shader, with the constants and types each was made for: few, so that comparing them is faster than making a key */
+  #variants = new Map<string, { constants: Constants | undefined; halves: string; pipeline: Pipeline }[]>();
   #count = 0;
 
   constructor(
@@ -28,28 +28,37 @@ export class Pipelines {
     readonly sources: Readonly<Record<string, string>>,
   ) {}
 
-  /** @throws Error when there is no such shader, or it has no such constant */
-  get(shader: string, constants: Constants | undefined, call: Call): Pipeline {
+  /** The pipeline for a dispatch's shader, constants and types of buffers.
+   *  @throws Error when there is no such shader, or it has no such constant */
+  get({ shader, constants, buffers }: Dispatch, call: Call): Pipeline {
+    const halves = halvesOf(buffers);
     let variants = this.#variants.get(shader);
-    if (variants) for (const made of variants) if (sameConstants(made.constants, constants)) return made.pipeline;
-    const pipeline = this.#compile(shader, { constants, call });
+    if (variants)
+      for (const made of variants)
+        if (made.halves === halves && sameConstants(made.constants, constants)) return made.pipeline;
+    const pipeline = this.#compile(shader, { constants, halves, call });
     if (!variants) {
       variants = [];
       this.#variants.set(shader, variants);
     }
-    variants.push({ constants, pipeline });
+    variants.push({ constants, halves, pipeline });
     return pipeline;
   }
 
-  #compile(shader: string, { constants, call }: { constants: Constants | undefined; call: Call }): Pipeline {
+  #compile(
+    shader: string,
+    { constants, halves, call }: { constants: Constants | undefined; halves: string; call: Call },
+  ): Pipeline {
     const source = this.sources[shader];
     if (source === undefined) throw new Error(`no shader ${shader}.wgsl in shaders.ts`);
-    const code = specialise(source, constants ?? {});
+    const specialised = specialise(source, constants ?? {});
+    const code = halves === "" ? specialised : withHalves(specialised, halves.trim().split(" "));
     const { storage, params } = reflect(code);
     const uniform = params && { binding: params.binding, bytes: 4 * params.fields.length };
     if (uniform && uniform.bytes > uniformBytes)
       throw new Error(`${shader}.wgsl: Params has more than ${uniformBytes / 4} fields`);
-    const label = [shader, ...Object.entries(constants ?? {}).map(([name, value]) => `${name}=${value}`)].join(" ");
+    const given = Object.entries(constants ?? {}).map(([name, value]) => `${name}=${value}`);
+    const label = [shader, ...given, ...(halves === "" ? [] : [`${halves}f16`])].join(" ");
     const entries: GPUBindGroupLayoutEntry[] = storage.map(({ binding, access }) => ({
       binding,
       visibility: GPUShaderStageFlag.compute,
@@ -79,6 +88,13 @@ export class Pipelines {
 
 /** GPUShaderStage's value: the global is missing in Node. */
 const GPUShaderStageFlag = { compute: 0x4 } as const;
+
+/** The names of the buffers that hold f16, a blank behind each; none are the usual case. */
+function halvesOf(buffers: Dispatch["buffers"]): string {
+  let names = "";
+  for (const name in buffers) if (buffers[name]?.dtype === "f16") names += `${name} `;
+  return names;
+}
 
 /** Whether both set the same constants to the same values; a shader's plan names the same ones in every call. */
 function sameConstants(a: Constants | undefined, b: Constants | undefined): boolean {

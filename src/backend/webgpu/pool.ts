@@ -32,8 +32,9 @@ export class Slot {
   }
 }
 
-/** Where a part of a GPU buffer may begin: the alignment every device accepts for a binding. */
-export const partAlignment = 256;
+/** Multiple of elements at which a part of a GPU buffer begins: in f16 the alignment every device accepts for a binding, 256 bytes. The
+ *  same in f32, so that an element has one index in both. */
+export const partElements = 128;
 
 export class BufferPool {
   #free = new Map<number, Slot[]>();

@@ -1,4 +1,4 @@
-// WGSL text in, WGSL text out: sets the named constants of a shader, and reads off what the shader binds.
+// WGSL text in, WGSL text out: sets the named constants and element types of a shader, and reads off what the shader binds.
 // Not a WGSL parser: it knows the subset shaders/ keeps to, and refuses what it cannot name.
 
 export interface StorageBinding {
@@ -72,6 +72,24 @@ export function specialise(source: string, constants: Constants): string {
     text = `${text.slice(0, match.index)}${match[1]} ${literal};${text.slice(match.index + match[0].length)}`;
   }
   return text;
+}
+
+/** The shader for buffers `names` of f16: makes f16 of the `alias` that each one's array has for its element, or for its vec4's. A shader on
+ *  disk says f32 (u32 where it only moves bits), converts what it loads to f32 and what it stores to the alias. Bindings without an alias
+ *  stay as they are: a buffer that only fills an optional binding's place is never read.
+ *  @throws Error when another binding has the same alias, and its buffer is not of f16 */
+export function withHalves(source: string, names: readonly string[]): string {
+  const elements = [...source.matchAll(/var<storage[^>]*>\s*(\w+)\s*:\s*array<(?:vec[24]<)?(\w+)>/g)];
+  const aliases = new Set(elements.filter(([, name]) => names.includes(name)).map(([, , element]) => element));
+  let text = source;
+  for (const alias of aliases) {
+    const declared = new RegExp(`^alias ${alias} = [fu]32;`, "m");
+    if (!declared.test(text)) continue;
+    text = text.replace(declared, `alias ${alias} = f16;`);
+    for (const [, name, element] of elements)
+      if (element === alias && !names.includes(name)) throw new Error(`${name} is of type ${alias}, but not of f16`);
+  }
+  return `enable f16;\n${text}`;
 }
 
 function literalOf(name: string, { value, type }: { value: number | boolean; type: string | undefined }): string {

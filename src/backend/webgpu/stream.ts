@@ -76,7 +76,7 @@ export class Stream {
     if (++this.#dispatches === this.#maxDispatches) this.submit();
   }
 
-  write(slot: Slot, data: Float32Array | Int32Array): void {
+  write(slot: Slot, data: Float32Array | Int32Array | Uint16Array): void {
     // The queue would run an upload before dispatches not yet submitted.
     if (slot.whole.usedBy === this.batch) this.submit();
     this.#device.queue.writeBuffer(slot.buffer, slot.offset, data.buffer, data.byteOffset, data.byteLength);

@@ -44,14 +44,18 @@ export const elementwisePlans: Pick<Plans, "add" | "axpy" | "maximum" | "scale" 
     { shader: "scale", buffers: { x, y }, params: { n, alpha }, ...overElements(n, device) },
   ],
 
-  fill: ({ y, n, value }, device) => [
-    {
-      shader: "fill",
-      buffers: { y },
-      params: { n, bits: y.dtype === "i32" ? value >>> 0 : floatBits(value) },
-      ...overElements(n, device),
-    },
-  ],
+  fill({ y, n, value }, device) {
+    const { constants, workgroups } = overElements(n, device);
+    return [
+      {
+        shader: "fill",
+        constants: { ...constants, HALF: y.dtype === "f16" },
+        buffers: { y },
+        params: { n, bits: y.dtype === "i32" ? value >>> 0 : floatBits(value) },
+        workgroups,
+      },
+    ];
+  },
 
   copy({ x, y, xOffset, yOffset, ...strided }, device) {
     const [d0, d1, d2, d3] = mergedDims({ x, y, xOffset, yOffset, ...strided });
