@@ -1,30 +1,14 @@
 // What a mesh costs in one process, on one device: the training step of nanoGPT's CPU recipe by one rank and by 2 x 2 x 2, interleaved;
 // then a step of a tiny model on 64 ranks, and what it holds.
-//   npm run bench -- mesh [--backend auto|webgpu|cpu] [--repeats 9] [--json]
 
-import { parseArgs } from "node:util";
 import { Relay } from "../src/cluster/relay.ts";
 import { runRanks } from "../src/comm/loopback.ts";
 import { AdamW, type Backend, createBackend, Model, parseModelConfig, Tape, uniform } from "../src/index.ts";
 import type { Layout } from "../src/parallel/layout.ts";
 import { Serial } from "../src/parallel/serial.ts";
 import { Summa } from "../src/parallel/summa.ts";
-
-const { values } = parseArgs({
-  options: {
-    backend: { type: "string", default: "auto" },
-    repeats: { type: "string", default: "9" },
-    json: { type: "boolean", default: false },
-  },
-});
-const repeats = Number(values.repeats);
-if (!["auto", "webgpu", "cpu"].includes(values.backend) || !(repeats >= 1)) {
-  console.error(
-    `got --backend ${values.backend} --repeats ${values.repeats}; need auto, webgpu or cpu, and at least 1 repeat`,
-  );
-  process.exit(2);
-}
-const { backend, note } = await createBackend({ backend: values.backend as "auto" | "webgpu" | "cpu" });
+import { summary } from "./harness.ts";
+import type { Options } from "./options.ts";
 
 interface Task {
   q: number;
@@ -38,7 +22,7 @@ interface Task {
 const recipe = { batch: 12, context: 64, width: 128, layers: 4, heads: 4 };
 
 /** Ranks that each take a step when asked: forward, backward, clip and AdamW, then the norm read back. */
-function start({ q, d, batch, context, width, layers, heads }: Task) {
+function start(backend: Backend, { q, d, batch, context, width, layers, heads }: Task) {
   const config = parseModelConfig({
     model_type: "gpt2",
     ...{ vocab_size: 65, n_positions: context, n_embd: width, n_layer: layers, n_head: heads },
@@ -86,15 +70,10 @@ async function timed(work: () => Promise<void>): Promise<number> {
   return performance.now() - started;
 }
 
-function row(name: string, ms: readonly number[]) {
-  const sorted = ms.toSorted((p, q) => p - q);
-  return { name, medianMs: sorted[sorted.length >> 1], fastestMs: sorted[0], slowestMs: sorted[sorted.length - 1] };
-}
-
-async function overhead() {
+async function overhead(backend: Backend, repeats: number) {
   const tasks = {
-    serial: start({ q: 1, d: 1, ...recipe }),
-    mesh: start({ q: 2, d: 2, ...recipe }),
+    serial: start(backend, { q: 1, d: 1, ...recipe }),
+    mesh: start(backend, { q: 2, d: 2, ...recipe }),
   };
   const ms: Record<keyof typeof tasks, number[]> = { serial: [], mesh: [] };
   const names = ["serial", "mesh"] as const;
@@ -102,36 +81,43 @@ async function overhead() {
   for (let i = 0; i < 3; i++) for (const name of names) await tasks[name].step();
   for (let i = 0; i < repeats; i++) for (const name of names) ms[name].push(await timed(tasks[name].step));
   for (const name of names) await tasks[name].stop();
-  return [row("recipe step, 1 rank", ms.serial), row("recipe step, 2x2x2", ms.mesh)];
+  return [
+    { name: "recipe step, 1 rank", ...summary(ms.serial) },
+    { name: "recipe step, 2x2x2", ...summary(ms.mesh) },
+  ];
 }
 
 async function many(device: Backend) {
-  const task = start({ q: 4, d: 4, batch: 16, context: 8, width: 32, layers: 2, heads: 4 });
+  const task = start(device, { q: 4, d: 4, batch: 16, context: 8, width: 32, layers: 2, heads: 4 });
   for (let i = 0; i < 2; i++) await task.step();
   const ms: number[] = [];
   for (let i = 0; i < 3; i++) ms.push(await timed(task.step));
   const bytes = device.memory.reservedBytes;
   await task.stop();
-  return { ...row("tiny step, 4x4x4 = 64 ranks", ms), reservedBytes: bytes, processBytes: process.memoryUsage().rss };
+  const processBytes = process.memoryUsage().rss;
+  return { name: "tiny step, 4x4x4 = 64 ranks", ...summary(ms), reservedBytes: bytes, processBytes };
 }
 
-const rows = await overhead();
-const ratio = rows[1].medianMs / rows[0].medianMs;
-backend.trim();
-const large = await many(backend);
-if (values.json) {
-  const shared = { dtype: "f32", adapter: backend.adapter.description, repeats };
-  for (const entry of [...rows, large]) console.log(JSON.stringify({ ...entry, ...shared }));
-  console.log(JSON.stringify({ name: "2x2x2 / 1 rank", ratio }));
-} else {
-  console.log(`${note}\n${backend.adapter.description}, f32, median of ${repeats}, result read back`);
-  for (const { name, medianMs, fastestMs, slowestMs } of [...rows, large])
+export async function benchMesh({ devices, json, repeats }: Options): Promise<void> {
+  const { backend, note } = await createBackend({ backend: devices.length > 1 ? "auto" : devices[0] });
+  const rows = await overhead(backend, repeats);
+  const ratio = rows[1].medianMs / rows[0].medianMs;
+  backend.trim();
+  const large = await many(backend);
+  if (json) {
+    for (const row of [...rows, large])
+      console.log(JSON.stringify({ ...row, dtype: "f32", adapter: backend.adapter.description }));
+    console.log(JSON.stringify({ name: "2x2x2 / 1 rank", ratio }));
+  } else {
+    console.log(`${note}\n${backend.adapter.description}, f32, median of ${repeats}, result read back`);
+    for (const { name, medianMs, fastestMs, slowestMs } of [...rows, large])
+      console.log(
+        `${name.padEnd(28)} ${medianMs.toFixed(1).padStart(8)} ms  (${fastestMs.toFixed(1)} to ${slowestMs.toFixed(1)})`,
+      );
+    console.log(`a step on 2x2x2 takes ${ratio.toFixed(2)} times one rank's`);
     console.log(
-      `${name.padEnd(28)} ${medianMs.toFixed(1).padStart(8)} ms  (${fastestMs.toFixed(1)} to ${slowestMs.toFixed(1)})`,
+      `64 ranks hold ${Math.round(large.reservedBytes / 2 ** 20)} MiB of the device, the process ${Math.round(large.processBytes / 2 ** 20)} MiB`,
     );
-  console.log(`a step on 2x2x2 takes ${ratio.toFixed(2)} times one rank's`);
-  console.log(
-    `64 ranks hold ${Math.round(large.reservedBytes / 2 ** 20)} MiB of the device, the process ${Math.round(large.processBytes / 2 ** 20)} MiB`,
-  );
+  }
+  backend.dispose();
 }
-backend.dispose();

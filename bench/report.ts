@@ -1,0 +1,123 @@
+// Rows in words: beside the ceilings of the same run and the best peer on the same device; as text, JSON lines and markdown.
+
+import type { Ceilings, Event, Row } from "./group.ts";
+import { geometricMean } from "./harness.ts";
+
+/** One device's results. */
+export interface Group {
+  /** where and on what, such as "Chromium 156, WebGPU" */
+  readonly title: string;
+  readonly rows: Row[];
+  readonly troubles: string[];
+  ceilings: Ceilings;
+}
+
+export const ourName = "shardgrad";
+const sameTask = (a: Row, b: Row) => a.subject === b.subject && a.shape === b.shape && a.form === b.form;
+
+/** A row with what it is measured by. */
+export interface Scored extends Row {
+  readonly gflops?: number;
+  readonly gigabytes?: number;
+  /** of the ceiling that binds it: arithmetic, or memory where no arithmetic counts */
+  readonly ofCeiling?: number;
+  /** on our row: the fastest peer, and its median over ours */
+  readonly bestPeer?: string;
+  readonly ratio?: number;
+}
+
+export function scored(row: Row, { rows, ceilings }: Pick<Group, "rows" | "ceilings">): Scored {
+  const gflops = row.flops > 0 ? row.flops / row.medianMs / 1e6 : undefined;
+  const gigabytes = row.bytes > 0 ? row.bytes / row.medianMs / 1e6 : undefined;
+  const [rate, ceiling] = gflops === undefined ? [gigabytes, ceilings.gigabytes] : [gflops, ceilings.gflops];
+  const ofCeiling = rate !== undefined && ceiling !== undefined ? rate / ceiling : undefined;
+  const peers = row.engine === ourName ? rows.filter((other) => other.engine !== ourName && sameTask(other, row)) : [];
+  const best = peers.toSorted((a, b) => a.medianMs - b.medianMs).at(0);
+  const ratio = best && best.medianMs / row.medianMs;
+  return { ...row, gflops, gigabytes, ofCeiling, bestPeer: best?.engine, ratio };
+}
+
+/** Geometric means of our rows' ratios, a subject each: how many times as fast as the best peer. */
+export function means(group: Pick<Group, "rows" | "ceilings">): { subject: string; ratio: number; tasks: number }[] {
+  const ours = group.rows.map((row) => scored(row, group)).filter(({ ratio }) => ratio !== undefined);
+  return [...new Set(ours.map(({ subject }) => subject))].map((subject) => {
+    const ratios = ours.filter((row) => row.subject === subject).map(({ ratio }) => ratio as number);
+    return { subject, ratio: geometricMean(ratios), tasks: ratios.length };
+  });
+}
+
+const digits = (value: number) => value.toFixed(value < 10 ? 2 : 1);
+const time = ({ medianMs, fastestMs, slowestMs }: Row) =>
+  `${digits(medianMs)} (${digits(fastestMs)} to ${digits(slowestMs)})`;
+const rate = ({ gflops, gigabytes }: Scored) =>
+  gflops !== undefined ? `${digits(gflops)} GFLOP/s` : gigabytes !== undefined ? `${digits(gigabytes)} GB/s` : "";
+const share = ({ ofCeiling }: Scored) => (ofCeiling === undefined ? "" : `${Math.round(100 * ofCeiling)}%`);
+const beside = ({ ratio, bestPeer }: Scored) => (ratio === undefined ? "" : `${ratio.toFixed(2)} x ${bestPeer}`);
+
+export function ceilingLine({ gflops, gigabytes }: Ceilings): string {
+  const parts = [
+    gflops !== undefined && `${digits(gflops)} GFLOP/s of multiply-adds in registers`,
+    gigabytes !== undefined && `${digits(gigabytes)} GB/s copied (read and written)`,
+  ].filter(Boolean);
+  return parts.length > 0 ? `ceilings of this run: ${parts.join(", ")}` : "";
+}
+
+export function textLine(row: Scored): string {
+  const name = [row.subject, row.shape, row.form].filter(Boolean).join(" ");
+  const columns = [name.padEnd(38), row.engine.padEnd(16), `${time(row)} ms`.padEnd(30), rate(row).padStart(15)];
+  return [...columns, share(row).padStart(5), beside(row)].join("  ").trimEnd();
+}
+
+export const meanLine = ({ subject, ratio, tasks }: ReturnType<typeof means>[number]): string =>
+  `${subject}: ${ratio.toFixed(2)} times as fast as the best peer (geometric mean of ${tasks})`;
+
+/** What an event says beyond its rows. */
+export function trouble(event: Exclude<Event, { event: "ceilings" | "task" }>): string {
+  if (event.event === "missing") return `${event.engine} does not run here: ${event.reason}`;
+  return `${event.engine} is wrong, its time does not count: ${event.task} ${event.reason}`;
+}
+
+export interface Heading {
+  readonly subject: string;
+  readonly date: string;
+  readonly machine: string;
+  readonly commit: string;
+  readonly repeats: number;
+}
+
+/** One subject's results on a machine. */
+export function markdown(heading: Heading, groups: readonly Group[]): string {
+  const { subject, date, machine, commit, repeats } = heading;
+  const lines = [
+    `# ${subject} on ${machine}`,
+    "",
+    `${date}, commit ${commit}. f32; ms are the median of at least ${repeats} rounds in turns (fastest to slowest), results read back. "x peer":`,
+    "the best peer's median over ours, on the same device in the same run.",
+  ];
+  for (const group of groups) {
+    const rows = group.rows.filter((row) => row.subject === subject);
+    if (rows.length === 0) continue;
+    const versions = [...new Set(rows.map(({ engine, version }) => `${engine} ${version}`))];
+    lines.push("", `## ${group.title}`, "");
+    lines.push(`${rows[0].adapter}. ${versions.join(", ")}.`);
+    const line = ceilingLine(group.ceilings);
+    if (line) lines.push(`${line[0].toUpperCase()}${line.slice(1)}.`);
+    lines.push("", "| shape | form | engine | ms | rate | of ceiling | x peer |", "|---|---|---|---|---|---|---|");
+    for (const row of rows.map((each) => scored(each, group))) {
+      const cells = [row.shape, row.form, row.engine, time(row), rate(row), share(row), beside(row)];
+      lines.push(`| ${cells.join(" | ")} |`);
+    }
+    const mean = means({ ...group, rows });
+    if (mean.length > 0) lines.push("", ...mean.map(meanLine));
+    if (group.troubles.length > 0) lines.push("", ...group.troubles.map((each) => `- ${each}`));
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** What a file's name says of a machine or device: lower-case words with dashes. */
+export const slug = (text: string): string =>
+  text
+    .toLowerCase()
+    .replace(/\(.*?\)/g, "")
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "");
