@@ -25,5 +25,5 @@ export function remember(record: TrainRecord, event: TrainEvent): void {
   else if (event.event === "step") record.steps.push(event);
   else if (event.event === "eval") record.evals.push(event);
   else if (event.event === "sample") record.sample = event.text;
-  else record.done = event;
+  else if (event.event === "done") record.done = event;
 }

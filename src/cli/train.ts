@@ -128,6 +128,7 @@ async function follow(
   if (shape.size > 1) output.say(meshText(shape));
   const progress = new Progress(output, { memory: backend.memory, steps: parameters.steps });
   const controller = new AbortController();
+  let sampling = false;
   // Ctrl-C pressed twice while a step kept the thread busy arrives twice in one turn; later, without a listener, the second
   // ends the process by itself, however busy it is.
   const interrupt = () => {
@@ -135,6 +136,7 @@ async function follow(
     controller.abort();
     setImmediate(() => process.off("SIGINT", interrupt));
     progress.stop();
+    if (sampling) return output.say("ending the sample here; press Ctrl-C again to stop at once");
     const under = record.steps.length < parameters.steps ? "this step, a short evaluation" : "the evaluation";
     output.say(`ending after ${under} and the sample; press Ctrl-C again to stop at once`);
   };
@@ -143,11 +145,13 @@ async function follow(
     const { signal } = controller;
     for await (const event of trainOnMesh({ backend, config, tokenizer, corpus, parameters, shape, signal })) {
       remember(record, event);
-      output.event(event);
+      // The sample has them all.
+      if (event.event !== "token") output.event(event);
       progress.show(event);
       // A backend that never waits for a device would leave the event loop no turn to see Ctrl-C in.
       await turn();
       if (controller.signal.aborted) await turn();
+      sampling = event.event === "token";
     }
   } finally {
     progress.stop();

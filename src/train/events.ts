@@ -40,7 +40,7 @@ export interface TrainParameters {
   sampleTokens: number;
 }
 
-export type TrainEvent = StartEvent | StepEvent | EvalEvent | SampleEvent | DoneEvent;
+export type TrainEvent = StartEvent | StepEvent | EvalEvent | TokenEvent | SampleEvent | DoneEvent;
 
 export interface StartEvent {
   event: "start";
@@ -80,6 +80,12 @@ export interface EvalEvent {
   /** nats a token */
   trainLoss: number;
   validationLoss: number;
+}
+
+/** One more token of the sample that follows. */
+export interface TokenEvent {
+  event: "token";
+  token: number;
 }
 
 export interface SampleEvent {

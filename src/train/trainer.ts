@@ -13,7 +13,7 @@ import { constant, type Tensor } from "../tensor/tensor.ts";
 import type { Corpus, Split, Windows } from "./corpus.ts";
 import { firstBadTensor } from "./diagnose.ts";
 import { meanLoss } from "./evaluate.ts";
-import { DivergedError, type TrainEvent, type TrainParameters } from "./events.ts";
+import { DivergedError, type TokenEvent, type TrainEvent, type TrainParameters } from "./events.ts";
 import { generate } from "./generate.ts";
 import { AdamW } from "./optimizer.ts";
 import { learningRateAt } from "./schedule.ts";
@@ -25,7 +25,7 @@ export interface TrainOptions {
   tokenizer: Tokenizer;
   corpus: Corpus;
   parameters: TrainParameters;
-  /** ends the run after the step under way, with what it has */
+  /** ends the run after the step under way, with what it has; or the sample, when that is what is under way */
   signal?: AbortSignal;
   /** defaults to one rank that holds everything */
   layout?: Layout;
@@ -82,7 +82,10 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent> 
   const validationLoss =
     early || parameters.evalBatches === 0 ? last.validationLoss : await run.validationLoss(corpus, 0);
   if (parameters.sampleTokens > 0)
-    yield { event: "sample", text: await run.sample(tokenizer, { corpus, tokens: parameters.sampleTokens }) };
+    yield {
+      event: "sample",
+      text: yield* run.sample(tokenizer, { corpus, tokens: parameters.sampleTokens, signal }),
+    };
   yield {
     event: "done",
     steps: done,
@@ -210,14 +213,24 @@ class Run {
     return corpus.batch({ seed, step: 0xffffffff, batch: batch * batches, context, split });
   }
 
-  /** Text that follows the validation split's first token. */
-  async sample(tokenizer: Tokenizer, options: { corpus: Corpus; tokens: number }): Promise<string> {
+  /** Returns the text that follows the validation split's first token; ends early when `signal` comes in the middle of it. */
+  async *sample(
+    tokenizer: Tokenizer,
+    options: { corpus: Corpus; tokens: number; signal?: AbortSignal },
+  ): AsyncGenerator<TokenEvent, string> {
     const { seed } = this.#parameters;
     const prompt = options.corpus.tokens.validation.slice(0, 1);
     const tokens: number[] = [];
     const sampling = { temperature: 0.8, topK: 0, topP: 0.95, seed };
-    for await (const token of generate(this.#model, { prompt, tokens: options.tokens, ...sampling }))
+    let whole: boolean | undefined;
+    for await (const token of generate(this.#model, { prompt, tokens: options.tokens, ...sampling })) {
       tokens.push(token);
+      yield { event: "token", token };
+      // Ranks go on from an event together, so that all of them see the same signal here, and nowhere else. A run that was to end
+      // before ends with its sample.
+      whole ??= options.signal?.aborted ?? false;
+      if (!whole && options.signal?.aborted) break;
+    }
     return tokenizer.decode([...prompt, ...tokens]);
   }
 

@@ -1,5 +1,6 @@
 // A training run on a mesh, as its events tell of it.
 
+import { setImmediate as turn } from "node:timers/promises";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type MeshTrainOptions, trainOnMesh } from "../../src/cluster/launch.ts";
@@ -96,6 +97,31 @@ test("an abort ends all ranks after the same step", async () => {
   assert.ok(done.steps < steps, `${done.steps} steps`);
   assert.is(backend.memory.total, 0);
 });
+
+for (const [layout, mesh] of [
+  ["serial", undefined],
+  ["1d-sp", "2"],
+  ["2.5d", "2x2x2"],
+] as const)
+  test(`${layout}: an abort in the middle of the sample ends it after the token under way, on all ranks`, async () => {
+    const { backend, options } = await start(layout, mesh);
+    const controller = new AbortController();
+    const sampleTokens = 500;
+    const parametersOf = { ...options.parameters, ...brief, steps: 1, sampleTokens };
+    const events: TrainEvent[] = [];
+    const tokens: number[] = [];
+    for await (const event of trainOnMesh({ ...options, parameters: parametersOf, signal: controller.signal })) {
+      events.push(event);
+      // In the middle of a token where the device is waited for, otherwise between two.
+      if (event.event === "token" && tokens.push(event.token) === 3) setTimeout(() => controller.abort());
+      await turn();
+    }
+    assert.ok(tokens.length >= 3 && tokens.length < sampleTokens, `${tokens.length} tokens`);
+    const [sample] = of<SampleEvent>(events, "sample");
+    assert.equal(tokenizer.encode(sample.text).slice(1), Int32Array.from(tokens));
+    assert.is(of<DoneEvent>(events, "done")[0].steps, 1);
+    assert.is(backend.memory.total, 0);
+  });
 
 test("a run that diverges says so on a mesh as on one rank", async () => {
   const { backend, options } = await start("2d", "2x2");

@@ -95,7 +95,7 @@ test("an aborted run finishes its step and still reports evaluation, sample and 
   assert.is(done!.steps, 4);
   assert.equal(
     events.map(({ event }) => event),
-    ["start", "step", "step", "step", "step", "eval", "sample", "done"],
+    ["start", "step", "step", "step", "step", "eval", ...new Array(5).fill("token"), "sample", "done"],
   );
 });
 
