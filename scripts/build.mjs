@@ -51,7 +51,8 @@ export async function build() {
       declarations(),
     ]);
     // Old ones afterwards, and never this build's: two may run at once.
-    for (const file of filesBelow("dist/chunks").filter((name) => !(name in metafile.outputs))) rmSync(join(root, file));
+    for (const file of filesBelow("dist/chunks").filter((name) => !(name in metafile.outputs)))
+      rmSync(join(root, file));
     const fixed = Object.values(metafile.outputs)
       .flatMap(({ imports }) => imports)
       .filter(({ external, kind }) => external && kind !== "dynamic-import");

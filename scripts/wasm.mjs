@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { filesBelow, root, SetupError } from "./project.mjs";
 
 /** The first 64 KiB of the memory are the threads' to talk in (src/backend/wasm/control.ts). */
@@ -10,6 +10,9 @@ const flags = [
   ...["-O3", "--runtime", "stub", "--noAssert", "--enable", "simd", "--enable", "threads"],
   ...["--importMemory", "--initialMemory", "2", "--maximumMemory", "65536", "--memoryBase", "65536"],
 ];
+
+/** Compilations under way in this process, by what comes out. */
+const underWay = new Map();
 
 /** The kernels' binary.
  *  @param {{ shared: boolean }} options whether its memory is one that threads share
@@ -20,16 +23,20 @@ export async function compileKernels({ shared }) {
   const hash = createHash("sha256").update(words.join(" "));
   for (const file of [...filesBelow("wasm", /\.ts$/).sort(), "node_modules/assemblyscript/package.json"])
     hash.update(`${file}\n`).update(readFileSync(join(root, file)));
-  const folder = join(root, "build/wasm");
-  const kept = join(folder, `${hash.digest("hex").slice(0, 16)}.wasm`);
+  const kept = join(root, "build/wasm", `${hash.digest("hex").slice(0, 16)}.wasm`);
   if (!existsSync(kept)) {
-    mkdirSync(folder, { recursive: true });
-    // Written beside and renamed: several test runs may compile at once.
-    const fresh = `build/wasm/${process.pid}-${shared ? "shared" : "own"}.wasm`;
-    const { default: asc } = await import("assemblyscript/asc");
-    const { error, stderr } = await asc.main(["wasm/index.ts", "-o", fresh, "--baseDir", root, ...words]);
-    if (error) throw new SetupError(`wasm/ does not compile:\n${stderr.toString().trim() || error.message}`);
-    renameSync(join(root, fresh), kept);
+    if (!underWay.has(kept)) underWay.set(kept, compile(kept, words));
+    await underWay.get(kept);
   }
   return readFileSync(kept);
+}
+
+/** Written beside and renamed: another process may compile the same. */
+async function compile(kept, words) {
+  mkdirSync(join(root, "build/wasm"), { recursive: true });
+  const fresh = `${relative(root, kept)}.${process.pid}`;
+  const { default: asc } = await import("assemblyscript/asc");
+  const { error, stderr } = await asc.main(["wasm/index.ts", "-o", fresh, "--baseDir", root, ...words]);
+  if (error) throw new SetupError(`wasm/ does not compile:\n${stderr.toString().trim() || error.message}`);
+  renameSync(join(root, fresh), kept);
 }
