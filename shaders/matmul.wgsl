@@ -5,6 +5,9 @@
 const TRANSPOSE_A: bool = false;
 const TRANSPOSE_B: bool = false;
 
+alias T = f32;
+alias Y = f32;
+
 struct Params {
   m: u32,
   n: u32,
@@ -17,10 +20,10 @@ struct Params {
   hasBias: u32,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(0) var<storage, read> a: array<T>;
+@group(0) @binding(1) var<storage, read> b: array<T>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<Y>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 fn store(row: u32, first: u32, columns: vec4u, sum: vec4f) {
@@ -36,9 +39,9 @@ fn store(row: u32, first: u32, columns: vec4u, sum: vec4f) {
       }
       let at = (first + row) * params.n + column;
       if (params.accumulate == 1u) {
-        value += y[at];
+        value += f32(y[at]);
       }
-      y[at] = value;
+      y[at] = Y(value);
     }
   }
 }
@@ -69,11 +72,11 @@ fn main(
   var c2 = vec4f();
   var c3 = vec4f();
   for (var q = 0u; q < k; q++) {
-    let v = vec4f(b[ib.x], b[ib.y], b[ib.z], b[ib.w]);
-    c0 += a[ia.x] * v;
-    c1 += a[ia.y] * v;
-    c2 += a[ia.z] * v;
-    c3 += a[ia.w] * v;
+    let v = vec4f(vec4<T>(b[ib.x], b[ib.y], b[ib.z], b[ib.w]));
+    c0 += f32(a[ia.x]) * v;
+    c1 += f32(a[ia.y]) * v;
+    c2 += f32(a[ia.z]) * v;
+    c3 += f32(a[ia.w]) * v;
     ia += vec4u(stepA);
     ib += vec4u(stepB);
   }

@@ -9,6 +9,9 @@ const ROWS: u32 = 8u;
 const TRANSPOSE_A: bool = false;
 const TRANSPOSE_B: bool = false;
 
+alias T = f32;
+alias Y = f32;
+
 struct Params {
   m: u32,
   n: u32,
@@ -21,10 +24,10 @@ struct Params {
   hasBias: u32,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<vec4f>;
+@group(0) @binding(0) var<storage, read> a: array<T>;
+@group(0) @binding(1) var<storage, read> b: array<vec4<T>>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<Y>>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 // Named accumulators: arrays end in memory on software adapters.
@@ -50,16 +53,21 @@ fn addProduct(low: vec4f, high: vec4f, v: vec4f) {
   }
 }
 
+/// Four of b, wherever they are.
+fn fourOf(i: u32) -> vec4f {
+  return vec4f(b[i]);
+}
+
 /// Rows q .. q + 3 of op(b) at vec4 column c.
 fn loadB(base: u32, q: u32, c: u32) -> mat4x4f {
   if (TRANSPOSE_B) {
     let k4 = params.k / 4u;
     let i = base + 4u * c * k4 + q / 4u;
-    return transpose(mat4x4f(b[i], b[i + k4], b[i + 2u * k4], b[i + 3u * k4]));
+    return transpose(mat4x4f(fourOf(i), fourOf(i + k4), fourOf(i + 2u * k4), fourOf(i + 3u * k4)));
   }
   let n4 = params.n / 4u;
   let i = base + q * n4 + c;
-  return mat4x4f(b[i], b[i + n4], b[i + 2u * n4], b[i + 3u * n4]);
+  return mat4x4f(fourOf(i), fourOf(i + n4), fourOf(i + 2u * n4), fourOf(i + 3u * n4));
 }
 
 /// Row q alone.
@@ -68,9 +76,9 @@ fn loadRow(base: u32, q: u32, c: u32) -> vec4f {
     let k4 = params.k / 4u;
     let i = base + 4u * c * k4 + q / 4u;
     let e = q % 4u;
-    return vec4f(b[i][e], b[i + k4][e], b[i + 2u * k4][e], b[i + 3u * k4][e]);
+    return vec4f(vec4<T>(b[i][e], b[i + k4][e], b[i + 2u * k4][e], b[i + 3u * k4][e]));
   }
-  return b[base + q * (params.n / 4u) + c];
+  return fourOf(base + q * (params.n / 4u) + c);
 }
 
 fn store(i: u32, row: u32, first: u32, column: u32, sum: vec4f) {
@@ -83,9 +91,9 @@ fn store(i: u32, row: u32, first: u32, column: u32, sum: vec4f) {
   }
   let at = (first + row + i) * (params.n / 4u) + column;
   if (params.accumulate == 1u) {
-    value += y[at];
+    value += vec4f(y[at]);
   }
-  y[at] = value;
+  y[at] = vec4<Y>(value);
 }
 
 @compute @workgroup_size(LANES)
@@ -113,10 +121,10 @@ fn main(
   if (TRANSPOSE_A) {
     for (var q = 0u; q < k; q++) {
       let at = baseA + q * m;
-      let s = a[at + min(row + lane, last)];
+      let s = f32(a[at + min(row + lane, last)]);
       var t = s;
       if (ROWS > LANES) {
-        t = a[at + min(row + LANES + lane, last)];
+        t = f32(a[at + min(row + LANES + lane, last)]);
       }
       addProduct(
         vec4f(subgroupBroadcast(s, 0u), subgroupBroadcast(s, 1u), subgroupBroadcast(s, 2u), subgroupBroadcast(s, 3u)),
@@ -126,7 +134,7 @@ fn main(
           subgroupBroadcast(t, 6u % LANES),
           subgroupBroadcast(t, 7u % LANES),
         ),
-        b[baseB + q * n4 + c],
+        fourOf(baseB + q * n4 + c),
       );
     }
   } else {
@@ -141,11 +149,11 @@ fn main(
     let whole = k - k % LANES;
     for (var q = 0u; q < whole; q += LANES) {
       let i = q + lane;
-      var s = vec4f(a[r0 + i], 0, 0, 0);
+      var s = vec4f(f32(a[r0 + i]), 0, 0, 0);
       var t = vec4f();
       if (ROWS > 1u) {
-        s = vec4f(s.x, a[r1 + i], a[r2 + i], a[r3 + i]);
-        t = vec4f(a[r4 + i], a[r5 + i], a[r6 + i], a[r7 + i]);
+        s = vec4f(s.x, f32(a[r1 + i]), f32(a[r2 + i]), f32(a[r3 + i]));
+        t = vec4f(vec4<T>(a[r4 + i], a[r5 + i], a[r6 + i], a[r7 + i]));
       }
       let v = loadB(baseB, q, c);
       addProduct(subgroupBroadcast(s, 0u), subgroupBroadcast(t, 0u), v[0]);
@@ -162,8 +170,8 @@ fn main(
     }
     for (var q = whole; q < k; q++) {
       addProduct(
-        vec4f(a[r0 + q], a[r1 + q], a[r2 + q], a[r3 + q]),
-        vec4f(a[r4 + q], a[r5 + q], a[r6 + q], a[r7 + q]),
+        vec4f(vec4<T>(a[r0 + q], a[r1 + q], a[r2 + q], a[r3 + q])),
+        vec4f(vec4<T>(a[r4 + q], a[r5 + q], a[r6 + q], a[r7 + q])),
         loadRow(baseB, q, c),
       );
     }

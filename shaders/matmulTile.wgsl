@@ -4,6 +4,9 @@
 const TRANSPOSE_A: bool = false;
 const TRANSPOSE_B: bool = false;
 
+alias T = f32;
+alias Y = f32;
+
 struct Params {
   m: u32,
   n: u32,
@@ -16,10 +19,10 @@ struct Params {
   hasBias: u32,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;
-@group(0) @binding(1) var<storage, read> b: array<vec4f>;
+@group(0) @binding(0) var<storage, read> a: array<vec4<T>>;
+@group(0) @binding(1) var<storage, read> b: array<vec4<T>>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<Y>>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 // [16 deep, 16 vec4 of rows] and [16 deep, 16 vec4 of columns].
@@ -29,14 +32,14 @@ var<workgroup> tileB: array<vec4f, 256>;
 /// 4 values of a along its contiguous dim, 0 outside.
 fn loadA(base: u32, line: u32, lines: u32, i: u32, width: u32) -> vec4f {
   if (line < lines && i < width) {
-    return a[(base + line * width + i) / 4u];
+    return vec4f(a[(base + line * width + i) / 4u]);
   }
   return vec4f();
 }
 
 fn loadB(base: u32, line: u32, lines: u32, i: u32, width: u32) -> vec4f {
   if (line < lines && i < width) {
-    return b[(base + line * width + i) / 4u];
+    return vec4f(b[(base + line * width + i) / 4u]);
   }
   return vec4f();
 }
@@ -52,9 +55,9 @@ fn store(row: u32, first: u32, column: u32, sum: vec4f) {
   }
   let at = (first + row) * n4 + column;
   if (params.accumulate == 1u) {
-    value += y[at];
+    value += vec4f(y[at]);
   }
-  y[at] = value;
+  y[at] = vec4<Y>(value);
 }
 
 @compute @workgroup_size(16, 8)

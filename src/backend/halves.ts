@@ -9,6 +9,7 @@ type Groups = { readonly [K in KernelName]?: readonly (readonly (keyof KernelArg
 /** Buffers of a group have one type. Later groups may be f32 where the first is f16, for what is summed into them; scale is how one type
  *  becomes the other. */
 const groups: Groups = {
+  matmul: [["a", "b"], ["y"]],
   attention: [["q", "kv", "y"]],
   attentionGrad: [["qkv", "y", "dy", "dqkv"]],
   rotary: [["x", "y"]],

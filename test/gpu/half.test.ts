@@ -12,6 +12,7 @@ import { embedding, embeddingGrad, segments } from "./oracle/embedding.ts";
 import { crossEntropyGrad, rowMax, sumExp } from "./oracle/loss.ts";
 import { normApply, normGradGain, normGradInput, normGradSums, normStats } from "./oracle/norm.ts";
 import { keeps } from "./oracle/philox.ts";
+import { product } from "./oracle/products.ts";
 import { integers, normal } from "./oracle/random.ts";
 import { columnSum } from "./oracle/reduce.ts";
 import { angles, rotary } from "./oracle/rotary.ts";
@@ -109,6 +110,38 @@ testHalf("copy of f16, strided at odd places: exact, and nothing beside it chang
     for (let b = 0; b < 3; b++) for (let c = 0; c < 5; c++) wanted[1 + 21 * a + 7 * b + c] = x[3 + 15 * a + 5 * b + c];
   assertSame(y, wanted, "y");
 });
+
+const forms = [
+  { name: "NN", transposeA: false, transposeB: false },
+  { name: "NT", transposeA: false, transposeB: true },
+  { name: "TN", transposeA: true, transposeB: false },
+];
+for (const { name, ...form } of forms)
+  testHalf(
+    `matmul ${name} of f16, also summed into f32: within gamma(k) |a||b| of f64, with and without bias`,
+    async () => {
+      for (const [batch, m, n, k] of [
+        [3, 33, 7, 129],
+        [1, 67, 1, 35],
+        [1, 65, 130, 17],
+        [1, 68, 132, 36],
+        [2, 63, 64, 32],
+        [1, 1, 256, 384],
+        [1, 64, 64, 2052],
+      ]) {
+        const [a, b, bias] = [random(batch * m * k, 30), random(batch * k * n, 31), normal(n, { seed: 32 })];
+        const size = { batch, m, n, k, ...form };
+        const y0 = normal(batch * m * n, { seed: 33 });
+        const more = (y: Float32Array, add?: Float32Array) =>
+          compute("matmul", { ...size, a, b, y, bias: add, accumulate: true });
+        const { y } = await compute("matmul", { ...size, a, b, y: vacant(y0.length), bias, accumulate: false });
+        assertWithin(y, stored(product(a, b, { ...size, bias })), "y with bias");
+        const start = half(y0);
+        assertWithin((await more(start)).y, stored(product(a, b, { ...size, y0: start })), "y, accumulate");
+        assertWithin((await more(y0, bias)).y, product(a, b, { ...size, bias, y0 }), "y in f32, accumulate");
+      }
+    },
+  );
 
 for (const n of [1, 3, 257, 1028]) {
   for (const { form, value, grad } of [
