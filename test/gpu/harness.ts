@@ -98,7 +98,8 @@ async function open(): Promise<Backend> {
   if (name !== "cpu" && name !== "webgpu") {
     throw new Error(`SHARDGRAD_TEST_BACKEND is ${name ?? "not set"}; set it to cpu, plain, webgpu or webgpu-as-gpu`);
   }
-  const { backend, note } = await createBackend({ backend: name });
+  const threads = Number(scope.process?.env?.SHARDGRAD_TEST_THREADS) || undefined;
+  const { backend, note } = await createBackend({ backend: name, threads });
   if (backend.name !== name) throw new Error(`asked for the ${name} backend, got ${backend.name}`);
   if (name === "cpu" && !backend.adapter.limits.threads) throw new Error(note);
   return backend;
