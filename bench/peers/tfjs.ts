@@ -94,10 +94,10 @@ function trainingStep(checkpoint: CheckpointTensors): Contestant {
   const zeros = () => new Map([...weights].map(([name, weight]) => [name, tf.variable(tf.zerosLike(weight))]));
   const [first, second] = [zeros(), zeros()];
   const weight = (name: string) => weights.get(name) as tf.Variable;
-  // Its WebAssembly backend has no gradient of gather; products with one-hot rows serve both.
-  const [tokens, targets] = [1, 2].map((stream) =>
-    tf.oneHot(tf.tensor1d(recipeIds(stream), "int32"), V, 1, 0, "float32"),
-  );
+  // Its WebAssembly backend has no gradient of gather: products with one-hot rows serve both. It writes integers for oneHot whatever the
+  // dtype asked for, hence the cast.
+  const oneHot = (stream: number) => tf.cast(tf.oneHot(tf.tensor1d(recipeIds(stream), "int32"), V), "float32");
+  const [tokens, targets] = [oneHot(1), oneHot(2)];
   const mask = causal(T);
 
   function loss(): tf.Scalar {
