@@ -5,6 +5,8 @@ import type { Purpose } from "./memory.ts";
 /** Element types: 4 bytes each, f16 2. Token ids are i32. Only WebGPU has f16, and there only adapters with `shader-f16`: it is a way to
  *  store numbers, kernels compute in f32. */
 export type DType = "f32" | "f16" | "i32";
+/** How a model's matrices and activations are stored. */
+export type FloatType = Exclude<DType, "i32">;
 /** What the host has of a buffer: f16 is widened as it is read, and rounded to nearest as it is written. */
 export type HostArray = Float32Array | Int32Array;
 

@@ -329,7 +329,10 @@ const checks: { [K in KernelName]: Check<K> } = {
       throw new RangeError(`adamw: correction1 is ${o.correction1}, needs 1 - beta1^step in (0, 1]`);
     if (!(o.correction2 > 0 && o.correction2 <= 1))
       throw new RangeError(`adamw: correction2 is ${o.correction2}, needs 1 - beta2^step in (0, 1]`);
+    finite("adamw", "lossScale", o.lossScale);
+    atLeast("adamw", "lossScale", o.lossScale, 1, "1");
     holds("adamw", "w", o.w, o.n, "n");
+    if (o.half !== undefined) holds("adamw", "half", o.half, o.n, "n", "f16");
     holds("adamw", "g", o.g, o.n, "n");
     holds("adamw", "m", o.m, o.n, "n");
     holds("adamw", "v", o.v, o.n, "n");

@@ -240,13 +240,15 @@ export interface KernelArgs {
   columnSum: { x: DeviceBuffer; y: DeviceBuffer; rows: number; cols: number; accumulate: boolean };
 
   // ---- optimizer ---------------------------------------------------------------------------------------------------
-  /** One AdamW step (arXiv 1711.05101) as torch.optim.AdamW does it:
-   *    c = clip > 0 ? min(1, clip / (sqrt(normSquared[0]) + 1e-6)) : 1;  g' = c g
+  /** One AdamW step (arXiv 1711.05101) as torch.optim.AdamW does it, g and normSquared being of a gradient times lossScale:
+   *    c = clip > 0 ? min(1, lossScale clip / (sqrt(normSquared[0]) + 1e-6)) : 1;  g' = c g / lossScale
    *    w -= learningRate weightDecay w;  m = beta1 m + (1 - beta1) g';  v = beta2 v + (1 - beta2) g'^2
    *    w -= learningRate (m / correction1) / (sqrt(v / correction2) + eps),  correction = 1 - beta^step
-   *  Nothing changes when normSquared[0] is not finite: weights that were good stay good. */
+   *  Nothing changes when normSquared[0] is not finite: weights that were good stay good.
+   *  half [n]: becomes w in f16. */
   adamw: {
     w: DeviceBuffer;
+    half?: DeviceBuffer;
     g: DeviceBuffer;
     m: DeviceBuffer;
     v: DeviceBuffer;
@@ -260,6 +262,7 @@ export interface KernelArgs {
     correction1: number;
     correction2: number;
     clip: number;
+    lossScale: number;
   };
 
   // ---- elementwise and copies --------------------------------------------------------------------------------------

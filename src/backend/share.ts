@@ -129,8 +129,9 @@ export class SharedBackend implements Backend {
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
     // The one buffer that is both lent and written in place: a rank that still multiplied by it would see half a step.
     if (kernel === "adamw") {
-      const { w } = args as KernelArgs["adamw"];
-      for (const weight of this.#spans.get(w) ?? [w])
+      const { w, half } = args as KernelArgs["adamw"];
+      const lent = half ?? w;
+      for (const weight of this.#spans.get(lent) ?? [lent])
         invariant(!this.#readers.has(weight), "a weight is updated while another rank reads it");
     }
     this.#live.run(kernel, args);

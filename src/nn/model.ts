@@ -2,6 +2,7 @@
 // Gradients are the tape's business, updates the optimizer's.
 
 import type { Backend } from "../backend/backend.ts";
+import type { FloatType } from "../backend/buffer.ts";
 import { invariant, UserError } from "../backend/errors.ts";
 import type { Initial, LayerCache, Layout, ParameterSpec, Sequence } from "../parallel/layout.ts";
 import { rotaryTable } from "../tensor/ops/attention.ts";
@@ -39,6 +40,8 @@ export class Model {
   readonly vocabSize: number;
   readonly maxPositions: number;
   readonly architecture: Architecture;
+  /** how matrices and activations are stored; f16 has its f32 masters in its parameters */
+  readonly dtype: FloatType;
   readonly #byName: ReadonlyMap<string, Parameter>;
   readonly #rotary: Tensor | undefined;
 
@@ -50,23 +53,27 @@ export class Model {
       config: ModelConfig;
       layout: Layout;
       seed: number;
+      /** f32 when absent */
+      dtype?: FloatType;
       weights?: ReadonlyMap<string, { shape: readonly number[]; data: ArrayLike<number> }>;
     },
   ) {
     const { config, weights } = options;
     this.config = config;
+    this.dtype = options.dtype ?? "f32";
     this.layout = options.layout;
     this.architecture = config.model_type === "gpt2" ? gpt2(config) : llama(config);
     this.vocabSize = this.architecture.vocabSize;
     this.maxPositions = this.architecture.maxPositions;
     const specs = this.architecture.weights.map((weight, item): ParameterSpec => {
       const { name, shape, kind, start } = weight;
-      if (weights) return { name, shape, kind, initial: { kind: "data", data: importWeight(weight, weights) } };
+      const whole = { name, shape, kind, dtype: this.dtype };
+      if (weights) return { ...whole, initial: { kind: "data", data: importWeight(weight, weights) } };
       const initial: Initial =
         "std" in start
           ? { kind: "normal", std: start.std, seed: options.seed, item }
           : { kind: "constant", value: start.constant };
-      return { name, shape, kind, initial };
+      return { ...whole, initial };
     });
     const made: Parameter[] = [];
     try {
@@ -179,7 +186,7 @@ export class Model {
   /** Whole tensors under their checkpoint names: of the weights, or of what `select` takes from each (its gradient, a moment). Every
    *  rank calls it; with `to` that rank gets them, and the others an empty map. */
   async checkpoint(
-    select: (parameter: Parameter) => Tensor = (parameter) => parameter,
+    select: (parameter: Parameter) => Tensor = (parameter) => parameter.master ?? parameter,
     { to }: { to?: number } = {},
   ): Promise<CheckpointTensors> {
     const tensors: CheckpointTensors = new Map();

@@ -4,6 +4,7 @@
 // Legend: B batch, T tokens, D width, F hidden width, V vocabulary, C fused q,k,v columns. Shapes are the whole's; a rank
 // may hold a block of them. Activations are matrices whose rows are (sample, token).
 
+import type { FloatType } from "../backend/buffer.ts";
 import { invariant } from "../backend/errors.ts";
 import type { DropoutArgs, HeadShape } from "../backend/kernels.ts";
 import type { Ids } from "../tensor/ops/embedding.ts";
@@ -32,13 +33,23 @@ export interface Whole {
   kind: ParameterKind;
 }
 
-export type ParameterSpec = Whole & { initial: Initial };
+/** dtype: how a matrix is stored, f32 when absent. */
+export type ParameterSpec = Whole & { initial: Initial; dtype?: FloatType };
 
 /** The samples of a forward pass. `offset`: the position of each sample's first token (> 0 only with a cache). */
 export interface Sequence {
   batch: number;
   tokens: number;
   offset: number;
+}
+
+/** What a cache is to hold: rows of the type that the model's activations have. */
+export interface CacheSpec {
+  layers: number;
+  batch: number;
+  capacity: number;
+  shape: HeadShape;
+  dtype: FloatType;
 }
 
 /** Fused rows of earlier tokens, [batch, capacity, C], one tensor a layer. */
@@ -113,5 +124,5 @@ export interface Layout {
     options: { sequence: Sequence; vocabSize: number; last: boolean },
   ): Promise<Float32Array>;
   /** An empty cache for each of `layers` layers. The caller disposes its rows. */
-  cache(options: { layers: number; batch: number; capacity: number; shape: HeadShape }): LayerCache[];
+  cache(options: CacheSpec): LayerCache[];
 }

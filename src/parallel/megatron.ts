@@ -20,7 +20,16 @@ import type { Tape } from "../tensor/tape.ts";
 import { constant, type Parameter, scratch, type Tensor } from "../tensor/tensor.ts";
 import { padTo } from "./block.ts";
 import { appendToCache, keptRows } from "./cache.ts";
-import type { LayerCache, Layout, ParameterKind, ParameterSpec, ReducedGradients, Sequence, Whole } from "./layout.ts";
+import type {
+  CacheSpec,
+  LayerCache,
+  Layout,
+  ParameterKind,
+  ParameterSpec,
+  ReducedGradients,
+  Sequence,
+  Whole,
+} from "./layout.ts";
 import { worldGroup } from "./mesh.ts";
 import {
   type ColumnFactor,
@@ -237,12 +246,17 @@ export class Megatron implements Layout {
     return (await whole.read()) as Float32Array;
   }
 
-  cache(options: { layers: number; batch: number; capacity: number; shape: HeadShape }): LayerCache[] {
+  cache(options: CacheSpec): LayerCache[] {
     // Of one token a sample, the ranks share a multiple of P samples; of more tokens, a divisor of that or fewer samples may do.
     const batch = this.paddedBatch({ batch: options.batch, tokens: 1, offset: 0 });
     const shape = [batch, options.capacity, fusedWidth(this.#ownHeads(options.shape))];
     return Array.from({ length: options.layers }, (_, layer) => ({
-      rows: constant(this.#backend, { shape, purpose: "activations", name: `key-value cache ${layer}` }),
+      rows: constant(this.#backend, {
+        shape,
+        dtype: options.dtype,
+        purpose: "activations",
+        name: `key-value cache ${layer}`,
+      }),
     }));
   }
 }

@@ -13,6 +13,7 @@ import { constant, Parameter, sizeOf, type Tensor } from "../tensor/tensor.ts";
 import { initialBlock, padTo } from "./block.ts";
 import { appendToCache, keptRows } from "./cache.ts";
 import {
+  type CacheSpec,
   type LayerCache,
   type Layout,
   type ParameterSpec,
@@ -45,8 +46,7 @@ export class Serial implements Layout {
     const held = spec.kind === "vocabulary" ? padTo(rows, vocabularyUnit) : rows;
     const data = initialBlock(spec, { rows: { from: 0, to: held }, cols: { from: 0, to: cols } });
     const shape = spec.shape.length === 1 ? spec.shape : [held, cols];
-    const { storage } = constant(this.#backend, { shape, data, purpose: "weights", name: spec.name });
-    return new Parameter(storage, { shape, name: spec.name, decay: shape.length > 1 });
+    return Parameter.of(this.#backend, { shape, data, name: spec.name, dtype: spec.dtype ?? "f32" });
   }
 
   async gather(block: Tensor, whole: Whole): Promise<Float32Array> {
@@ -127,10 +127,15 @@ export class Serial implements Layout {
     return (await kept.read()) as Float32Array;
   }
 
-  cache(options: { layers: number; batch: number; capacity: number; shape: HeadShape }): LayerCache[] {
+  cache(options: CacheSpec): LayerCache[] {
     const shape = [options.batch, options.capacity, fusedWidth(options.shape)];
     return Array.from({ length: options.layers }, (_, layer) => ({
-      rows: constant(this.#backend, { shape, purpose: "activations", name: `key-value cache ${layer}` }),
+      rows: constant(this.#backend, {
+        shape,
+        dtype: options.dtype,
+        purpose: "activations",
+        name: `key-value cache ${layer}`,
+      }),
     }));
   }
 }

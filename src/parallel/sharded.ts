@@ -5,7 +5,7 @@ import type { Backend } from "../backend/backend.ts";
 import { invariant } from "../backend/errors.ts";
 import { copyRange, handle } from "../comm/collectives.ts";
 import type { ProcessGroup } from "../comm/process-group.ts";
-import { constant, Parameter, scratch, sizeOf, type Tensor } from "../tensor/tensor.ts";
+import { Parameter, scratch, sizeOf, type Tensor } from "../tensor/tensor.ts";
 import { initialBlock, type Range } from "./block.ts";
 import { buckets } from "./buckets.ts";
 import { allReduced } from "./exchange.ts";
@@ -58,8 +58,7 @@ export class Shards {
     const cols = block.cols.to - block.cols.from;
     const shape = spec.shape.length === 1 ? [cols] : [block.rows.to - block.rows.from, cols];
     const data = initialBlock(spec, block);
-    const { storage } = constant(this.#backend, { shape, data, purpose: "weights", name: spec.name });
-    const parameter = new Parameter(storage, { shape, name: spec.name, decay: shape.length > 1 });
+    const parameter = Parameter.of(this.#backend, { shape, data, name: spec.name, dtype: spec.dtype ?? "f32" });
     this.#shardings.set(parameter, sharding);
     return parameter;
   }

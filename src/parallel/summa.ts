@@ -17,7 +17,7 @@ import { constant, type Parameter, scratch, type Tensor } from "../tensor/tensor
 import { padTo } from "./block.ts";
 import { appendToCache, keptRows } from "./cache.ts";
 import { allGathered, allMaximum, allReduced, destinationOf, recordPlaced } from "./exchange.ts";
-import type { LayerCache, Layout, ParameterSpec, ReducedGradients, Sequence, Whole } from "./layout.ts";
+import type { CacheSpec, LayerCache, Layout, ParameterSpec, ReducedGradients, Sequence, Whole } from "./layout.ts";
 import { type Mesh, makeMesh } from "./mesh.ts";
 import { asPlaced, type Dual, type Placed, place, placedAs } from "./placement.ts";
 import {
@@ -276,11 +276,16 @@ export class Summa implements Layout {
     return (await whole.read()) as Float32Array;
   }
 
-  cache(options: { layers: number; batch: number; capacity: number; shape: HeadShape }): LayerCache[] {
+  cache(options: CacheSpec): LayerCache[] {
     const batch = this.paddedBatch({ batch: options.batch, tokens: 1, offset: 0 }) / this.mesh.batch.size;
     const shape = [batch, options.capacity, fusedWidth(this.#ownHeads(options.shape))];
     return Array.from({ length: options.layers }, (_, layer) => ({
-      rows: constant(this.#backend, { shape, purpose: "activations", name: `key-value cache ${layer}` }),
+      rows: constant(this.#backend, {
+        shape,
+        dtype: options.dtype,
+        purpose: "activations",
+        name: `key-value cache ${layer}`,
+      }),
     }));
   }
 }

@@ -98,10 +98,11 @@ export class Tape implements Gradients {
     return view;
   }
 
-  /** The output of an op over `inputs`. Not differentiable until `record` says how. */
-  output(op: string, spec: { shape: Shape; inputs: readonly (Tensor | undefined)[] }): Tensor {
-    const requiresGrad = this.recording && spec.inputs.some((x) => x?.requiresGrad);
-    const output = this.empty({ shape: spec.shape, name: op, requiresGrad });
+  /** The output of an op over `inputs`, of the first one's type unless the op says otherwise. Not differentiable until `record` says how. */
+  output(op: string, spec: { shape: Shape; inputs: readonly (Tensor | undefined)[]; dtype?: DType }): Tensor {
+    const { shape, inputs } = spec;
+    const requiresGrad = this.recording && inputs.some((x) => x?.requiresGrad);
+    const output = this.empty({ shape, dtype: spec.dtype ?? inputs[0]?.dtype, name: op, requiresGrad });
     follower?.(op, { output, inputs: spec.inputs });
     return output;
   }
@@ -209,7 +210,7 @@ export class Tape implements Gradients {
   write(x: Tensor, kernel: (dx: DeviceBuffer) => void): void {
     this.accumulate(x, (dx, accumulate) => {
       if (!accumulate) return kernel(dx);
-      const part = this.backend.allocate({ dtype: "f32", length: x.size, purpose: "scratch" });
+      const part = this.backend.allocate({ dtype: dx.dtype, length: x.size, purpose: "scratch" });
       kernel(part);
       this.backend.run("axpy", { x: part, y: dx, n: x.size, alpha: 1 });
       this.backend.free(part);
@@ -238,7 +239,7 @@ export class Tape implements Gradients {
   }
 
   #newGradient(x: Tensor): Tensor {
-    const storage = Storage.allocate(this.backend, { shape: x.shape, dtype: "f32", purpose: "scratch" });
+    const storage = Storage.allocate(this.backend, { shape: x.shape, dtype: x.dtype, purpose: "scratch" });
     const gradient = new Tensor(storage, { shape: x.shape, name: `gradient of ${x.name}` });
     this.#gradients.set(x, gradient);
     return gradient;

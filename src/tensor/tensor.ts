@@ -2,7 +2,7 @@
 // remembers nothing (tape.ts). Rows are contiguous; the last dim runs fastest.
 
 import type { Backend } from "../backend/backend.ts";
-import type { DeviceBuffer, DType, HostArray } from "../backend/buffer.ts";
+import type { DeviceBuffer, DType, FloatType, HostArray } from "../backend/buffer.ts";
 import { invariant } from "../backend/errors.ts";
 import type { Purpose } from "../backend/memory.ts";
 
@@ -139,20 +139,37 @@ export class Parameter extends Tensor {
   gradientFilled = false;
   /** whether AdamW decays it */
   readonly decay: boolean;
+  /** the f32 numbers that an f16 parameter is the rounded copy of: what AdamW updates */
+  readonly master: Tensor | undefined;
   /** a buffer that spans this gradient and others': of `members`, this one among them */
   joinedGradients: { buffer: DeviceBuffer; members: readonly Parameter[] } | undefined;
 
-  constructor(storage: Storage, spec: { shape: Shape; name: string; decay: boolean }) {
+  constructor(storage: Storage, spec: { shape: Shape; name: string; decay: boolean; master?: Tensor }) {
     super(storage, { ...spec, requiresGrad: true });
     this.decay = spec.decay;
+    this.master = spec.master;
     this.gradient = new Tensor(
       Storage.allocate(storage.backend, { shape: spec.shape, dtype: "f32", purpose: "gradients" }),
       { shape: spec.shape, name: `gradient of ${spec.name}` },
     );
   }
 
+  /** A weight that starts as `data`. Matrices (two dims) are decayed, and of the given type; vectors stay f32, which costs next to nothing. */
+  static of(
+    backend: Backend,
+    { shape, data, name, dtype }: { shape: Shape; data: Float32Array; name: string; dtype: FloatType },
+  ): Parameter {
+    const matrix = shape.length > 1;
+    const inHalf = dtype === "f16" && matrix;
+    const spec = { shape, data, name };
+    const { storage } = constant(backend, { ...spec, purpose: "weights", dtype: inHalf ? "f16" : "f32" });
+    const master = inHalf ? constant(backend, { ...spec, purpose: "optimizer" }) : undefined;
+    return new Parameter(storage, { shape, name, decay: matrix, master });
+  }
+
   override dispose(): void {
     super.dispose();
+    this.master?.dispose();
     this.gradient.dispose();
   }
 }
@@ -175,7 +192,7 @@ export function constant(
   return new Tensor(storage, { shape: spec.shape, name: spec.name });
 }
 
-/** A tensor of nobody's tape. */
-export function scratch(like: { backend: Backend }, shape: Shape): Tensor {
-  return new Tensor(Storage.allocate(like.backend, { shape, dtype: "f32", purpose: "scratch" }), { shape });
+/** A tensor of nobody's tape, of another's type. */
+export function scratch(like: Tensor, shape: Shape): Tensor {
+  return new Tensor(Storage.allocate(like.backend, { shape, dtype: like.dtype, purpose: "scratch" }), { shape });
 }

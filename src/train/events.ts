@@ -2,6 +2,7 @@
 // Shared by the trainer that yields them and by whoever shows them; computes nothing.
 
 import type { Backend } from "../backend/backend.ts";
+import type { FloatType } from "../backend/buffer.ts";
 import type { BytesByPurpose } from "../backend/memory.ts";
 
 /** Everything a run needs beside the model, the text and the backend. */
@@ -31,6 +32,8 @@ export interface TrainParameters {
   recompute: boolean;
   /** rows of logits in so many blocks, of which one exists at a time; 1 when absent */
   lossBlocks?: number;
+  /** how matrices and activations are stored where the device has it; f32 when absent. Sums, masters of weights and moments are f32. */
+  dtype?: FloatType;
   seed: number;
   /** steps between evaluations; 0: only at the end */
   evalEvery: number;
@@ -50,6 +53,10 @@ export interface StartEvent {
   backend: Backend["name"];
   /** one line a person understands */
   adapter: string;
+  /** how matrices and activations are stored */
+  dtype: FloatType;
+  /** why that is not what was asked for */
+  dtypeNote?: string;
   /** batch * context * accumulate */
   tokensPerStep: number;
   /** how ranks share the work; absent when one does all */
@@ -62,9 +69,13 @@ export interface StepEvent {
   step: number;
   /** mean cross-entropy of the step's batch before its update, nats a token */
   loss: number;
-  /** global L2 norm of the gradient before clipping */
+  /** global L2 norm of the gradient before clipping; infinite in a skipped step */
   gradNorm: number;
   learningRate: number;
+  /** in f16: what the loss's gradient was multiplied by */
+  lossScale?: number;
+  /** in f16: the gradient overflowed and changed nothing, the next step has half the scale */
+  skipped?: true;
   tokensPerSecond: number;
   durationMs: number;
   /** on a mesh: bytes each rank received in this step, counted */
@@ -101,6 +112,9 @@ export interface DoneEvent {
   /** of all ranks together, when they share a device */
   peakBytes: BytesByPurpose & { total: number };
   durationMs: number;
+  /** in f16: steps whose gradient overflowed, and the scale at the end */
+  skippedSteps?: number;
+  lossScale?: number;
   /** on a mesh: what each rank held, as if it had a device to itself */
   ranks?: readonly { peakBytes: BytesByPurpose & { total: number } }[];
   /** on a mesh: bytes[from][to] of all training steps */
@@ -115,9 +129,11 @@ export class DivergedError extends Error {
   readonly learningRate: number;
   /** "loss", "gradient norm", or the weight where it was first seen */
   readonly tensor: string;
-  constructor({ step, learningRate, tensor }: { step: number; learningRate: number; tensor: string }) {
+  constructor(at: { step: number; learningRate: number; tensor: string; dtype: FloatType }) {
+    const { step, learningRate, tensor, dtype } = at;
+    const wider = dtype === "f16" ? ", or --dtype f32" : "";
     super(
-      `the run diverged at step ${step}: ${tensor} is no longer a finite number at learning rate ${learningRate}; use a smaller --lr, a longer --warmup or a smaller --clip`,
+      `the run diverged at step ${step}: ${tensor} is no longer a finite number at learning rate ${learningRate}; use a smaller --lr, a longer --warmup or a smaller --clip${wider}`,
     );
     this.step = step;
     this.learningRate = learningRate;

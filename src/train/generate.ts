@@ -33,9 +33,9 @@ export async function* generate(model: Model, options: GenerateOptions): AsyncGe
   checkSampling(options);
   if (options.prompt.length === 0)
     throw new UserError("the prompt is empty, at least one token is needed; start with a line break");
-  const { maxPositions: capacity, architecture, vocabSize } = model;
+  const { maxPositions: capacity, architecture, vocabSize, dtype } = model;
   const { layers, heads: shape } = architecture;
-  const cache = options.cache === false ? undefined : model.layout.cache({ layers, batch: 1, capacity, shape });
+  const cache = options.cache === false ? undefined : model.layout.cache({ layers, batch: 1, capacity, shape, dtype });
   const later = () => sequence.slice(-Math.ceil(capacity / 2));
   let sequence = Array.from(options.prompt);
   if (sequence.length > capacity) sequence = later();

@@ -42,17 +42,18 @@ export class AdamW {
   }
 
   /** Updates every parameter from its gradient, which `layout.reduceGradients` has made, and marks the gradients as used. A gradient
-   *  that is not finite changes nothing. */
-  async step(options: { gradients: ReducedGradients; learningRate: number }): Promise<void> {
+   *  that is not finite changes nothing. lossScale: how many times the loss's gradient they are, 1 when absent. */
+  async step(options: { gradients: ReducedGradients; learningRate: number; lossScale?: number }): Promise<void> {
     this.#steps++;
     const { beta1, beta2, eps, weightDecay, clip } = this.#options;
     await this.#layout.gradientNormSquared(options.gradients, this.normSquared);
-    for (const { w, g, m, v, decay } of this.#pieces)
+    for (const { decay, ...buffers } of this.#pieces)
       this.#backend.run("adamw", {
-        ...{ w, g, m, v },
+        ...buffers,
         normSquared: this.normSquared.buffer,
-        n: w.length,
+        n: buffers.w.length,
         learningRate: options.learningRate,
+        lossScale: options.lossScale ?? 1,
         beta1,
         beta2,
         eps,
@@ -62,6 +63,11 @@ export class AdamW {
         clip,
       });
     for (const parameter of this.#parameters) parameter.gradientFilled = false;
+  }
+
+  /** The last step changed nothing, and is not one to AdamW. */
+  forgetStep(): void {
+    this.#steps--;
   }
 
   dispose(): void {
@@ -83,7 +89,9 @@ interface State {
 
 /** What one kernel updates. */
 interface Piece {
+  /** in f32 */
   w: DeviceBuffer;
+  half: DeviceBuffer | undefined;
   g: DeviceBuffer;
   m: DeviceBuffer;
   v: DeviceBuffer;
@@ -93,6 +101,8 @@ interface Piece {
 /** Parameters joined are at most this many bytes together: joining holds them twice for a moment, and an update of more takes so long
  *  that starting it does not count. */
 const joinedBytes = 2 ** 25;
+/** Elements that may be left free between two of them. */
+const joinedGap = 128;
 
 /** Parameters that one kernel can update and one can sum the squares of: decayed alike, with as many copies. */
 function alike(states: readonly State[], layout: Layout, backend: Backend): State[][] {
@@ -100,7 +110,7 @@ function alike(states: readonly State[], layout: Layout, backend: Backend): Stat
   for (const state of states) {
     const { parameter } = state;
     const key = `${parameter.decay} ${layout.copies(parameter)}`;
-    const bytes = 4 * parameter.size + 256;
+    const bytes = 4 * (parameter.size + joinedGap);
     const known = groups.get(key) ?? [];
     groups.set(key, known);
     const last = known.at(-1);
@@ -117,12 +127,16 @@ function joined(states: readonly State[], backend: Backend): Piece[] {
   const { decay } = states[0].parameter;
   if (states.length === 1 || !backend.join)
     return states.map(({ parameter, first, second }) => {
-      const [w, g] = [parameter.buffer, parameter.gradient.buffer];
-      return { w, g, m: first.buffer, v: second.buffer, decay };
+      const { master, buffer, gradient } = parameter;
+      const weights = master ? { w: master.buffer, half: buffer } : { w: buffer, half: undefined };
+      return { ...weights, g: gradient.buffer, m: first.buffer, v: second.buffer, decay };
     });
   const join = (of: (state: State) => Tensor) => backend.join!(states.map((state) => of(state).buffer));
   const members = states.map(({ parameter }) => parameter);
-  const [w, g] = [join(({ parameter }) => parameter), join(({ parameter }) => parameter.gradient)];
+  const w = join(({ parameter }) => parameter.master ?? parameter);
+  // Matrices are decayed, and they alone have masters: all of these, or none.
+  const half = members[0].master && join(({ parameter }) => parameter);
+  const g = join(({ parameter }) => parameter.gradient);
   for (const parameter of members) parameter.joinedGradients = { buffer: g, members };
-  return [{ w, g, m: join(({ first }) => first), v: join(({ second }) => second), decay }];
+  return [{ w, half, g, m: join(({ first }) => first), v: join(({ second }) => second), decay }];
 }

@@ -13,9 +13,18 @@ import { constant, type Tensor } from "../tensor/tensor.ts";
 import type { Corpus, Split, Windows } from "./corpus.ts";
 import { firstBadTensor } from "./diagnose.ts";
 import { meanLoss } from "./evaluate.ts";
-import { DivergedError, type TokenEvent, type TrainEvent, type TrainParameters } from "./events.ts";
+import {
+  DivergedError,
+  type DoneEvent,
+  type StepEvent,
+  type TokenEvent,
+  type TrainEvent,
+  type TrainParameters,
+} from "./events.ts";
 import { generate } from "./generate.ts";
+import { LossScale } from "./loss-scale.ts";
 import { AdamW } from "./optimizer.ts";
+import { availableType } from "./precision.ts";
 import { learningRateAt } from "./schedule.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -46,7 +55,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent> 
   const { backend, config, parameters, corpus, tokenizer, signal } = options;
   checkFit(options);
   const layout = options.layout ?? new Serial(backend);
-  using model = new Model(backend, { config, layout, seed: parameters.seed });
+  const { dtype, note: dtypeNote } = availableType(backend, parameters.dtype ?? "f32");
+  using model = new Model(backend, { config, layout, seed: parameters.seed, dtype });
   using run = new Run(model, parameters);
   const tokensPerStep = parameters.batch * parameters.context * parameters.accumulate;
   const started = performance.now();
@@ -56,6 +66,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent> 
     parameterCount: parameterCount(config),
     backend: backend.name,
     adapter: backend.adapter.description,
+    dtype,
+    ...(dtypeNote === undefined ? {} : { dtypeNote }),
     tokensPerStep,
   };
 
@@ -64,14 +76,14 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent> 
     const stepStarted = performance.now();
     const learningRate = learningRateAt(done, parameters);
     if (options.ledger) options.ledger.step = done + 1;
-    const { loss, gradNorm } = await run.step(corpus, { step: done, learningRate });
+    const result = await run.step(corpus, { step: done, learningRate });
     if (options.ledger) options.ledger.step = 0;
-    if (!Number.isFinite(loss) || !Number.isFinite(gradNorm))
-      throw new DivergedError({ step: done + 1, learningRate, tensor: await run.diagnose(corpus, done) });
+    if (!Number.isFinite(result.loss) || !(Number.isFinite(result.gradNorm) || result.skipped))
+      throw new DivergedError({ step: done + 1, learningRate, tensor: await run.diagnose(corpus, done), dtype });
     done++;
     const durationMs = performance.now() - stepStarted;
     const tokensPerSecond = (tokensPerStep / durationMs) * 1000;
-    yield { event: "step", step: done, loss, gradNorm, learningRate, tokensPerSecond, durationMs };
+    yield { event: "step", step: done, ...result, learningRate, tokensPerSecond, durationMs };
     if (parameters.evalEvery > 0 && done % parameters.evalEvery === 0 && done < parameters.steps)
       yield { event: "eval", step: done, ...(await run.evaluate(corpus, parameters.evalBatches)) };
   }
@@ -92,6 +104,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent> 
     validationLoss,
     peakBytes: backend.memory.peak,
     durationMs: performance.now() - started,
+    ...run.scaling,
   };
 }
 
@@ -106,6 +119,8 @@ function checkFit({ config, corpus, tokenizer, parameters }: TrainOptions): void
     );
 }
 
+type StepResult = Pick<StepEvent, "loss" | "gradNorm" | "lossScale" | "skipped">;
+
 /** A model under training: its optimizer, and how it steps. */
 class Run {
   readonly #model: Model;
@@ -114,6 +129,9 @@ class Run {
   /** [2]: the step's loss, its squared gradient norm: read together, once a step */
   readonly #report: Tensor;
   readonly #rates: DropoutRates;
+  /** in f16, with the tensor [1] that backward starts from */
+  readonly #scale: LossScale | undefined;
+  readonly #seed: Tensor | undefined;
 
   constructor(model: Model, parameters: TrainParameters) {
     const { backend, layout, architecture } = model;
@@ -130,6 +148,10 @@ class Run {
       parameters: model.parameters,
     });
     this.#report = constant(backend, { shape: [2], purpose: "scratch", name: "step report" });
+    if (model.dtype === "f16") {
+      this.#scale = new LossScale();
+      this.#seed = constant(backend, { shape: [1], purpose: "scratch", name: "loss scale" });
+    }
     this.#rates = dropout > 0 ? { embedding: dropout, residual: dropout, attention: dropout } : architecture.dropout;
   }
 
@@ -148,19 +170,22 @@ class Run {
     });
   }
 
-  /** One optimizer step over the micro-batches' mean gradient. Waits for the device once, for the two numbers it returns. */
-  async step(corpus: Corpus, options: { step: number; learningRate: number }) {
+  /** One optimizer step over the micro-batches' mean gradient. Waits for the device once, for the two numbers it returns. In f16 a gradient
+   *  that overflowed changes nothing but the scale; when no scale is small enough it is the run that went wrong. */
+  async step(corpus: Corpus, options: { step: number; learningRate: number }): Promise<StepResult> {
     const { backend } = this.#model;
     const report = this.#report.buffer;
+    const lossScale = this.#scale?.value ?? 1;
+    if (this.#seed) backend.run("fill", { y: this.#seed.buffer, n: 1, value: lossScale });
     for (let micro = 0; micro < this.#parameters.accumulate; micro++) {
       using tape = new Tape(backend, { recording: true });
       const loss = await this.#forward(tape, { corpus, step: options.step, micro });
       if (micro === 0) backend.run("scale", { x: loss.buffer, y: report, n: 1, alpha: 1 });
       else backend.run("axpy", { x: loss.buffer, y: report, n: 1, alpha: 1 });
-      await tape.backward(loss);
+      await tape.backward(loss, this.#seed);
     }
     const gradients = await this.#model.layout.reduceGradients(this.#model.parameters);
-    await this.#optimizer.step({ gradients, learningRate: options.learningRate });
+    await this.#optimizer.step({ gradients, learningRate: options.learningRate, lossScale });
     backend.run("copy", {
       x: this.#optimizer.normSquared.buffer,
       y: report,
@@ -171,7 +196,16 @@ class Run {
       yOffset: 1,
     });
     const [loss, normSquared] = await this.#report.read();
-    return { loss, gradNorm: Math.sqrt(normSquared) };
+    const gradNorm = Math.sqrt(normSquared) / lossScale;
+    if (!this.#scale || !Number.isFinite(loss)) return { loss, gradNorm };
+    const finite = Number.isFinite(gradNorm);
+    if (!this.#scale.next(finite) || finite) return { loss, gradNorm, lossScale };
+    this.#optimizer.forgetStep();
+    return { loss, gradNorm: Number.POSITIVE_INFINITY, lossScale, skipped: true };
+  }
+
+  get scaling(): Pick<DoneEvent, "skippedSteps" | "lossScale"> {
+    return this.#scale ? { skippedSteps: this.#scale.skipped, lossScale: this.#scale.value } : {};
   }
 
   /** The first tensor of a step that is not finite. AdamW left the weights as they were, so the step can be run again. */
@@ -237,5 +271,6 @@ class Run {
   [Symbol.dispose](): void {
     this.#optimizer.dispose();
     this.#report.dispose();
+    this.#seed?.dispose();
   }
 }

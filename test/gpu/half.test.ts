@@ -308,6 +308,33 @@ for (const headWidth of [3, 32, 37, 68])
     },
   );
 
+for (const n of [1, 3, 1021, 4096])
+  testHalf(
+    `adamw of ${n} with an f16 copy: the bits of without, and the copy rounded; nothing changes with a norm of NaN`,
+    async () => {
+      const [w, g, m] = [34, 35, 36].map((seed) => normal(n, { seed, deviation: 0.02 }));
+      const rates = {
+        learningRate: 3e-4,
+        beta1: 0.9,
+        beta2: 0.99,
+        eps: 1e-8,
+        weightDecay: 0.1,
+        correction1: 0.3,
+        correction2: 0.03,
+      };
+      const step = { w, g, m, v: m.map((e) => e * e), n, ...rates, clip: 1, lossScale: 1024 };
+      const normSquared = Float32Array.of(3 * 2 ** 20);
+      const copy = half(w);
+      const alone = await compute("adamw", { ...step, normSquared });
+      const both = await compute("adamw", { ...step, normSquared, half: copy });
+      for (const name of ["w", "m", "v"] as const) assertSame(both[name], alone[name], name);
+      assertSame(both.half, half(alone.w), "half");
+      const kept = await compute("adamw", { ...step, normSquared: Float32Array.of(Number.NaN), half: copy });
+      assertSame(kept.w, w, "w");
+      assertSame(kept.half, copy, "half");
+    },
+  );
+
 testHalf("types that do not go together are refused by name", async () => {
   const [x, y] = [random(4, 27), normal(4, { seed: 28 })];
   assert.match(

@@ -47,7 +47,7 @@ const written = {
   crossEntropyGrad: ["dx"],
   sum: ["partials", "y"],
   columnSum: ["y"],
-  adamw: ["w", "m", "v"],
+  adamw: ["w", "half", "m", "v"],
   add: ["y"],
   axpy: ["y"],
   maximum: ["y"],

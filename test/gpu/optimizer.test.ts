@@ -9,7 +9,7 @@ import { adamw } from "./oracle/optimizer.ts";
 import { normal, repeated } from "./oracle/random.ts";
 
 const plain: AdamW = {
-  ...{ learningRate: 3e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.1, clip: 0 },
+  ...{ learningRate: 3e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.1, clip: 0, lossScale: 1 },
   ...{ correction1: 1 - 0.9 ** 3, correction2: 1 - 0.999 ** 3 },
 };
 
@@ -47,6 +47,14 @@ test("adamw: clips a gradient longer than clip, leaves a shorter one", async () 
   await check(131, { settings: { ...plain, clip: 1 }, normSquared: 50 });
   await check(131, { settings: { ...plain, clip: 1 }, normSquared: 0.04 });
   await check(131, { settings: { ...plain, clip: 2 }, normSquared: 4 });
+});
+test("adamw: a gradient and a norm times 65536 are taken for what they are, clipped and not", async () => {
+  for (const [clip, norm] of [
+    [0, 3],
+    [1, 50],
+    [1, 0.04],
+  ])
+    await check(131, { settings: { ...plain, clip, lossScale: 65536 }, normSquared: norm * 65536 ** 2 });
 });
 test("adamw: clip / (norm + 1e-6) for norms as small as 1e-6, and 0", async () => {
   await check(131, { settings: { ...plain, clip: 1e-6 }, normSquared: 1e-12 });

@@ -58,7 +58,7 @@ const accepted: { [K in KernelName]: HostArgs<K> } = {
   columnSum: { x: f(15), y: f(5), rows: 3, cols: 5, accumulate: false },
   adamw: {
     ...{ w: f(7), g: f(7), m: f(7), v: f(7), normSquared: f(1), n: 7, learningRate: 1e-3, beta1: 0.9, beta2: 0.99 },
-    ...{ eps: 1e-8, weightDecay: 0.1, correction1: 0.1, correction2: 0.01, clip: 1 },
+    ...{ eps: 1e-8, weightDecay: 0.1, correction1: 0.1, correction2: 0.01, clip: 1, lossScale: 1 },
   },
   add: { a: f(7), b: f(7), y: f(7), n: 7 },
   maximum: { x: f(7), y: f(7), n: 7 },

@@ -465,7 +465,7 @@ test("a weight that is under way to another rank, or lent to it, is not updated"
       own.run("adamw", {
         ...{ w: w.buffer, g: buffer, m: buffer, v: buffer, normSquared: normSquared.buffer, n: 2 },
         ...{ learningRate: 0.1, beta1: 0.9, beta2: 0.9, eps: 1e-8, weightDecay: 0, clip: 0 },
-        ...{ correction1: 1, correction2: 1 },
+        ...{ correction1: 1, correction2: 1, lossScale: 1 },
       });
     const refused = () => {
       let message = "";

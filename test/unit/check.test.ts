@@ -77,7 +77,7 @@ const fitting: { [K in KernelName]: () => KernelArgs[K] } = {
       beta1: 0.9,
       beta2: 0.99,
     },
-    ...{ eps: 1e-8, weightDecay: 0.1, correction1: 0.1, correction2: 0.01, clip: 1 },
+    ...{ eps: 1e-8, weightDecay: 0.1, correction1: 0.1, correction2: 0.01, clip: 1, lossScale: 1 },
   }),
   add: () => ({ a: f32(9), b: f32(9), y: f32(9), n: 9 }),
   maximum: () => ({ x: f32(9), y: f32(9), n: 9 }),

@@ -220,7 +220,7 @@ test("segments list every token once, by id, in order", () => {
 });
 
 test("the AdamW oracle makes PyTorch's steps", () => {
-  const settings = { learningRate: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01, clip: 0 };
+  const settings = { learningRate: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01, clip: 0, lossScale: 1 };
   let at = { w: 1, m: 0, v: 0 };
   for (const [index, g] of [0.5, -0.25, 2].entries()) {
     const step = { ...settings, correction1: 1 - 0.9 ** (index + 1), correction2: 1 - 0.999 ** (index + 1) };

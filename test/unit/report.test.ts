@@ -65,7 +65,7 @@ test("evaluations say over how many batches, and that an early end's is over oth
 
 const bytes = (total: number) => ({ weights: 1, gradients: 2, optimizer: 3, activations: 4, scratch: 5, total });
 const meshStart: StartEvent = {
-  ...{ event: "start", parameterCount: 1, backend: "cpu", adapter: "plain loops", tokensPerStep: 6 },
+  ...{ event: "start", parameterCount: 1, backend: "cpu", adapter: "plain loops", dtype: "f32", tokensPerStep: 6 },
   parameters: {
     ...{ batch: 2, context: 3, steps: 2, learningRate: 1, minLearningRate: 1, warmup: 0, beta1: 0, beta2: 0, clip: 0 },
     ...{ weightDecay: 0, dropout: 0, accumulate: 1, recompute: false, seed: 1 },

@@ -1,6 +1,7 @@
 // Every shader's WGSL by its file's name. One import and one entry a line, sorted.
 
 import adamw from "../../../shaders/adamw.wgsl";
+import adamwHalf from "../../../shaders/adamwHalf.wgsl";
 import add from "../../../shaders/add.wgsl";
 import attention from "../../../shaders/attention.wgsl";
 import attentionDelta from "../../../shaders/attentionDelta.wgsl";
@@ -41,6 +42,7 @@ import sumPartials from "../../../shaders/sumPartials.wgsl";
 
 export const shaders: Readonly<Record<string, string>> = {
   adamw,
+  adamwHalf,
   add,
   attention,
   attentionDelta,

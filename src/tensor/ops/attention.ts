@@ -64,7 +64,7 @@ export function cachedAttention(
 ): Tensor {
   const { shape, cache, batch, queries, keys } = options;
   const tape = tapeOf(q);
-  const y = tape.empty({ shape: [batch * queries, shape.heads * shape.headWidth], name: "attention" });
+  const y = tape.empty({ shape: [batch * queries, shape.heads * shape.headWidth], dtype: q.dtype, name: "attention" });
   using lse = tape.empty({ shape: [batch, shape.heads, queries] });
   tape.backend.run("attention", {
     ...shape,

@@ -46,7 +46,7 @@ export async function crossEntropy(
   const block = { ...row, sums: sums.buffer };
   using losses = tape.empty({ shape: [rows], purpose: "scratch" });
   backend.run("crossEntropy", { max: max.buffer, sums: sums.buffer, losses: losses.buffer, rows });
-  const ownLoss = tape.output("crossEntropy", { shape: [1], inputs: [logits] });
+  const ownLoss = tape.output("crossEntropy", { shape: [1], inputs: [logits], dtype: "f32" });
   if (validRows === 0) backend.run("fill", { y: ownLoss.buffer, n: 1, value: 0 });
   else {
     using partials = tape.empty({ shape: [reducePartials], purpose: "scratch" });

@@ -42,7 +42,7 @@ export async function sumOverRows(
     output: y,
     saved: [x],
     async vjp(dy, gradients) {
-      using dx = tape.empty({ shape: x.shape, purpose: "scratch", name: `gradient of ${x.name}` });
+      using dx = tape.empty({ shape: x.shape, dtype: x.dtype, purpose: "scratch", name: `gradient of ${x.name}` });
       for (let index = 0; index < count; index++)
         await tape.nested(true, async (inner) => {
           const part = rowsOf(inner, index);

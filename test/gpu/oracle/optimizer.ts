@@ -12,6 +12,8 @@ export interface AdamW {
   correction1: number;
   correction2: number;
   clip: number;
+  /** a power of two */
+  lossScale: number;
 }
 
 /** w, m and v of one weight after a step; arguments are f64 that the kernel has rounded to f32. 1 - beta is one such number:
@@ -20,7 +22,9 @@ export function adamw(
   at: { w: number; g: number; m: number; v: number; normSquared: number },
   c: AdamW,
 ): { w: Rounded; m: Rounded; v: Rounded } {
-  const g = multiply(clipFactor(at.normSquared, c.clip), exact(at.g));
+  // A scale by a power of two rounds nothing.
+  const factor = clipFactor(at.normSquared, c.lossScale * c.clip);
+  const g = multiply(factor, exact(at.g / c.lossScale));
   const m = add(multiply(parameter(c.beta1), exact(at.m)), multiply(parameter(1 - c.beta1), g));
   const v = add(multiply(parameter(c.beta2), exact(at.v)), multiply(parameter(1 - c.beta2), multiply(g, g)));
   const decayed = subtract(

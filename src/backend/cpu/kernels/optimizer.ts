@@ -6,14 +6,15 @@ import type { Kernel } from "./kernel.ts";
 const clipEpsilon = 1e-6;
 
 export const adamw: Kernel<"adamw"> = (args, views) => {
-  const { n, learningRate, beta1, beta2, eps, weightDecay, correction1, correction2, clip } = args;
+  const { n, learningRate, beta1, beta2, eps, weightDecay, correction1, correction2, clip, lossScale } = args;
   const w = views.f32(args.w);
   const g = views.f32(args.g);
   const m = views.f32(args.m);
   const v = views.f32(args.v);
   const normSquared = views.f32(args.normSquared)[0];
   if (!Number.isFinite(normSquared)) return;
-  const factor = clip > 0 ? Math.min(1, clip / (Math.sqrt(normSquared) + clipEpsilon)) : 1;
+  const kept = clip > 0 ? Math.min(1, (lossScale * clip) / (Math.sqrt(normSquared) + clipEpsilon)) : 1;
+  const factor = kept / lossScale;
   const decay = 1 - learningRate * weightDecay;
   const stepSize = learningRate / correction1;
   for (let i = 0; i < n; i++) {

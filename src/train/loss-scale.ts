@@ -1,0 +1,31 @@
+// Dynamic loss scaling (Micikevicius et al., arXiv 1710.03740): gradients below what f16 can hold are lost, so the loss's gradient starts as
+// large as none of them overflows. By the rule of PyTorch's GradScaler.
+
+/** PyTorch's default. Too large costs a skipped step each time it halves. */
+const start = 2 ** 16;
+/** Steps without overflow after which twice as much is tried: PyTorch's default. */
+const growEvery = 2000;
+/** Beyond it even gradients of 2^-48 would be normal numbers: nothing is left to gain. */
+const largest = 2 ** 24;
+
+export class LossScale {
+  /** what the loss's gradient starts from: a power of two, so that nothing is rounded by it */
+  value = start;
+  /** steps whose gradient overflowed, and which changed nothing */
+  skipped = 0;
+  #good = 0;
+
+  /** After a step, told whether its gradient was finite. False when there is no smaller scale to try: then it is not the scale. */
+  next(finite: boolean): boolean {
+    if (finite) {
+      if (++this.#good < growEvery) return true;
+      this.value = Math.min(largest, 2 * this.value);
+    } else {
+      if (this.value === 1) return false;
+      this.skipped++;
+      this.value /= 2;
+    }
+    this.#good = 0;
+    return true;
+  }
+}
