@@ -19,7 +19,7 @@ function compile(change: (source: string) => string): Map<string, string> {
     for (const file of readdirSync(folder))
       writeFileSync(join(copy, file), change(readFileSync(join(folder, file), "utf8")));
     const config = { extends: "../../tsconfig.json", include: ["."], exclude: [] };
-    writeFileSync(join(copy, "tsconfig.json"), JSON.stringify({ ...config, files: ["../../src/wgsl.d.ts"] }));
+    writeFileSync(join(copy, "tsconfig.json"), JSON.stringify({ ...config, files: ["../../src/imports.d.ts"] }));
     let output = "";
     try {
       execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "--noEmit", "--pretty", "false", "-p", copy]);
