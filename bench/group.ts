@@ -1,8 +1,7 @@
 // One device, all who compute on it, one task after another: checked, then timed in turns. Runs in a page and in Node.
 
-import type { Backend } from "../src/backend/backend.ts";
-import { WebGpuBackend } from "../src/backend/webgpu/backend.ts";
 import type { CheckpointTensors } from "../src/nn/model.ts";
+import { type Ceilings, ceilings } from "./ceilings.ts";
 import { wrongIn, wrongLoss } from "./check.ts";
 import { type Contestant, type Engine, interleave, type Timing } from "./harness.ts";
 import { type Device, openBackend, ours, recipeModel } from "./ours.ts";
@@ -26,19 +25,12 @@ export interface Row extends Timing {
   readonly subject: string;
   readonly shape: string;
   readonly form: string;
-  readonly dtype: "f32";
+  readonly dtype: "f32" | "f16";
   readonly engine: string;
   readonly version: string;
   readonly adapter: string;
   readonly flops: number;
   readonly bytes: number;
-}
-
-export interface Ceilings {
-  /** multiply-adds in registers */
-  readonly gflops?: number;
-  /** bytes read plus bytes written by a copy, in 10^9 a second */
-  readonly gigabytes?: number;
 }
 
 export type Event =
@@ -117,46 +109,4 @@ async function runTask(
     return { ...what, ...work, engine: name, version, adapter, ...timings[i] };
   });
   return { event: "task", rows };
-}
-
-/** Rates of kernels that do nothing but arithmetic, or nothing but move memory: the best of some runs, since a ceiling is what can be
- *  had. Times double until the readback's own no longer matters. */
-async function ceilings(backend: Backend): Promise<Ceilings> {
-  if (!(backend instanceof WebGpuBackend)) return {};
-  const threads = backend.adapter.software ? 4096 : 1 << 20;
-  const copied = backend.adapter.software ? 1 << 20 : 1 << 22; // vec4, 16 bytes each
-  const buffer = (length: number) => backend.allocate({ dtype: "f32", length, purpose: "scratch" });
-  const [y, from, to] = [buffer(4 * threads), buffer(4 * copied), buffer(4 * copied)];
-  const params = { factor: 0.5, term: 0.25 };
-  const multiply = (rounds: number) =>
-    backend.dispatch({
-      ...{ shader: "multiplyAdd", buffers: { y }, params: { ...params, rounds } },
-      workgroups: [threads / 64, 1, 1],
-    });
-  const copy = (times: number) => {
-    for (let i = 0; i < times; i++)
-      backend.dispatch({ shader: "copyRate", buffers: { x: from, y: to }, workgroups: [copied / 256, 1, 1] });
-  };
-  const flops = await rate((rounds) => multiply(rounds), { of: y, perUnit: 128 * threads, from: 64 });
-  const bytes = await rate(copy, { of: to, perUnit: 32 * copied, from: 1 });
-  for (const each of [y, from, to]) backend.free(each);
-  return { gflops: flops / 1e9, gigabytes: bytes / 1e9 };
-
-  async function rate(
-    work: (units: number) => void,
-    { of, perUnit, from }: { of: typeof y; perUnit: number; from: number },
-  ) {
-    const timed = async (units: number) => {
-      const started = performance.now();
-      work(units);
-      await backend.read(of, 1);
-      return performance.now() - started;
-    };
-    await timed(from); // compiles
-    let units = from;
-    while ((await timed(units)) < 50 && units < 1 << 24) units *= 2;
-    let best = Infinity;
-    for (let i = 0; i < 7; i++) best = Math.min(best, await timed(units));
-    return (units * perUnit) / (best / 1e3);
-  }
 }

@@ -77,16 +77,21 @@ function product(backend: Backend, task: ProductTask): Contestant {
   return contestant(backend, inputs, (x, w) => matmul(x, w, { form: lower }));
 }
 
-/** Attention's input here is fused rows: [q, k, v] of head 0, then of head 1, ... */
-function attentionOf(backend: Backend, task: AttentionTask): Contestant {
+/** Attention's input here: fused rows [B T, 3 H K], [q, k, v] of head 0, then of head 1, ... */
+export function fusedRows(task: AttentionTask): Float32Array<ArrayBuffer> {
   const { batch, tokens, heads, headWidth: K } = task;
   const { q, k, v } = inputsOf(task);
   const fused = new Float32Array(3 * q.length);
   for (const [part, values] of [q, k, v].entries())
     for (let group = 0; group < batch * tokens * heads; group++)
       fused.set(values.subarray(group * K, (group + 1) * K), (3 * group + part) * K);
-  const shape = { heads, kvHeads: heads, headWidth: K };
-  const inputs = [{ data: fused, shape: [batch * tokens, 3 * heads * K] }];
+  return fused;
+}
+
+function attentionOf(backend: Backend, task: AttentionTask): Contestant {
+  const { batch, tokens, heads, headWidth } = task;
+  const shape = { heads, kvHeads: heads, headWidth };
+  const inputs = [{ data: fusedRows(task), shape: [batch * tokens, 3 * heads * headWidth] }];
   return contestant(backend, inputs, (qkv) => attention(qkv, { shape, batch, tokens }));
 }
 

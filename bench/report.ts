@@ -1,6 +1,7 @@
 // Rows in words: beside the ceilings of the same run and the best peer on the same device; as text, JSON lines and markdown.
 
-import type { Ceilings, Event, Row } from "./group.ts";
+import type { Ceilings } from "./ceilings.ts";
+import type { Event, Row } from "./group.ts";
 import { geometricMean } from "./harness.ts";
 
 /** One device's results. */
@@ -13,7 +14,8 @@ export interface Group {
 }
 
 export const ourName = "shardgrad";
-const sameTask = (a: Row, b: Row) => a.subject === b.subject && a.shape === b.shape && a.form === b.form;
+const sameTask = (a: Row, b: Row) =>
+  a.subject === b.subject && a.shape === b.shape && a.form === b.form && a.dtype === b.dtype;
 
 /** A row with what it is measured by. */
 export interface Scored extends Row {
@@ -78,7 +80,8 @@ export function trouble(event: Exclude<Event, { event: "ceilings" | "task" }>): 
 }
 
 export interface Heading {
-  readonly subject: string;
+  /** undefined: all of them, in one table */
+  readonly subject: string | undefined;
   readonly date: string;
   readonly machine: string;
   readonly commit: string;
@@ -89,22 +92,23 @@ export interface Heading {
 export function markdown(heading: Heading, groups: readonly Group[]): string {
   const { subject, date, machine, commit, repeats } = heading;
   const lines = [
-    `# ${subject} on ${machine}`,
+    `# ${subject ?? "kernels and a training step"} on ${machine}`,
     "",
-    `${date}, commit ${commit}. f32; ms are the median of at least ${repeats} rounds in turns (fastest to slowest), results read back. "x peer":`,
+    `${date}, commit ${commit}. Milliseconds are the median of at least ${repeats} rounds in turns (fastest to slowest), results read back. "x peer":`,
     "the best peer's median over ours, on the same device in the same run.",
   ];
   for (const group of groups) {
-    const rows = group.rows.filter((row) => row.subject === subject);
+    const rows = group.rows.filter((row) => subject === undefined || row.subject === subject);
     if (rows.length === 0) continue;
     const versions = [...new Set(rows.map(({ engine, version }) => `${engine} ${version}`))];
     lines.push("", `## ${group.title}`, "");
     lines.push(`${rows[0].adapter}. ${versions.join(", ")}.`);
     const line = ceilingLine(group.ceilings);
     if (line) lines.push(`${line[0].toUpperCase()}${line.slice(1)}.`);
-    lines.push("", "| shape | form | engine | ms | rate | of ceiling | x peer |", "|---|---|---|---|---|---|---|");
+    lines.push("", "| task | dtype | engine | ms | rate | of ceiling | x peer |", "|---|---|---|---|---|---|---|");
     for (const row of rows.map((each) => scored(each, group))) {
-      const cells = [row.shape, row.form, row.engine, time(row), rate(row), share(row), beside(row)];
+      const task = [subject === undefined ? row.subject : "", row.shape, row.form].filter(Boolean).join(" ");
+      const cells = [task, row.dtype, row.engine, time(row), rate(row), share(row), beside(row)];
       lines.push(`| ${cells.join(" | ")} |`);
     }
     const mean = means({ ...group, rows });

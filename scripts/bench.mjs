@@ -2,25 +2,15 @@
 // what there is.
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { installDependencies, requireNode, root, say, script } from "./project.mjs";
-
-/** On Linux a GPU shows as a render node, or as NVIDIA's own device where containers have no render node. */
-function hasGpu() {
-  if (process.platform !== "linux" || existsSync("/dev/nvidia0")) return true;
-  return existsSync("/dev/dri") && readdirSync("/dev/dri").some((name) => name.startsWith("renderD"));
-}
+import { driverEnvironment } from "./bench-device.mjs";
+import { installDependencies, requireNode, root, script } from "./project.mjs";
 
 await script(async () => {
   requireNode();
   await installDependencies();
-  let env = process.env;
-  if (!hasGpu() && !env.VK_DRIVER_FILES && !env.VK_ICD_FILENAMES) {
-    const { setUp, vulkanDriver } = await import("./setup.mjs");
-    say("no GPU here: WebGPU runs on lavapipe in Node, on SwiftShader in Chromium, software adapters both");
-    env = { ...env, ...vulkanDriver((await setUp()).lavapipe) };
-  }
+  const env = await driverEnvironment();
   const { bundle } = await import("./bundle.mjs");
   mkdirSync(join(root, "build"), { recursive: true });
   const folder = mkdtempSync(join(root, "build/bench-"));

@@ -1,0 +1,120 @@
+// `npm run bench:gpu`, the part that runs on the machine with the GPU, out of a folder with Node, Dawn and this file bundled: sizes that fill
+// a GPU, our kernels beside the device's ceilings, and PyTorch's rows where python3 has it.
+//   ./run.sh [--quick] [--repeats 9] [--json]
+
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { ceilings } from "./ceilings.ts";
+import { wrongIn } from "./check.ts";
+import { gpuTasks, type OpenTask } from "./gpu-tasks.ts";
+import type { Row } from "./group.ts";
+import { summary } from "./harness.ts";
+import { openBackend } from "./ours.ts";
+import { ceilingLine, type Group, markdown, meanLine, means, ourName, scored, slug, textLine } from "./report.ts";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const about: { version: string; commit: string } = JSON.parse(readFileSync(join(here, "about.json"), "utf8"));
+
+/** A sample is as many runs as take this long, then one element read: a readback weighs nothing beside it. */
+const sampleMs = { full: 50, quick: 10 };
+
+async function measure(task: OpenTask, { repeats, quick }: { repeats: number; quick: boolean }) {
+  const timed = async (count: number) => {
+    const started = performance.now();
+    for (let i = 0; i < count; i++) await task.enqueue();
+    await task.finish();
+    return performance.now() - started;
+  };
+  await timed(1);
+  let count = 1;
+  while ((await timed(count)) < sampleMs[quick ? "quick" : "full"] && count < 4096) count *= 2;
+  const times: number[] = [];
+  for (let i = 0; i < repeats; i++) times.push((await timed(count)) / count);
+  return summary(times);
+}
+
+/** PyTorch's rows, of a script that prints them as JSON lines; why there are none, otherwise. */
+function torchRows(quick: boolean, repeats: number): { rows: Row[] } | { missing: string } {
+  const words = [join(here, "torch_rows.py"), "--repeats", String(repeats), ...(quick ? ["--quick"] : [])];
+  try {
+    const lines = execFileSync("python3", words, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    const parsed = lines
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    return parsed[0].missing ? { missing: parsed[0].missing } : { rows: parsed };
+  } catch {
+    return { missing: "python3 is missing or its script failed" };
+  }
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: "boolean", default: false },
+      repeats: { type: "string", default: "9" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const [repeats, quick, json] = [Number(values.repeats), values.quick, values.json];
+  if (!Number.isInteger(repeats) || repeats < 9) {
+    console.error(`--repeats ${values.repeats}; use a whole number of at least 9`);
+    process.exit(2);
+  }
+  const print = (line: string) => {
+    if (!json && line) console.log(line);
+  };
+  const backend = await openBackend("webgpu");
+  const { description, software } = backend.adapter;
+  const troubles: string[] = [];
+  if (software) troubles.push(`rows of a hardware GPU are missing: there was none, ${description} is a CPU at work`);
+  const group: Group = {
+    title: `Node ${process.versions.node}, WebGPU on ${description}`,
+    rows: [],
+    troubles,
+    ceilings: {},
+  };
+  group.ceilings = await ceilings(backend);
+  print(`${group.title}\n${ceilingLine(group.ceilings)}`);
+  for (const task of gpuTasks({ quick })) {
+    const { subject, shape, form, flops, bytes } = task;
+    try {
+      const open = await task.open(backend);
+      const reason = task.checked && wrongIn(task.checked, await open.result());
+      if (reason) throw new Error(reason);
+      const timing = await measure(open, { repeats, quick });
+      open.dispose();
+      const who = { engine: ourName, version: about.version, adapter: description, dtype: "f32" } as const;
+      const row: Row = { subject, shape, form, flops, bytes, ...who, ...timing };
+      group.rows.push(row);
+      if (json) console.log(JSON.stringify(scored(row, group)));
+      else print(textLine(scored(row, group)));
+    } catch (error) {
+      troubles.push(`${subject} ${shape} ${form}: ${error instanceof Error ? error.message : error}`);
+      print(troubles[troubles.length - 1]);
+    }
+  }
+  const torch = torchRows(quick, repeats);
+  if ("missing" in torch) {
+    troubles.push(`rows of PyTorch are missing: ${torch.missing}`);
+    print(troubles[troubles.length - 1]);
+  } else {
+    group.rows.push(...torch.rows);
+    print("");
+    for (const row of group.rows.map((each) => scored(each, group)))
+      if (json) console.log(JSON.stringify(row));
+      else print(textLine(row));
+    for (const mean of means(group)) print(meanLine(mean));
+  }
+  backend.dispose();
+  const date = new Date().toISOString().slice(0, 10);
+  const heading = { subject: undefined, date, machine: description, commit: about.commit, repeats };
+  const file = join(here, `gpu_${slug(description)}_${date.slice(0, 7).replace("-", "")}.md`);
+  writeFileSync(file, markdown(heading, [group]));
+  console.error(file);
+}
+
+await main();
