@@ -52,7 +52,7 @@ export async function build() {
     ]);
     // Old ones afterwards, and never this build's: two may run at once.
     for (const file of filesBelow("dist/chunks").filter((name) => !(name in metafile.outputs)))
-      rmSync(join(root, file));
+      rmSync(join(root, file), { force: true });
     const fixed = Object.values(metafile.outputs)
       .flatMap(({ imports }) => imports)
       .filter(({ external, kind }) => external && kind !== "dynamic-import");
