@@ -1,6 +1,7 @@
 // From flags and files to a run that can start: everything a user can get wrong is refused here, before a device is
 // touched or memory taken.
 
+import type { FloatType } from "../backend/buffer.ts";
 import { UserError } from "../backend/errors.ts";
 import { type ModelConfig, maxContext, parameterCount, parseModelConfig } from "../nn/config.ts";
 import { shardedExtents } from "../nn/extents.ts";
@@ -23,6 +24,7 @@ export interface TrainFlags extends MeshFlags {
   bias?: boolean;
   activation?: "gelu" | "gelu_new";
   recompute: boolean;
+  dtype: FloatType;
   numbers: Partial<Record<NumberFlagName, number>>;
 }
 
@@ -48,7 +50,7 @@ const maxTokensPerStep = 2 ** 28;
 /** @throws UserError for the first thing that does not fit */
 export async function planTrain(flags: TrainFlags): Promise<TrainPlan> {
   const shape = shapeOf(flags);
-  const parameters = trainParameters(flags.numbers, flags.recompute);
+  const parameters = trainParameters(flags);
   const file = flags.config === undefined ? undefined : await readConfig(flags.config);
   const { name, text } = await readText(flags.data);
   const tokenizer = flags.tokenizer === "char" ? charTokenizer(text) : byteTokenizer();
@@ -71,7 +73,7 @@ export async function planTrain(flags: TrainFlags): Promise<TrainPlan> {
   return { textName: name, config, tokenizer, corpus, parameters, shape };
 }
 
-function trainParameters(numbers: TrainFlags["numbers"], recompute: boolean): TrainParameters {
+function trainParameters({ numbers, recompute, dtype }: TrainFlags): TrainParameters {
   const steps = numbers.steps ?? fallbackOf("steps");
   const learningRate = numbers.lr ?? fallbackOf("lr");
   const minLearningRate = numbers["min-lr"] ?? Number((learningRate / 10).toPrecision(12));
@@ -95,6 +97,7 @@ function trainParameters(numbers: TrainFlags["numbers"], recompute: boolean): Tr
     dropout: numbers.dropout ?? fallbackOf("dropout"),
     accumulate: numbers.accumulate ?? fallbackOf("accumulate"),
     recompute,
+    dtype,
     seed: numbers.seed ?? fallbackOf("seed"),
     evalEvery: numbers["eval-every"] ?? fallbackOf("eval-every"),
     evalBatches: numbers["eval-batches"] ?? fallbackOf("eval-batches"),

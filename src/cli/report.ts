@@ -19,7 +19,7 @@ export function renderReport(record: TrainRecord): string {
   const title = `${config.model_type} on ${textName}`;
   const failed =
     failure === undefined ? "" : `<p class="failure" role="alert">The run failed: ${escapeHtml(failure)}</p>`;
-  const parameters = start ? { ...start.parameters, tokensPerStep: start.tokensPerStep } : {};
+  const parameters = start ? { ...start.parameters, dtype: start.dtype, tokensPerStep: start.tokensPerStep } : {};
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -123,11 +123,11 @@ function throughputSection({ steps }: TrainRecord): string {
       { name: "smoothed", points: smoothed(rates) },
     ],
   });
-  const rows = spread(steps, tableRows).map(({ step, loss, gradNorm, learningRate, tokensPerSecond }) => [
+  const rows = spread(steps, tableRows).map(({ step, loss, gradNorm, skipped, learningRate, tokensPerSecond }) => [
     ...[
       countText(step),
       loss.toFixed(3),
-      gradNorm.toFixed(3),
+      skipped ? "overflow, skipped" : gradNorm.toFixed(3),
       learningRate.toExponential(2),
       countText(tokensPerSecond),
     ],

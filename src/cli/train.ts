@@ -7,6 +7,7 @@ import type { Backend } from "../backend/backend.ts";
 import { UserError } from "../backend/errors.ts";
 import { trainOnMesh } from "../cluster/launch.ts";
 import { parameterCount } from "../nn/config.ts";
+import type { DoneEvent } from "../train/events.ts";
 import { addBackendOptions, addMeshOptions, type BackendFlags, jsonOption, meshText, openBackend } from "./common.ts";
 import { prepareOutput, writeWhole } from "./files.ts";
 import { type NumberFlagName, numberFlags, parseNumberFlag } from "./flags.ts";
@@ -41,6 +42,14 @@ export function addTrain(program: Command): void {
       ]),
     )
     .option("--recompute", "computes activations again in the backward pass: less memory, more time", false)
+    .addOption(
+      new Option(
+        "--dtype <type>",
+        "how matrices and activations are stored; f16 where webgpu has shader-f16, else f32. Sums and the weights' masters are f32",
+      )
+        .choices(["f32", "f16"])
+        .default("f32"),
+    )
     .option("--report <file>", `writes the run as one HTML page (default without --data: ${defaultReport})`)
     .addOption(jsonOption())
     .action(runTrain);
@@ -84,7 +93,7 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
       // The last line above it, of some random batches, may say another number.
       const of = early ? "" : " of the whole split";
       output.say(
-        `${ended} in ${durationText(durationMs)}, validation loss${of} ${validationLoss.toFixed(4)}, peak memory ${bytesText(peakBytes.total)}`,
+        `${ended} in ${durationText(durationMs)}, validation loss${of} ${validationLoss.toFixed(4)}, peak memory ${bytesText(peakBytes.total)}${scalingText(record.done)}`,
       );
     }
     if (plan.shape.size > 1) output.say(trafficLine(record.steps));
@@ -92,6 +101,12 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
   } finally {
     backend.dispose();
   }
+}
+
+/** What a run in f16 adds to its last line. */
+function scalingText({ lossScale, skippedSteps }: DoneEvent): string {
+  if (lossScale === undefined) return "";
+  return `, f16 with a loss scale of ${lossScale}, ${skippedSteps} ${skippedSteps === 1 ? "step" : "steps"} skipped`;
 }
 
 function numbersOf(options: Record<string, unknown>): TrainFlags["numbers"] {
@@ -145,6 +160,7 @@ async function follow(
     const { signal } = controller;
     for await (const event of trainOnMesh({ backend, config, tokenizer, corpus, parameters, shape, signal })) {
       remember(record, event);
+      if (event.event === "start" && event.dtypeNote !== undefined) output.say(event.dtypeNote);
       // The sample has them all.
       if (event.event !== "token") output.event(event);
       progress.show(event);

@@ -29,6 +29,26 @@ test("unknown commands, flags and choices are refused with the nearest known one
   await refuses(["train", "text.txt"], /too many arguments/);
 });
 
+test("f16 on a device without it: a run in f32 with a sentence that says why, in JSON too", async () => {
+  const human = await command([...short, "--dtype", "f16"]);
+  is(human.code, 0, human.stderr);
+  const sentence = "f32 in place of f16: f16 needs webgpu, this is the cpu backend";
+  ok(`${human.stdout}${human.stderr}`.includes(`${sentence}\n`));
+  const asked = await command([...short, "--dtype", "f16", "--json"]);
+  const [start] = events(asked.stdout);
+  is(start.dtype, "f32");
+  is(start.dtypeNote, sentence);
+  equal(
+    events(asked.stdout)
+      .filter(({ event }) => event === "step")
+      .map(({ loss }) => loss),
+    events((await command([...short, "--json"])).stdout)
+      .filter(({ event }) => event === "step")
+      .map(({ loss }) => loss),
+  );
+  await refuses([...short, "--dtype", "bf16"], /'bf16' is invalid.*f32, f16/);
+});
+
 test("texts that cannot train are refused", async () => {
   await refuses(["train", "--data", "missing.txt"], /missing\.txt: there is no such file; need a text file/);
   await refuses(["train", "--data", "."], /it is a folder/);
