@@ -1,17 +1,17 @@
 // `npm run bench:gpu`, the part that runs on the machine with the GPU, out of a folder with Node, Dawn and this file bundled: sizes that fill
 // a GPU, our kernels beside the device's ceilings, and PyTorch's rows where python3 has it.
-//   ./run.sh [--quick] [--repeats 9] [--json]
 
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { UserError } from "../src/index.ts";
 import { ceilings } from "./ceilings.ts";
 import { wrongIn } from "./check.ts";
 import { gpuTasks, type OpenTask } from "./gpu-tasks.ts";
 import type { Row } from "./group.ts";
 import { summary } from "./harness.ts";
+import { gpuUsage, parseGpuOptions, UsageError } from "./options.ts";
 import { openBackend } from "./ours.ts";
 import { ceilingLine, type Group, markdown, meanLine, means, ourName, scored, slug, textLine } from "./report.ts";
 
@@ -52,17 +52,10 @@ function torchRows(quick: boolean, repeats: number): { rows: Row[] } | { missing
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      quick: { type: "boolean", default: false },
-      repeats: { type: "string", default: "9" },
-      json: { type: "boolean", default: false },
-    },
-  });
-  const [repeats, quick, json] = [Number(values.repeats), values.quick, values.json];
-  if (!Number.isInteger(repeats) || repeats < 9) {
-    console.error(`--repeats ${values.repeats}; use a whole number of at least 9`);
-    process.exit(2);
+  const { help, quick, json, repeats } = parseGpuOptions(process.argv.slice(2));
+  if (help) {
+    console.log(gpuUsage);
+    return;
   }
   const print = (line: string) => {
     if (!json && line) console.log(line);
@@ -117,4 +110,11 @@ async function main(): Promise<void> {
   console.error(file);
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  const usage = error instanceof UsageError;
+  if (!usage && !(error instanceof UserError)) throw error;
+  console.error(error.message);
+  process.exitCode = usage ? 2 : 1;
+}

@@ -6,6 +6,7 @@ import { availableParallelism, cpus } from "node:os";
 import { join, relative } from "node:path";
 import { bundle } from "../scripts/bundle.mjs";
 import { setUp } from "../scripts/setup.mjs";
+import { UserError } from "../src/index.ts";
 import { openBrowser } from "../test/browser/page.ts";
 import { type Event, type GroupPlan, runGroup } from "./group.ts";
 import { filtered, type Options, parseOptions, UsageError, usage } from "./options.ts";
@@ -165,7 +166,8 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main();
 } catch (error) {
-  if (!(error instanceof UsageError)) throw error;
+  const usage = error instanceof UsageError;
+  if (!usage && !(error instanceof UserError)) throw error;
   console.error(error.message);
-  process.exitCode = 2;
+  process.exitCode = usage ? 2 : 1;
 }

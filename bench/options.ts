@@ -1,6 +1,6 @@
 // The command line of `npm run bench`.
 
-import { parseArgs } from "node:util";
+import { type ParseArgsConfig, parseArgs } from "node:util";
 import type { Device } from "./ours.ts";
 import { formOf, type Subject, shapeOf, type Task } from "./tasks.ts";
 
@@ -57,12 +57,6 @@ export function parseOptions(words: readonly string[], { cores }: { cores: numbe
   for (const word of positionals)
     if (!all.includes(word as Subject)) throw new UsageError(`no benchmark is called ${word}; use ${all.join(", ")}`);
   const named = <T extends string>(names: readonly T[]) => names.filter((name) => positionals.includes(name));
-  const count = (name: "repeats" | "steps", least: number) => {
-    const value = Number(values[name]);
-    if (!Number.isInteger(value) || value < least)
-      throw new UsageError(`--${name} ${values[name]}; use a whole number of at least ${least}`);
-    return value;
-  };
   const one = <T extends string>(name: "backend" | "where" | "arch", choices: readonly T[]): T => {
     const value = choices.find((choice) => choice === values[name]);
     if (!value) throw new UsageError(`--${name} ${values[name]}; use one of ${choices.join(", ")}`);
@@ -82,15 +76,35 @@ export function parseOptions(words: readonly string[], { cores }: { cores: numbe
     threads: values.threads === undefined ? [...new Set([cores, 1])] : values.threads.split(",").map(threadCount),
     where: where === "both" ? ["chromium", "node"] : [where],
     peers: !values.alone,
-    repeats: count("repeats", 9),
-    steps: count("steps", 1),
+    repeats: wholeNumber("repeats", { text: values.repeats, least: 9 }),
+    steps: wholeNumber("steps", { text: values.steps, least: 1 }),
     arch: one("arch", ["gpt2", "llama"]),
   };
 }
 
-function parse(words: readonly string[]) {
+/** parseArgs of Node with a sentence where it throws.
+ *  @throws UsageError that ends with `advice` */
+function flags<T extends ParseArgsConfig>(config: T, advice: string) {
   try {
-    return parseArgs({
+    return parseArgs(config);
+  } catch (error) {
+    // Node's own message ends with advice about positional arguments that does not fit here.
+    const [message] = (error as Error).message.split(". ");
+    throw new UsageError(`${message}; ${advice}`);
+  }
+}
+
+/** @throws UsageError below `least` */
+function wholeNumber(name: string, { text, least }: { text: string; least: number }): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < least)
+    throw new UsageError(`--${name} ${text}; use a whole number of at least ${least}`);
+  return value;
+}
+
+const parse = (words: readonly string[]) =>
+  flags(
+    {
       args: [...words],
       allowPositionals: true,
       options: {
@@ -107,12 +121,33 @@ function parse(words: readonly string[]) {
         steps: { type: "string", default: "200" },
         arch: { type: "string", default: "gpt2" },
       },
-    });
-  } catch (error) {
-    // Node's own message ends with advice about positional arguments that does not fit here.
-    const [message] = (error as Error).message.split(". ");
-    throw new UsageError(`${message}; npm run bench -- --help lists the options`);
-  }
+    },
+    "npm run bench -- --help lists the options",
+  );
+
+export const gpuUsage = `./run.sh [--quick] [--repeats 9] [--json]
+
+Measures this machine's GPU beside PyTorch, where python3 has it, and writes the results beside this program.
+--quick      small sizes
+--repeats    samples of which the median counts, at least 9 (the default)
+--json       JSON lines on stdout
+`;
+
+/** @throws UsageError with what was got, what is needed and what to do */
+export function parseGpuOptions(words: readonly string[]) {
+  const { values } = flags(
+    {
+      args: [...words],
+      options: {
+        help: { type: "boolean", short: "h", default: false },
+        quick: { type: "boolean", default: false },
+        json: { type: "boolean", default: false },
+        repeats: { type: "string", default: "9" },
+      },
+    },
+    "--help lists the options",
+  );
+  return { ...values, repeats: wholeNumber("repeats", { text: values.repeats, least: 9 }) };
 }
 
 function shape(text: string): [number, number, number] {

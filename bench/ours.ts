@@ -17,6 +17,7 @@ import {
   Serial,
   Tape,
   type Tensor,
+  UserError,
 } from "../src/index.ts";
 import type { CheckpointTensors } from "../src/nn/model.ts";
 import type { Contestant, Engine } from "./harness.ts";
@@ -26,11 +27,11 @@ import { type AttentionTask, inputsOf, type NormTask, type ProductTask, recipe, 
 
 export type Device = "webgpu" | "cpu";
 
-/** @throws Error where there is no such backend */
+/** @throws UserError where there is no such backend */
 export async function openBackend(device: Device, { threads }: { threads?: number } = {}): Promise<Backend> {
   if (device === "cpu") return (await createBackend({ backend: "cpu", threads })).backend;
   const found = await findAdapter();
-  if ("missing" in found) throw new Error(found.missing);
+  if ("missing" in found) throw new UserError(`webgpu: ${found.missing}`);
   return new WebGpuBackend({ ...(await openDevice(found.adapter)), sources: { ...shaders, multiplyAdd, copyRate } });
 }
 
