@@ -2,9 +2,11 @@
 // backend's pool may keep up to an eighth more. What another rank lends counts as if it had been received into memory of its own.
 //
 // Legend: T rows = batch * context, D width, F hidden width, C fused q,k,v columns, H heads, V padded vocabulary, P ranks,
-// q x q x d mesh. Words of 4 bytes.
+// q x q x d mesh, e bytes of what the run's type stores: 4, or 2 in f16. What has a number a row, and gradients of parameters, are f32.
 
+import { bytesOf, type FloatType } from "../backend/buffer.ts";
 import type { BytesByPurpose } from "../backend/memory.ts";
+import type { Whole } from "../parallel/layout.ts";
 import { gradientSums, heldWords, type MeshExtents, paddedVocabulary } from "../parallel/volume.ts";
 import { fusedWidth } from "../tensor/ops/attention.ts";
 import type { ModelConfig } from "./config.ts";
@@ -15,7 +17,8 @@ const oneRank: MeshExtents = { layout: "serial", size: 1, q: 1, d: 1 };
 
 /** Peak bytes of a training step with AdamW on a rank: each purpose's own peak, and the peak of their sum.
  *
- *  weights 4 N, gradients 4 N, optimizer 8 N, where N is the rank's share; a table of rotary angles is whole on each. A block keeps for
+ *  weights e N, gradients 4 N, optimizer 8 N and in f16 4 N more for masters, where N is the rank's share; vectors and the table of rotary
+ *  angles, which is whole on each, are f32. A block keeps for
  *  its backward its input, both norms' outputs and the residual between (4 streams), q, k, v, attention's output and row sums, the
  *  activation's input and output and the norms' statistics; with recomputation its input alone, and one block's at a time; with the loss in blocks of rows logits and what goes with them are of one such block. The peak is
  *  at the loss, in the head's or the last feed-forward's backward, at the end of the last block's forward (the second, with its gradient
@@ -23,9 +26,18 @@ const oneRank: MeshExtents = { layout: "serial", size: 1, q: 1, d: 1 };
  *  In 2D and 2.5D with q > 2 how many blocks of a product a rank holds depends on who is faster: this is the most, some hold fewer. */
 export function trainingBytes(
   config: ModelConfig,
-  run: { shape?: MeshExtents; batch: number; context: number; recompute: boolean; lossBlocks?: number },
+  run: {
+    shape?: MeshExtents;
+    batch: number;
+    context: number;
+    recompute: boolean;
+    lossBlocks?: number;
+    /** f32 when absent */
+    dtype?: FloatType;
+  },
 ): BytesByPurpose & { total: number } {
-  const { shape = oneRank, recompute, lossBlocks = 1 } = run;
+  const { shape = oneRank, recompute, lossBlocks = 1, dtype = "f32" } = run;
+  const e = bytesOf({ dtype, length: 1 });
   const { weights, layers, vocabSize, heads, maxPositions, ropeTheta } =
     config.model_type === "gpt2" ? gpt2(config) : llama(config);
   const { D, F, wide } = widths(config);
@@ -33,40 +45,42 @@ export function trainingBytes(
   const { ids, rows, streamRows, stream, columns } = rowsHeld(shape, run.batch * run.context);
   const V = paddedVocabulary(vocabSize, shape);
   const sizes: Sizes = {
-    stream: stream * D,
-    whole: rows * D,
-    columns,
+    stream: e * stream * D,
+    whole: e * rows * D,
+    columns: e * columns,
     F,
-    logits: (columns * V) / lossBlocks,
-    table: (V * D) / shape.q ** 2,
-    weights: D / shape.q ** 2,
+    logits: (e * columns * V) / lossBlocks,
+    table: (4 * V * D) / shape.q ** 2,
+    weights: (4 * D) / shape.q ** 2,
   };
-  const stats = 2 * streamRows;
-  const block = 4 * sizes.stream + columns * (D + C + wide + F + heads.heads) + 2 * stats;
-  const kept = ids + layers * (recompute ? sizes.stream : block);
+  const stats = 4 * 2 * streamRows;
+  // Row sums of attention, or of its gradient.
+  const sums = 4 * columns * heads.heads;
+  const block = 4 * sizes.stream + sizes.columns * (D + C + wide + F) + sums + 2 * stats;
+  const kept = 4 * ids + layers * (recompute ? sizes.stream : block);
   // Beside what is kept: another block, but for its input; and the gradient of its output.
   const again = recompute ? { block: block - sizes.stream, gradient: sizes.stream } : { block: 0, gradient: 0 };
   // Last residual and its norm, statistics, logits, then per row: maximum, sums.
   const inBlocks = lossBlocks > 1;
   const last = inBlocks ? sizes.stream + (2 * sizes.stream + stats) / lossBlocks : 2 * sizes.stream + stats;
-  const loss = last + sizes.logits + (3 * rows) / lossBlocks;
+  const loss = last + sizes.logits + (4 * 3 * rows) / lossBlocks;
   const { project, down, column, freed } = exchanged(shape, sizes);
   const ofBlock = { ...sizes, stream: sizes.stream / lossBlocks, whole: sizes.whole / lossBlocks };
   const { head } = exchanged(shape, ofBlock);
   // The gradient of all rows, put together from those of blocks.
   const gathered = inBlocks ? sizes.stream : 0;
   const up = column(wide);
-  const [inner, between] = [columns * F, columns * wide];
-  const sum = 3 * Math.max(0, ...gradientSums(weights, shape).flatMap(({ words }) => words));
+  const [inner, between] = [sizes.columns * F, sizes.columns * wide];
+  const sum = 4 * 3 * Math.max(0, ...gradientSums(weights, shape).flatMap(({ words }) => words));
 
   const activations = kept + Math.max(loss, again.block + project.activations);
   // Attention's backward: gradients of its output and q, k, v, and row sums; or of q, k, v before and after they were turned; or of the
   // projection to them.
-  const turned = ropeTheta === undefined ? 0 : 2 * columns * C;
-  const attend = again.gradient + Math.max(columns * (D + C + heads.heads), turned, column(C));
+  const turned = ropeTheta === undefined ? 0 : 2 * sizes.columns * C;
+  const attend = again.gradient + Math.max(sizes.columns * (D + C) + sums, turned, column(C));
   const scratch = Math.max(
     ...[gathered + sizes.logits, gathered + head, sum, again.gradient + project.scratch],
-    ...[attend, down, inner + between, up].map((words) => sizes.stream + words),
+    ...[attend, down, inner + between, up].map((bytes) => sizes.stream + bytes),
   );
   const feedForward = kept + again.block + sizes.stream;
   const peak = Math.max(
@@ -79,16 +93,16 @@ export function trainingBytes(
     feedForward - inner - between + up - freed,
     sum,
   );
-  const N = weights.reduce((words, whole) => words + heldWords(whole, shape), 0);
+  const share = (of: readonly Whole[]) => of.reduce((words, whole) => words + heldWords(whole, shape), 0);
+  const matrices = share(weights.filter((whole) => whole.shape.length > 1));
+  const N = share(weights);
   const table = ropeTheta === undefined ? 0 : maxPositions * heads.headWidth;
-  return {
-    weights: 4 * (N + table),
+  const held = {
+    weights: e * matrices + 4 * (N - matrices + table),
     gradients: 4 * N,
-    optimizer: 8 * N,
-    activations: 4 * activations,
-    scratch: 4 * scratch,
-    total: 4 * (4 * N + table + peak),
+    optimizer: 8 * N + (dtype === "f16" ? 4 * matrices : 0),
   };
+  return { ...held, activations, scratch, total: held.weights + held.gradients + held.optimizer + peak };
 }
 
 /** wide: columns that a block's activation function reads. */
@@ -114,22 +128,22 @@ function rowsHeld({ layout, size, q, d }: MeshExtents, T: number) {
   }
 }
 
-/** Words of tensors on a rank. */
+/** Bytes of tensors on a rank. */
 interface Sizes {
   /** of the residual stream */
   stream: number;
   /** the same with all columns of all rows that the rank attends to */
   whole: number;
-  /** for each column between two linears; columns of an activation function's output */
+  /** for each column between two linears; how many columns an activation function's output has */
   columns: number;
   F: number;
   logits: number;
-  /** blocks of weights: the head's table, and a matrix of the width by one column or row */
+  /** blocks of weights' gradients: the head's table, and a matrix of the width by one column or row */
   table: number;
   weights: number;
 }
 
-/** Words that exist only while something is computed or sent: at a block's last projection; in the backward of the head, of the
+/** Bytes that exist only while something is computed or sent: at a block's last projection; in the backward of the head, of the
  *  feed-forward's row product, and of a column product with so many columns. `freed`: of what the forward left, gone at the height of the
  *  head's and a column product's. */
 function exchanged({ layout, q }: MeshExtents, sizes: Sizes) {

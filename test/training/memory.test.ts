@@ -4,7 +4,8 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type ModelConfig, parseModelConfig } from "../../src/nn/config.ts";
 import { trainingBytes } from "../../src/nn/footprint.ts";
-import { closeBackend } from "../gpu/harness.ts";
+import { availableType } from "../../src/train/precision.ts";
+import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
 import { context, gpt2, llama, runToy, tokenizer } from "./toy.ts";
 
 const wide = parseModelConfig({ ...gpt2, n_embd: 48, n_layer: 3, n_head: 3, n_inner: 100, bias: false });
@@ -18,11 +19,17 @@ for (const [name, config] of [
   ["Llama", llama],
   ["Llama, tied, three layers", tied],
 ] satisfies [string, ModelConfig][])
-  for (const recompute of [false, true])
-    test(`${name}${recompute ? ", recomputing" : ""}: weights, gradients, optimizer to the byte, peak within 10%`, async () => {
+  for (const { recompute, dtype } of [
+    { recompute: false, dtype: "f32" },
+    { recompute: true, dtype: "f32" },
+    { recompute: false, dtype: "f16" },
+    { recompute: true, dtype: "f16" },
+  ] as const)
+    test(`${name}${dtype === "f16" ? " in f16" : ""}${recompute ? ", recomputing" : ""}: weights, gradients, optimizer to the byte, peak within 10%`, async () => {
       const batch = 9;
-      const { done } = await runToy({ batch, recompute, steps: 2 }, { config });
-      const expected = trainingBytes(config, { batch, context, recompute });
+      const { done } = await runToy({ batch, recompute, dtype, steps: 2 }, { config });
+      const has = availableType(await backendUnderTest(), dtype);
+      const expected = trainingBytes(config, { batch, context, recompute, dtype: has.dtype });
       const got = done!.peakBytes;
       assert.is(got.weights, expected.weights);
       assert.is(got.gradients, expected.gradients);
