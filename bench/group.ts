@@ -1,11 +1,13 @@
 // One device, all who compute on it, one task after another: checked, then timed in turns. Runs in a page and in Node.
 
+import { WebGpuBackend } from "../src/backend/webgpu/backend.ts";
 import type { CheckpointTensors } from "../src/nn/model.ts";
 import { type Ceilings, ceilings } from "./ceilings.ts";
 import { wrongIn, wrongLoss } from "./check.ts";
 import { type Contestant, type Engine, interleave, type Timing } from "./harness.ts";
 import { type Device, openBackend, ours, recipeModel } from "./ours.ts";
 import { bytesOf, flopsOf, formOf, shapeOf, type Task } from "./tasks.ts";
+import { textbook } from "./textbook.ts";
 
 /** Plain data: it crosses to the page. */
 export interface GroupPlan {
@@ -18,6 +20,8 @@ export interface GroupPlan {
   readonly peers: Readonly<Record<string, string>>;
   /** ours */
   readonly version: string;
+  /** whether textbook kernels take part in products on WebGPU */
+  readonly textbook: boolean;
 }
 
 /** One engine's time for one task. */
@@ -54,6 +58,7 @@ export async function runGroup(
   const backend = await openBackend(plan.device, { threads: plan.threads });
   const missing = (engine: string, reason: string) => void report({ event: "missing", engine, reason });
   const engines = [ours(backend, plan.version), ...((await openPeers?.(plan, missing)) ?? [])];
+  if (plan.textbook && backend instanceof WebGpuBackend) engines.push(...textbook(backend));
   await report({ event: "ceilings", ceilings: await ceilings(backend) });
   const model = recipeModel(backend);
   const weights = await model.checkpoint();

@@ -35,7 +35,7 @@ interface Planned {
 function plans(options: Options, { tasks, peers }: { tasks: readonly Task[]; peers: boolean }): Planned[] {
   const { repeats, devices, threads } = options;
   const shared = {
-    ...{ tasks, repeats, version: version(".") },
+    ...{ tasks, repeats, version: version("."), textbook: options.peers && !peers },
     peers: peers ? Object.fromEntries(peerNames.map((name) => [name, version(`node_modules/${name}`)])) : {},
   };
   return devices.flatMap((device): Planned[] =>

@@ -22,8 +22,14 @@ import {
 import type { CheckpointTensors } from "../src/nn/model.ts";
 import type { Contestant, Engine } from "./harness.ts";
 import copyRate from "./reference/copyRate.wgsl";
+import direct4 from "./reference/direct4.wgsl";
+import direct8 from "./reference/direct8.wgsl";
 import multiplyAdd from "./reference/multiplyAdd.wgsl";
+import naive from "./reference/naive.wgsl";
+import shared64 from "./reference/shared64.wgsl";
 import { type AttentionTask, inputsOf, type NormTask, type ProductTask, recipe, recipeIds } from "./tasks.ts";
+
+const benchShaders = { copyRate, direct4, direct8, multiplyAdd, naive, shared64 };
 
 export type Device = "webgpu" | "cpu";
 
@@ -32,7 +38,7 @@ export async function openBackend(device: Device, { threads }: { threads?: numbe
   if (device === "cpu") return (await createBackend({ backend: "cpu", threads })).backend;
   const found = await findAdapter();
   if ("missing" in found) throw new UserError(`webgpu: ${found.missing}`);
-  return new WebGpuBackend({ ...(await openDevice(found.adapter)), sources: { ...shaders, multiplyAdd, copyRate } });
+  return new WebGpuBackend({ ...(await openDevice(found.adapter)), sources: { ...shaders, ...benchShaders } });
 }
 
 export function ours(backend: Backend, version: string): Engine {

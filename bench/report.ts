@@ -66,7 +66,7 @@ export function ceilingLine({ gflops, gigabytes }: Ceilings): string {
 
 export function textLine(row: Scored): string {
   const name = [row.subject, row.shape, row.form].filter(Boolean).join(" ");
-  const columns = [name.padEnd(38), row.engine.padEnd(16), `${time(row)} ms`.padEnd(30), rate(row).padStart(15)];
+  const columns = [name.padEnd(38), row.engine.padEnd(18), `${time(row)} ms`.padEnd(30), rate(row).padStart(15)];
   return [...columns, share(row).padStart(5), beside(row)].join("  ").trimEnd();
 }
 
