@@ -9,7 +9,7 @@ import { addressableBytes, type Growable, LinearMemory, pageBytes } from "../cpu
 import { DeviceError, DeviceLostError, OutOfMemoryError } from "../errors.ts";
 import type { KernelArgs, KernelName } from "../kernels.ts";
 import type { MemoryAccount, Purpose } from "../memory.ts";
-import { heapAt } from "./control.ts";
+import { heapAt, maxArgs } from "./control.ts";
 import type { Answer, Request } from "./messages.ts";
 import type { Pass, Places, Plan } from "./plan.ts";
 import { plans } from "./plans.ts";
@@ -77,7 +77,9 @@ class WasmBackend implements Backend, Places {
   readonly #crew: Thread[] = [];
   readonly #waiting = new Map<number, Waiting>();
   readonly #temporaries: { start: number; bytes: number }[] = [];
-  #records: number[] = [];
+  /** what is not posted yet */
+  readonly #records = new Float64Array(passesInMessage * (4 + maxArgs));
+  #used = 0;
   #gathered = 0;
   #nextRead = 1;
   #failure: Error | undefined;
@@ -215,14 +217,21 @@ class WasmBackend implements Backend, Places {
     if (items <= 0) return;
     const number = this.#numbers.get(run);
     if (number === undefined) throw new Error(`wasm/ exports no ${run}`);
-    this.#records.push(number, items, grain, args.length, ...args);
+    const records = this.#records;
+    let at = this.#used;
+    records[at++] = number;
+    records[at++] = items;
+    records[at++] = grain;
+    records[at++] = args.length;
+    for (const value of args) records[at++] = value;
+    this.#used = at;
     if (++this.#gathered === passesInMessage) this.#flush();
   }
 
   #flush(): void {
     if (this.#gathered === 0) return;
-    const records = new Float64Array(this.#records);
-    this.#records = [];
+    const records = this.#records.slice(0, this.#used);
+    this.#used = 0;
     this.#gathered = 0;
     this.#crew[0].post({ do: "run", records }, [records.buffer]);
   }
