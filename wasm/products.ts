@@ -125,7 +125,8 @@ function put(y: usize, low: v128, high: v128, cols: i32, bias: usize, accumulate
   storeUpTo(y + 16, high, cols - 4);
 }
 
-/** Up to 4 rows by 8 columns of y, from a strip [steps, 4] and a panel [steps, 8]. */
+/** Up to 4 rows by 8 columns of y, from a strip [steps, 4] and a panel [steps, 8], steps > 0. What limits it is instructions a step: a loop that
+ *  ends by address instead of a count, tested at its end, is a fifth faster. Unrolled, V8 puts all loads first and spills: a third slower. */
 function tile(
   strip: usize,
   panel: usize,
@@ -145,7 +146,8 @@ function tile(
   let s21 = f32x4.splat(0);
   let s30 = f32x4.splat(0);
   let s31 = f32x4.splat(0);
-  for (let step = steps; step > 0; step--) {
+  const end = panel + (<usize>steps << 5);
+  do {
     const b0 = v128.load(panel);
     const b1 = v128.load(panel, 16);
     let x = v128.load32_splat(strip);
@@ -162,7 +164,7 @@ function tile(
     s31 = f32x4.add(s31, f32x4.mul(x, b1));
     strip += 16;
     panel += 32;
-  }
+  } while (panel != end);
   put(y, s00, s01, cols, bias, accumulate);
   if (rows > 1) put(y + yRow, s10, s11, cols, bias, accumulate);
   if (rows > 2) put(y + 2 * yRow, s20, s21, cols, bias, accumulate);
