@@ -1,5 +1,7 @@
 // What crossed the links: every message, by who sent it to whom, what for, in which operation and step. Counts, never times.
 
+import { bytesOf, type DType } from "../backend/buffer.ts";
+
 /** Messages that share a sender, a receiver, a purpose, an operation and a step. */
 export interface LedgerEntry {
   from: number;
@@ -14,16 +16,14 @@ export interface LedgerEntry {
   bytes: number;
 }
 
-/** Every dtype that crosses a link has four bytes. */
-export const bytesPerWord = 4;
-
 export class Ledger {
   /** which step the messages from now on belong to; 0 before the first */
   step = 0;
   readonly #entries = new Map<string, LedgerEntry>();
 
-  record(message: { from: number; to: number; purpose: string; op: string; words: number }): void {
-    const { from, to, purpose, op, words } = message;
+  /** words: elements, of a type. */
+  record(message: { from: number; to: number; purpose: string; op: string; words: number; dtype: DType }): void {
+    const { from, to, purpose, op, words, dtype } = message;
     const key = `${from}>${to}|${purpose}|${op}|${this.step}`;
     let entry = this.#entries.get(key);
     if (!entry) {
@@ -32,7 +32,7 @@ export class Ledger {
     }
     entry.messages++;
     entry.words += words;
-    entry.bytes += bytesPerWord * words;
+    entry.bytes += bytesOf({ dtype, length: words });
   }
 
   get entries(): readonly LedgerEntry[] {

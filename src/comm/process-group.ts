@@ -160,7 +160,7 @@ export class ProcessGroup {
         part: 0,
       });
       invariant(tensor, "a message without a tensor");
-      this.#count({ from, op: "send", purpose, words: tensor.size });
+      this.#count(tensor, { from, op: "send", purpose });
       return tensor;
     });
   }
@@ -191,19 +191,20 @@ export class ProcessGroup {
       receive: async (from, { part }) => {
         const tensor = await link.receive(this.ranks[from], { call, part });
         invariant(tensor, "a message without a tensor");
-        this.#count({ from, op, purpose, words: tensor.size });
+        this.#count(tensor, { from, op, purpose });
         return tensor;
       },
       hear: async (from, part) => {
         await link.receive(this.ranks[from], { call, part });
-        this.#count({ from, op, purpose, words: 0 });
+        this.#count(undefined, { from, op, purpose });
       },
     };
     return exchange;
   }
 
-  #count({ from, ...rest }: { from: number; op: string; purpose: string; words: number }): void {
-    this.#ledger?.record({ from: this.ranks[from], to: this.#link.rank, ...rest });
+  #count(tensor: Tensor | undefined, { from, ...rest }: { from: number; op: string; purpose: string }): void {
+    const content = { words: tensor?.size ?? 0, dtype: tensor?.dtype ?? "f32" };
+    this.#ledger?.record({ from: this.ranks[from], to: this.#link.rank, ...content, ...rest });
   }
 
   #choose<O extends Op>(op: O, call: { words: number; asked: Algorithm | undefined }): AlgorithmOf<O> {

@@ -1,8 +1,8 @@
 // What a model's ops add up to: words and messages received per rank and purpose over a training step, in closed form. The ledger's counts must
 // equal them. No backend and no weights: shapes alone, so a planner may ask thousands of times.
 
+import { bytesOf, type FloatType } from "../backend/buffer.ts";
 import { type Received, times } from "../comm/algorithms.ts";
-import { bytesPerWord } from "../comm/ledger.ts";
 import type { Sequence, Whole } from "../parallel/layout.ts";
 import { gradientSums, type MeshExtents, type Passes, type Volume, volumeOf } from "../parallel/volume.ts";
 import type { ModelConfig } from "./config.ts";
@@ -31,22 +31,24 @@ export function trainingTraffic(
     recompute: boolean;
     /** as the forward's: each takes the head's table again */
     lossBlocks?: number;
+    /** of activations and weights; f32 when absent */
+    dtype?: FloatType;
   },
 ): Traffic {
-  const { shape, batch, context, accumulate, recompute, lossBlocks = 1 } = run;
+  const { shape, batch, context, accumulate, recompute, lossBlocks = 1, dtype = "f32" } = run;
   const model = extentsOf(config);
   const sums = gradientSums(model.parameters, shape);
   return perRank(shape, (volume) => {
     const T = volume.rows({ batch, tokens: context });
     const blockForwards = accumulate * (recompute ? 2 : 1);
-    const total = new Total();
+    const total = new Total(dtype);
     const count = { blocks: blockForwards, rest: accumulate, backward: accumulate };
     addPass(total, { volume, model, T, count, lossBlocks });
     // Computed again in the backward when in blocks, all of it.
     const again = lossBlocks > 1 ? 2 : 1;
-    total.add("loss", times(accumulate * lossBlocks * again, volume.loss({ T: T / lossBlocks })));
-    total.add("gradient sum", volume.gradientSum(sums));
-    total.add("gradient norm", volume.gradientNorm());
+    total.add("loss", times(accumulate * lossBlocks * again, volume.loss({ T: T / lossBlocks })), "f32");
+    total.add("gradient sum", volume.gradientSum(sums), "f32");
+    total.add("gradient norm", volume.gradientNorm(), "f32");
     return total;
   });
 }
@@ -59,9 +61,9 @@ export function evaluationTraffic(
   const model = extentsOf(config);
   return perRank(run.shape, (volume) => {
     const T = volume.rows({ batch: run.batch, tokens: run.context });
-    const total = new Total();
+    const total = new Total("f32");
     addPass(total, { volume, model, T, count: { blocks: 1, rest: 1, backward: 0 } });
-    total.add("loss", volume.loss({ T }));
+    total.add("loss", volume.loss({ T }), "f32");
     return total;
   });
 }
@@ -76,9 +78,9 @@ export function logitsTraffic(
   const model = extentsOf(config);
   return perRank(shape, (volume) => {
     const T = volume.rows(sequence);
-    const total = new Total();
+    const total = new Total("f32");
     addPass(total, { volume, model, T, count: { blocks: 1, rest: 1, backward: 0 } });
-    total.add("logits", volume.logits({ T: last ? T / sequence.tokens : T, V: config.vocab_size }));
+    total.add("logits", volume.logits({ T: last ? T / sequence.tokens : T, V: config.vocab_size }), "f32");
     return total;
   });
 }
@@ -128,6 +130,7 @@ function addPass(
   total.addOp("embedding", { ...volume.embedding({ T, D }), count: { forward: rest, backward } });
   total.addOp("norm", {
     ...volume.norm({ T }),
+    dtype: "f32",
     count: { forward: layers * model.normsPerLayer * blocks, backward: layers * model.normsPerLayer * backward },
   });
   for (const { K, N, kind } of model.linears)
@@ -140,23 +143,34 @@ function addPass(
     forward: lossBlocks * (rest + (lossBlocks > 1 ? backward : 0)),
     backward: lossBlocks * backward,
   };
-  total.addOp("norm", { ...volume.norm({ T: T / lossBlocks }), count: ends });
+  total.addOp("norm", { ...volume.norm({ T: T / lossBlocks }), dtype: "f32", count: ends });
   total.addOp("head", { ...volume.head({ T: T / lossBlocks, D, V }), count: ends });
 }
 
 class Total {
   readonly words: CountByPurpose = {};
   readonly messages: CountByPurpose = {};
+  bytes = 0;
 
-  add(purpose: string, { words, messages }: Received): void {
+  /** dtype: of activations and weights */
+  constructor(readonly dtype: FloatType) {}
+
+  add(purpose: string, { words, messages }: Received, dtype: FloatType): void {
     if (messages === 0) return;
     this.words[purpose] = (this.words[purpose] ?? 0) + words;
     this.messages[purpose] = (this.messages[purpose] ?? 0) + messages;
+    this.bytes += bytesOf({ dtype, length: words });
   }
 
-  addOp(op: string, { count, forward, backward }: Passes<Received> & { count: Passes<number> }): void {
-    this.add(`${op} forward`, times(count.forward, forward));
-    this.add(`${op} backward`, times(count.backward, backward));
+  addOp(
+    op: string,
+    pass: Passes<Received> & { count: Passes<number>; gradientWords?: number; dtype?: FloatType },
+  ): void {
+    const { count, forward, backward, gradientWords = 0, dtype = this.dtype } = pass;
+    this.add(`${op} forward`, times(count.forward, forward), dtype);
+    this.add(`${op} backward`, times(count.backward, backward), dtype);
+    const length = count.backward * gradientWords;
+    this.bytes += bytesOf({ dtype: "f32", length }) - bytesOf({ dtype, length });
   }
 }
 
@@ -166,7 +180,7 @@ function perRank(shape: MeshExtents, count: (volume: Volume) => Total): Traffic 
   return {
     words,
     messages: totals.map(({ messages }) => messages),
-    bytesReceived: words.map((each) => bytesPerWord * totalCount(each)),
+    bytesReceived: totals.map(({ bytes }) => bytes),
   };
 }
 

@@ -26,17 +26,21 @@ export interface Passes<T> {
   backward: T;
 }
 
-/** What one rank receives. */
+/** What one rank receives for a product with a weight. gradientWords: of those of the backward, the ones that are terms of the weight's
+ *  gradient: f32 also where activations and weights are f16. */
+export type ProductVolume = Passes<Received> & { gradientWords: number };
+
+/** What one rank receives. Norms, the loss and gradient sums are of f32 in every run. */
 export interface Volume {
   /** rows of a batch, with the padding samples that make it divide */
   rows(sequence: Pick<Sequence, "batch" | "tokens">): number;
   /** h[T, D] of token ids */
   embedding(extents: { T: number; D: number }): Passes<Received>;
   /** y[T, N] = x[T, K] w[K, N]; the backward makes dx and dw, the sum of dw over ranks is gradientSum's */
-  linear(extents: { T: number; K: number; N: number; kind: "column" | "row" }): Passes<Received>;
+  linear(extents: { T: number; K: number; N: number; kind: "column" | "row" }): ProductVolume;
   norm(extents: { T: number }): Passes<Received>;
   /** logits[T, V] = x[T, D] table[V, D]T */
-  head(extents: { T: number; D: number; V: number }): Passes<Received>;
+  head(extents: { T: number; D: number; V: number }): ProductVolume;
   /** cross-entropy over the vocabulary; its backward is local */
   loss(extents: { T: number }): Received;
   /** once per optimizer step: gradientSums of the model's parameters, which all ranks share */
@@ -154,8 +158,9 @@ function summaVolume(mesh: MeshExtents, rank: number): Volume {
     },
 
     linear({ T, K, N }) {
-      const ab = summaSteps(q, { alongRow: (rowsHere(T) * K) / q, downColumn: (K * N) / q ** 2 });
-      return { forward: ab, backward: times(2, ab) };
+      const block = (K * N) / q ** 2;
+      const ab = summaSteps(q, { alongRow: (rowsHere(T) * K) / q, downColumn: block });
+      return { forward: ab, backward: times(2, ab), gradientWords: (q - 1) * block };
     },
 
     // forward   all-gather of pairs along the row; backward   all-reduce of pairs
@@ -167,8 +172,9 @@ function summaVolume(mesh: MeshExtents, rank: number): Volume {
     // As a linear [T, V'] [V', D], V' the padded vocabulary, with the products in another order.
     head({ T, D, V }) {
       const padded = paddedVocabulary(V, mesh);
-      const abt = summaSteps(q, { alongRow: (rowsHere(T) * padded) / q, downColumn: (padded * D) / q ** 2 });
-      return { forward: abt, backward: times(2, abt) };
+      const block = (padded * D) / q ** 2;
+      const abt = summaSteps(q, { alongRow: (rowsHere(T) * padded) / q, downColumn: block });
+      return { forward: abt, backward: times(2, abt), gradientWords: (q - 1) * block };
     },
 
     // Maximum, then pairs, along the row; the sum over samples last.
@@ -208,9 +214,9 @@ function megatronVolume(mesh: MeshExtents, rank: number): Volume {
       return padTo(batch, unit) * tokens;
     },
     embedding: ({ T, D }) => sum(T * D),
-    linear: ({ T, K, N, kind }) => (kind === "column" ? column(T * K) : sum(T * N)),
+    linear: ({ T, K, N, kind }) => ({ ...(kind === "column" ? column(T * K) : sum(T * N)), gradientWords: 0 }),
     norm: () => ({ forward: nothing, backward: nothing }),
-    head: ({ T, D }) => column(T * D),
+    head: ({ T, D }) => ({ ...column(T * D), gradientWords: 0 }),
     // Maximum, then pairs; every rank has every row's.
     loss: ({ T }) => sumOf(allReduce(T, world), allReduce(2 * T, world)),
     gradientSum: (sums) => allSums(sums, { world }),

@@ -93,7 +93,7 @@ test("a ledger that is cleared counts from nothing, in the step it was in", asyn
   const [ledger] = await counted(twoSteps);
   ledger.clear();
   equal(ledger.entries, []);
-  ledger.record({ from: 1, to: 0, op: "send", purpose: "p", words: 3 });
+  ledger.record({ from: 1, to: 0, op: "send", purpose: "p", words: 3, dtype: "f32" });
   equal(ledger.entries, [{ from: 1, to: 0, op: "send", purpose: "p", step: 1, messages: 1, words: 3, bytes: 12 }]);
 });
 
