@@ -66,6 +66,7 @@ async function main(): Promise<void> {
   if (software) troubles.push(`rows of a hardware GPU are missing: there was none, ${description} is a CPU at work`);
   const group: Group = {
     title: `Node ${process.versions.node}, WebGPU on ${description}`,
+    device: "webgpu",
     rows: [],
     troubles,
     ceilings: {},

@@ -56,7 +56,7 @@ async function compare(options: Options): Promise<number> {
     if (!options.json && line) console.log(line);
   };
   const measure = async ({ title, plan, run }: Place) => {
-    const group: Group = { title, rows: [], troubles: [], ceilings: {} };
+    const group: Group = { title, device: plan.device, rows: [], troubles: [], ceilings: {} };
     groups.push(group);
     print(`\n${title}`);
     await run(plan, (event) => {
@@ -137,18 +137,20 @@ function commit(): string {
   }
 }
 
-/** One file a subject: bench/results/<subject>_<machine>_<yyyymm>.md. */
+/** One file a subject and device: bench/results/<subject>_<device>-<machine>_<yyyymm>.md. */
 function save(options: Options, groups: readonly Group[]): void {
   const date = new Date().toISOString().slice(0, 10);
   const machine = `${availableParallelism()} cores of ${cpus().at(0)?.model.trim() ?? "an unknown CPU"}`;
   const folder = join(root, "bench/results");
   mkdirSync(folder, { recursive: true });
-  for (const subject of options.subjects) {
-    const name = `${subject}_${slug(machine)}_${date.slice(0, 7).replace("-", "")}.md`;
-    const heading = { subject, date, machine, commit: commit(), repeats: options.repeats };
-    writeFileSync(join(folder, name), markdown(heading, groups));
-    console.error(`bench/results/${name}`);
-  }
+  for (const subject of options.subjects)
+    for (const device of options.devices) {
+      const name = `${subject}_${device}-${slug(machine)}_${date.slice(0, 7).replace("-", "")}.md`;
+      const heading = { subject, date, machine, commit: commit(), repeats: options.repeats };
+      const own = groups.filter((group) => group.device === device);
+      writeFileSync(join(folder, name), markdown(heading, own));
+      console.error(`bench/results/${name}`);
+    }
 }
 
 async function main(): Promise<number> {

@@ -3,11 +3,13 @@
 import type { Ceilings } from "./ceilings.ts";
 import type { Event, Row } from "./group.ts";
 import { geometricMean } from "./harness.ts";
+import type { Device } from "./ours.ts";
 
 /** One device's results. */
 export interface Group {
   /** where and on what, such as "Chromium 156, WebGPU" */
   readonly title: string;
+  readonly device: Device;
   readonly rows: Row[];
   readonly troubles: string[];
   ceilings: Ceilings;

@@ -12,12 +12,8 @@ export async function openTfjs(
   device: "webgpu" | "wasm",
   { version, threads, wasmPath }: { version: string; threads: number; wasmPath: string },
 ): Promise<Engine> {
-  if (device === "webgpu") {
-    await import("@tensorflow/tfjs-backend-webgpu");
-    // It gathers dispatches before it submits them, and writes numbers into buffers that those still read: with its default of 15 at once
-    // the training step's gradients are wrong.
-    tf.env().set("WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE", 1);
-  } else {
+  if (device === "webgpu") await import("@tensorflow/tfjs-backend-webgpu");
+  else {
     const wasm = await import("@tensorflow/tfjs-backend-wasm");
     wasm.setWasmPaths(wasmPath);
     wasm.setThreadsCount(threads);

@@ -99,6 +99,7 @@ const row = (engine: string, medianMs: number, rest: Partial<Row> = {}): Row => 
 });
 const group: Group = {
   title: "Somewhere, WebGPU",
+  device: "webgpu",
   ceilings: { gflops: 4, gigabytes: 10 },
   troubles: ["tfjs is wrong"],
   rows: [
