@@ -43,22 +43,24 @@ const pauseMs = 10;
 /** Short tasks take more turns than asked for, until this much time is spent or they had four times as many. */
 const enoughMs = 600;
 
-/** Times contestants in turn, so that a disturbance of the machine meets all of them. Everything must have run before. */
+/** Times contestants in turn, so that a disturbance of the machine meets all of them; every other round backwards, so that what one leaves
+ *  behind (garbage, threads not yet asleep) does not always meet the same other. Everything must have run before. */
 export async function interleave(
   contestants: readonly Pick<Contestant, "run">[],
   { repeats }: { repeats: number },
 ): Promise<Timing[]> {
-  const times = contestants.map((): number[] => []);
+  const entrants = contestants.map((contestant) => ({ contestant, times: [] as number[] }));
   let spent = 0;
-  for (let round = 0; round < repeats || (round < 4 * repeats && spent < enoughMs); round++)
-    for (const [i, contestant] of contestants.entries()) {
+  for (let round = 0; round < repeats || (round < 4 * repeats && spent < enoughMs); round++) {
+    for (const { contestant, times } of round % 2 === 0 ? entrants : entrants.toReversed()) {
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
       const started = performance.now();
       await contestant.run();
-      times[i].push(performance.now() - started);
-      spent += times[i][round];
+      times.push(performance.now() - started);
+      spent += times[round];
     }
-  return times.map(summary);
+  }
+  return entrants.map(({ times }) => summary(times));
 }
 
 /** exp of the mean logarithm; NaN of nothing. */

@@ -28,6 +28,8 @@ export interface Scored extends Row {
   /** on our row: the fastest peer, and its median over ours */
   readonly bestPeer?: string;
   readonly ratio?: number;
+  /** the same of the fastest rounds, which a busy machine disturbs least */
+  readonly fastestRatio?: number;
 }
 
 export function scored(row: Row, { rows, ceilings }: Pick<Group, "rows" | "ceilings">): Scored {
@@ -38,15 +40,26 @@ export function scored(row: Row, { rows, ceilings }: Pick<Group, "rows" | "ceili
   const peers = row.engine === ourName ? rows.filter((other) => other.engine !== ourName && sameTask(other, row)) : [];
   const best = peers.toSorted((a, b) => a.medianMs - b.medianMs).at(0);
   const ratio = best && best.medianMs / row.medianMs;
-  return { ...row, gflops, gigabytes, ofCeiling, bestPeer: best?.engine, ratio };
+  const fastestRatio = best && Math.min(...peers.map(({ fastestMs }) => fastestMs)) / row.fastestMs;
+  return { ...row, gflops, gigabytes, ofCeiling, bestPeer: best?.engine, ratio, fastestRatio };
 }
 
-/** Geometric means of our rows' ratios, a subject each: how many times as fast as the best peer. */
-export function means(group: Pick<Group, "rows" | "ceilings">): { subject: string; ratio: number; tasks: number }[] {
+interface Mean {
+  readonly subject: string;
+  /** how many times as fast as the best peer: geometric mean of our rows' ratios */
+  readonly ratio: number;
+  readonly fastestRatio: number;
+  readonly tasks: number;
+}
+
+/** One a subject that has peers. */
+export function means(group: Pick<Group, "rows" | "ceilings">): Mean[] {
   const ours = group.rows.map((row) => scored(row, group)).filter(({ ratio }) => ratio !== undefined);
   return [...new Set(ours.map(({ subject }) => subject))].map((subject) => {
-    const ratios = ours.filter((row) => row.subject === subject).map(({ ratio }) => ratio as number);
-    return { subject, ratio: geometricMean(ratios), tasks: ratios.length };
+    const rows = ours.filter((row) => row.subject === subject);
+    const mean = (of: (row: Scored) => number | undefined) => geometricMean(rows.map((row) => of(row) as number));
+    const fastestRatio = mean((row) => row.fastestRatio);
+    return { subject, ratio: mean(({ ratio }) => ratio), fastestRatio, tasks: rows.length };
   });
 }
 
@@ -72,8 +85,8 @@ export function textLine(row: Scored): string {
   return [...columns, share(row).padStart(5), beside(row)].join("  ").trimEnd();
 }
 
-export const meanLine = ({ subject, ratio, tasks }: ReturnType<typeof means>[number]): string =>
-  `${subject}: ${ratio.toFixed(2)} times as fast as the best peer (geometric mean of ${tasks})`;
+export const meanLine = ({ subject, ratio, fastestRatio, tasks }: Mean): string =>
+  `${subject}: ${ratio.toFixed(2)} times as fast as the best peer (geometric mean of ${tasks}; ${fastestRatio.toFixed(2)} by the fastest rounds)`;
 
 /** What an event says beyond its rows. */
 export function trouble(event: Exclude<Event, { event: "ceilings" | "task" }>): string {
