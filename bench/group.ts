@@ -86,9 +86,11 @@ async function runTask(
       if (!contestant) continue;
       if (task.subject === "step") {
         const found: number[] = [];
-        for (let step = 0; step < checkedSteps; step++) found.push((await contestant.run())[0]);
+        while (found.length < checkedSteps && reason === undefined) {
+          found.push((await contestant.run())[0]);
+          reason = losses && wrongLoss(found, losses);
+        }
         losses ??= found;
-        reason = wrongLoss(found, losses);
       } else {
         reason = wrongIn(task, await contestant.run());
         await contestant.run();
