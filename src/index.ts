@@ -3,7 +3,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 export type { AdapterInfo, Backend } from "./backend/backend.ts";
-export type { DeviceBuffer, DType } from "./backend/buffer.ts";
+export type { DeviceBuffer, DType, FloatType } from "./backend/buffer.ts";
 export {
   DeviceError,
   DeviceLostError,
@@ -37,6 +37,7 @@ export {
   verifyTolerances,
 } from "./train/events.ts";
 export { generate, sampleToken } from "./train/generate.ts";
+export { LossScale } from "./train/loss-scale.ts";
 export { AdamW } from "./train/optimizer.ts";
 export { readSafetensors, writeSafetensors } from "./train/safetensors.ts";
 export { learningRateAt } from "./train/schedule.ts";

@@ -34,6 +34,8 @@ export interface TrainParameters {
   lossBlocks?: number;
   /** how matrices and activations are stored where the device has it; f32 when absent. Sums, masters of weights and moments are f32. */
   dtype?: FloatType;
+  /** in f16: what the loss's gradient is multiplied by at first, a power of two; 65536 when absent */
+  lossScale?: number;
   seed: number;
   /** steps between evaluations; 0: only at the end */
   evalEvery: number;

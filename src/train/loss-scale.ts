@@ -1,6 +1,8 @@
 // Dynamic loss scaling (Micikevicius et al., arXiv 1710.03740): gradients below what f16 can hold are lost, so the loss's gradient starts as
 // large as none of them overflows. By the rule of PyTorch's GradScaler.
 
+import { UserError } from "../backend/errors.ts";
+
 /** PyTorch's default. Too large costs a skipped step each time it halves. */
 const start = 2 ** 16;
 /** Steps without overflow after which twice as much is tried: PyTorch's default. */
@@ -10,10 +12,17 @@ const largest = 2 ** 24;
 
 export class LossScale {
   /** what the loss's gradient starts from: a power of two, so that nothing is rounded by it */
-  value = start;
+  value: number;
   /** steps whose gradient overflowed, and which changed nothing */
   skipped = 0;
   #good = 0;
+
+  /** @throws UserError unless it starts from a power of two, 1 to 2^24 */
+  constructor(from: number = start) {
+    if (!(from >= 1 && from <= largest && Number.isInteger(Math.log2(from))))
+      throw new UserError(`got a loss scale of ${from}, need a power of two from 1 to ${largest}`);
+    this.value = from;
+  }
 
   /** After a step, told whether its gradient was finite. False when there is no smaller scale to try: then it is not the scale. */
   next(finite: boolean): boolean {

@@ -149,7 +149,7 @@ class Run {
     });
     this.#report = constant(backend, { shape: [2], purpose: "scratch", name: "step report" });
     if (model.dtype === "f16") {
-      this.#scale = new LossScale();
+      this.#scale = new LossScale(parameters.lossScale);
       this.#seed = constant(backend, { shape: [1], purpose: "scratch", name: "loss scale" });
     }
     this.#rates = dropout > 0 ? { embedding: dropout, residual: dropout, attention: dropout } : architecture.dropout;

@@ -7,7 +7,7 @@ import { Model } from "../../src/nn/model.ts";
 import { Serial } from "../../src/parallel/serial.ts";
 import { Tape } from "../../src/tensor/tape.ts";
 import { constant } from "../../src/tensor/tensor.ts";
-import type { StartEvent, TrainEvent } from "../../src/train/events.ts";
+import { DivergedError, type StartEvent, type TrainEvent } from "../../src/train/events.ts";
 import { LossScale } from "../../src/train/loss-scale.ts";
 import { AdamW } from "../../src/train/optimizer.ts";
 import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
@@ -114,6 +114,38 @@ testHalf(
   },
 );
 
+testHalf(
+  "a run whose first gradients overflow is none that diverged: it skips steps, says so, and learns",
+  async () => {
+    const { steps, done, losses } = await runToy({ steps: 40, dtype: "f16", lossScale: 2 ** 24 });
+    const skipped = steps.filter((step) => step.skipped);
+    assert.ok(skipped.length > 0 && skipped.length < 10, `${skipped.length} steps skipped`);
+    for (const [index, step] of skipped.entries()) {
+      assert.is(step.step, index + 1, "the first ones");
+      assert.is(step.lossScale, 2 ** (24 - index));
+      assert.is(step.gradNorm, Number.POSITIVE_INFINITY);
+    }
+    assert.is(done!.skippedSteps, skipped.length);
+    assert.is(done!.lossScale, 2 ** (24 - skipped.length));
+    assert.is(steps[skipped.length].gradNorm < 100, true);
+    assert.ok(losses[39] < losses[0] / 2, `last loss ${losses[39]}`);
+  },
+);
+
+testHalf(
+  "a learning rate that blows the weights up ends a run in f16 as one in f32, and names the way out",
+  async () => {
+    let error: unknown;
+    const wild = { learningRate: 1e30, minLearningRate: 1e30, warmup: 0, clip: 0, steps: 60, dtype: "f16" } as const;
+    await runToy(wild).catch((e: unknown) => {
+      error = e;
+    });
+    assert.instance(error, DivergedError);
+    assert.match((error as Error).message, /or --dtype f32$/);
+    assert.is((await backendUnderTest()).memory.total, 0, "nothing is left allocated");
+  },
+);
+
 test("a loss scale halves at an overflow, doubles after 2000 good steps, and gives up below 1", () => {
   const scale = new LossScale();
   assert.is(scale.value, 65536);
@@ -131,6 +163,7 @@ test("a loss scale halves at an overflow, doubles after 2000 good steps, and giv
   while (scale.value > 1) assert.ok(scale.next(false));
   assert.not(scale.next(false));
   assert.is(scale.skipped, 2 + 15);
+  for (const bad of [0, 3, 0.5, 2 ** 25, Number.NaN]) assert.throws(() => new LossScale(bad), /need a power of two/);
 });
 
 test.after(closeBackend);

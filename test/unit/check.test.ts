@@ -133,7 +133,7 @@ const sizes = new Set(
   ),
 );
 const offsets = new Set("rowOffset colOffset offset xOffset yOffset validCols".split(" "));
-const reals = new Set("scale eps alpha learningRate weightDecay clip".split(" "));
+const reals = new Set("scale eps alpha learningRate weightDecay clip lossScale".split(" "));
 
 const isBuffer = (value: unknown): value is DeviceBuffer =>
   typeof value === "object" && value !== null && "purpose" in value;
@@ -274,6 +274,59 @@ test("optional arguments may be left out", () => {
   checkKernel("matmul", but("matmul", { bias: undefined }));
   checkKernel("normApply", but("normApply", { bias: undefined }));
   checkKernel("attention", but("attention", { dropout: undefined }));
+});
+
+/** Buffers that may be f16 together; the kernel's others stay as they are. */
+const halves: { [K in KernelName]?: string[][] } = {
+  matmul: [
+    ["a", "b"],
+    ["a", "b", "y"],
+  ],
+  attention: [["q", "kv", "y"]],
+  attentionGrad: [["qkv", "y", "dy", "dqkv"]],
+  rotary: [["x", "y"]],
+  normStats: [["x"]],
+  normApply: [["x", "y"]],
+  normGradSums: [["x", "dy"]],
+  normGradInput: [["x", "dy", "dx"]],
+  normGradGain: [["x", "dy"]],
+  gelu: [["x", "y"]],
+  geluGrad: [["x", "dy", "dx"]],
+  siluGate: [["x", "y"]],
+  siluGateGrad: [["x", "dy", "dx"]],
+  dropout: [["x", "y"]],
+  embedding: [["table", "y"]],
+  embeddingGrad: [["dy"]],
+  rowMax: [["x"]],
+  sumExp: [["x"]],
+  crossEntropyGrad: [["x", "dx"]],
+  columnSum: [["x"]],
+  add: [["a", "b", "y"]],
+  axpy: [["x"], ["x", "y"]],
+  scale: [["x"], ["y"], ["x", "y"]],
+  fill: [["y"]],
+  copy: [["x", "y"]],
+};
+
+for (const kernel of Object.keys(fitting) as KernelName[])
+  test(`${kernel}: of all choices of buffers in f16 exactly ${(halves[kernel] ?? []).join("; ") || "none"} is taken`, () => {
+    const all = Object.entries(fitting[kernel]()).filter((entry): entry is [string, DeviceBuffer] =>
+      isBuffer(entry[1]),
+    );
+    const taken = new Set((halves[kernel] ?? []).map((names) => [...names].sort().join()));
+    for (let choice = 1; choice < 2 ** all.length; choice++) {
+      const chosen = all.filter((_, i) => (choice >> i) & 1);
+      const names = chosen.map(([name]) => name).sort();
+      const args = but(kernel, Object.fromEntries(chosen.map(([name, buffer]) => [name, { ...buffer, dtype: "f16" }])));
+      if (taken.has(names.join())) checkKernel(kernel, args);
+      else refused(kernel, args, /holds (f16|f32|i32)/);
+    }
+  });
+
+test("adamw's copy of the weights is f16 and as long as they are", () => {
+  checkKernel("adamw", but("adamw", { half: f32(9, "f16") }));
+  refused("adamw", but("adamw", { half: f32(9) }), /^adamw: half holds f32, needs f16$/);
+  refused("adamw", but("adamw", { half: f32(8, "f16") }), /^adamw: half holds 8 elements of f16, needs n = 9$/);
 });
 
 test.run();
