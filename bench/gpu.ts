@@ -3,6 +3,7 @@
 
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
+import { loadavg } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../src/index.ts";
@@ -15,6 +16,7 @@ import { gpuUsage, parseGpuOptions, UsageError } from "./options.ts";
 import { openBackend } from "./ours.ts";
 import { ceilingLine, type Group, markdown, meanLine, means, ourName, scored, slug, textLine } from "./report.ts";
 
+const load = loadavg()[0];
 const here = dirname(fileURLToPath(import.meta.url));
 const about: { version: string; commit: string } = JSON.parse(readFileSync(join(here, "about.json"), "utf8"));
 
@@ -105,7 +107,7 @@ async function main(): Promise<void> {
   }
   backend.dispose();
   const date = new Date().toISOString().slice(0, 10);
-  const heading = { subject: undefined, date, machine: description, commit: about.commit, repeats };
+  const heading = { subject: undefined, date, machine: description, commit: about.commit, load, repeats };
   const file = join(here, `gpu_${slug(description)}_${date.slice(0, 7).replace("-", "")}.md`);
   writeFileSync(file, markdown(heading, [group]));
   console.error(file);

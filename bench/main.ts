@@ -2,7 +2,7 @@
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus } from "node:os";
+import { availableParallelism, cpus, loadavg } from "node:os";
 import { join, relative } from "node:path";
 import { bundle } from "../scripts/bundle.mjs";
 import { setUp } from "../scripts/setup.mjs";
@@ -14,6 +14,7 @@ import { ceilingLine, type Group, markdown, meanLine, means, scored, slug, textL
 import { type Task, tasksOf } from "./tasks.ts";
 
 const root = process.cwd();
+const load = loadavg()[0];
 const version = (folder: string): string =>
   JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8")).version;
 const peerNames = ["@jax-js/jax", "@tensorflow/tfjs-core", "onnxruntime-web", "gpu.js"];
@@ -146,7 +147,7 @@ function save(options: Options, groups: readonly Group[]): void {
   for (const subject of options.subjects)
     for (const device of options.devices) {
       const name = `${subject}_${device}-${slug(machine)}_${date.slice(0, 7).replace("-", "")}.md`;
-      const heading = { subject, date, machine, commit: commit(), repeats: options.repeats };
+      const heading = { subject, date, machine, commit: commit(), load, repeats: options.repeats };
       const own = groups.filter((group) => group.device === device);
       writeFileSync(join(folder, name), markdown(heading, own));
       console.error(`bench/results/${name}`);

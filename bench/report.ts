@@ -100,16 +100,18 @@ export interface Heading {
   readonly date: string;
   readonly machine: string;
   readonly commit: string;
+  /** threads waiting for a core when the run began: above 0 others were at work too */
+  readonly load: number;
   readonly repeats: number;
 }
 
 /** One subject's results on a machine. */
 export function markdown(heading: Heading, groups: readonly Group[]): string {
-  const { subject, date, machine, commit, repeats } = heading;
+  const { subject, date, machine, commit, load, repeats } = heading;
   const lines = [
     `# ${subject ?? "kernels and a training step"} on ${machine}`,
     "",
-    `${date}, commit ${commit}. Milliseconds are the median of at least ${repeats} rounds in turns (fastest to slowest), results read back. "x peer":`,
+    `${date}, commit ${commit}, load average ${load.toFixed(1)} when it began. Milliseconds are the median of at least ${repeats} rounds in turns (fastest to slowest), results read back. "x peer":`,
     "the best peer's median over ours, on the same device in the same run.",
   ];
   for (const group of groups) {

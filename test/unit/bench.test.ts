@@ -124,11 +124,18 @@ test("our rows are measured by the fastest peer of the same task and dtype, and 
 });
 
 test("markdown has date, machine, commit, versions, ceilings, a line a row, the mean and what went wrong", () => {
-  const heading = { subject: "products", date: "2026-11-21", machine: "2 cores", commit: "abc", repeats: 9 };
+  const heading = {
+    subject: "products",
+    date: "2026-11-21",
+    machine: "2 cores",
+    commit: "abc",
+    load: 0.25,
+    repeats: 9,
+  };
   const text = markdown(heading, [group]);
   for (const part of [
     "# products on 2 cores",
-    "2026-11-21, commit abc",
+    "2026-11-21, commit abc, load average 0.3 when it began",
     "## Somewhere, WebGPU",
     "a device. shardgrad 1.2, slow 1.2, quick 1.2.",
     "Ceilings of this run: 4.00 GFLOP/s",
