@@ -38,6 +38,9 @@ export function atMost(kernel: KernelName, name: string, value: number, most: nu
   if (!(value <= most)) throw new RangeError(`${kernel}: ${name} is ${value}, needs <= ${needs} = ${most}`);
 }
 
+/** How many buffers of f16 were taken where f32 goes as well: what says, at no cost to kernels of f32 alone, that a call has some. */
+export let halvesTaken = 0;
+
 /** `buffer` holds at least `length` elements of `dtype`, or f16 for f32 where the kernel takes that; `shape` is how the catalogue writes that length. */
 export function holds(
   kernel: KernelName,
@@ -49,8 +52,11 @@ export function holds(
 ): void {
   if (buffer === undefined || buffer === null)
     throw new RangeError(`${kernel}: ${name} is missing, needs a buffer of ${shape} = ${length} ${dtype}`);
-  if (buffer.dtype !== dtype && !(buffer.dtype === "f16" && dtype === "f32" && mayBeHalf(kernel, name)))
-    throw new RangeError(`${kernel}: ${name} holds ${buffer.dtype}, needs ${dtype}`);
+  if (buffer.dtype !== dtype) {
+    if (buffer.dtype !== "f16" || dtype !== "f32" || !mayBeHalf(kernel, name))
+      throw new RangeError(`${kernel}: ${name} holds ${buffer.dtype}, needs ${dtype}`);
+    halvesTaken++;
+  }
   if (!(buffer.length >= length)) {
     throw new RangeError(
       `${kernel}: ${name} holds ${buffer.length} elements of ${buffer.dtype}, needs ${shape} = ${length}`,
