@@ -2,6 +2,7 @@
 
 import type { Command } from "commander";
 import { Option } from "commander";
+import type { FloatType } from "../backend/buffer.ts";
 import { UserError } from "../backend/errors.ts";
 import { parseModelConfig } from "../nn/config.ts";
 import { shardedExtents } from "../nn/extents.ts";
@@ -29,6 +30,9 @@ export function addLayouts(program: Command): void {
     .option("--context <number>", "tokens in a sequence", String(defaults.context))
     .option("--mesh-size <number>", "ranks", String(defaults["mesh-size"]))
     .option("--recompute", "activations computed again in the backward pass", false)
+    .addOption(
+      new Option("--dtype <type>", "how matrices and activations are stored").choices(["f32", "f16"]).default("f32"),
+    )
     .addOption(jsonOption())
     .action(runLayouts);
 }
@@ -65,7 +69,8 @@ function runLayouts(given: Record<string, unknown>): void {
   const [batch, context] = [number("batch", options.batch ?? ""), number("context", options.context ?? "")];
   const size = number("mesh-size", options.meshSize ?? "");
   if (size > maxRanks) throw new UserError(`got --mesh-size ${size}, need at most ${maxRanks}`);
-  const run = { batch, context, accumulate: 1, recompute: given.recompute === true };
+  const dtype: FloatType = given.dtype === "f16" ? "f16" : "f32";
+  const run = { batch, context, accumulate: 1, recompute: given.recompute === true, dtype };
   const extents = { ...shardedExtents(config), batch, context };
   const rows: string[][] = [];
   const refused: string[] = [];
@@ -79,17 +84,25 @@ function runLayouts(given: Record<string, unknown>): void {
       output.event({ event: "layout", layout: shape.layout, dims: shape.dims, legal: false, why: error.message });
       return;
     }
-    const { words, messages } = trainingTraffic(config, { shape, ...run });
+    const { words, messages, bytesReceived } = trainingTraffic(config, { shape, ...run });
     const wordsReceived = Math.max(...words.map(totalCount));
+    const mostBytes = Math.max(...bytesReceived);
     const messagesReceived = Math.max(...messages.map(totalCount));
     const linear = Math.max(...words.map((each) => (each["linear forward"] ?? 0) + (each["linear backward"] ?? 0)));
     const memory = trainingBytes(config, { ...run, shape });
     output.event({
-      ...{ event: "layout", layout: shape.layout, dims: shape.dims, legal: true, wordsReceived },
+      ...{
+        event: "layout",
+        layout: shape.layout,
+        dims: shape.dims,
+        legal: true,
+        wordsReceived,
+        bytesReceived: mostBytes,
+      },
       ...{ linearWords: linear, messagesReceived, memoryBytes: memory },
     });
     rows.push([
-      ...[shape.layout, mesh, countText(wordsReceived), countText(linear), bytesText(4 * wordsReceived)],
+      ...[shape.layout, mesh, countText(wordsReceived), countText(linear), bytesText(mostBytes)],
       ...[
         countText(messagesReceived),
         bytesText(memory.weights),

@@ -5,6 +5,7 @@ import * as assert from "uvu/assert";
 import { Model } from "../../src/nn/model.ts";
 import { Serial } from "../../src/parallel/serial.ts";
 import { type GenerateOptions, generate, sampleToken } from "../../src/train/generate.ts";
+import { availableType } from "../../src/train/precision.ts";
 import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
 import { context, gpt2, llama } from "./toy.ts";
 
@@ -17,11 +18,17 @@ async function tokensOf(model: Model, options: Partial<GenerateOptions>): Promis
   return tokens;
 }
 
-for (const config of [gpt2, llama])
-  test(`${config.model_type}: a key-value cache gives the text that recomputing gives, past the model's positions too`, async () => {
+for (const [config, asked] of [
+  [gpt2, "f32"],
+  [gpt2, "f16"],
+  [llama, "f32"],
+  [llama, "f16"],
+] as const)
+  test(`${config.model_type}, ${asked} where there is: a key-value cache gives the text that recomputing gives, past the model's positions too`, async () => {
     const backend = await backendUnderTest();
     {
-      using model = new Model(backend, { config, layout: new Serial(backend), seed: 2 });
+      const { dtype } = availableType(backend, asked);
+      using model = new Model(backend, { config, layout: new Serial(backend), seed: 2, dtype });
       for (const options of [{}, { temperature: 0 }, { temperature: 0.7, topK: 5, topP: 0.9 }]) {
         const cached = await tokensOf(model, options);
         assert.is(cached.length, 3 * context);

@@ -115,6 +115,16 @@ test("layouts: legal ones with their words, messages and bytes, others with the 
       ["2d", 44],
     ],
   );
+  const narrow = events((await command(["layouts", ...grid, "--width", "16", "--dtype", "f16", "--json"])).stdout);
+  for (const [index, f16] of narrow.entries()) {
+    const f32 = even[index];
+    const [bytes, words] = [Number(f16.bytesReceived), Number(f16.wordsReceived)];
+    equal([f32.bytesReceived, f32.wordsReceived], [4 * words, words]);
+    // Between half and all: what is sent of losses, norms and gradients stays f32.
+    ok(words === 0 ? bytes === 0 : bytes > 2 * words && bytes < 4 * words, `${f16.layout}: ${bytes} of ${4 * words}`);
+    const [half, whole] = [f16.memoryBytes, f32.memoryBytes] as Record<string, number>[];
+    ok(half.weights < 0.6 * whole.weights && half.activations < 0.7 * whole.activations && half.total < whole.total);
+  }
   const odd = await command(["layouts", ...sizes, "--mesh-size", "9", "--json"]);
   const rows = events(odd.stdout);
   equal(
