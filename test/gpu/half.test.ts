@@ -272,7 +272,7 @@ const mask: AttentionDropout = {
   ...{ batchOffset: 5, headOffset: 2, globalHeads: 11 },
 };
 const [heads, kvHeads] = [4, 2];
-for (const headWidth of [3, 32, 37, 68])
+for (const headWidth of [3, 32, 37])
   testHalf(
     `attention ${heads}:${kvHeads}, head width ${headWidth}: y, lse and dqkv within the bound of f64`,
     async () => {

@@ -5,7 +5,7 @@ import type { KernelArgs, KernelName } from "../kernels.ts";
 
 /** One dispatch. Names are the shader's own: `constants` replace initialisers of its named consts, `buffers` its storage
  *  bindings, `params` the fields of its `Params` uniform struct (scalars: u32, i32, f32). A name the shader does not have, or
- *  one it has and this lacks, throws. */
+ *  one it has and this lacks, throws. What types its bindings have follows from the buffers, and no plan says it. */
 export interface Dispatch {
   /** file name in shaders/ without .wgsl */
   shader: string;
