@@ -7,6 +7,7 @@ export * from "./attention-grad";
 export * from "./dropout";
 export * from "./elementwise";
 export * from "./embedding";
+export * from "./few-rows";
 export * from "./loss";
 export * from "./norm";
 export * from "./optimizer";

@@ -3,28 +3,13 @@
 // are made of.
 
 import { address, integer } from "./args";
-import { loadPart, storePart } from "./lanes";
+import { loadPart } from "./lanes";
+import { blockSteps, loadUpTo, panelCols, put } from "./product-edges";
 
-/** Columns of a panel. */
-const panelCols: i32 = 8;
 /** Rows that go through a panel while it is in the first-level cache. */
 const blockRows: i32 = 32;
 /** Panels of an item. */
 const groupPanels: i32 = 16;
-/** Steps of a sum before it is put down: a panel of them takes 16 KiB. */
-const blockSteps: i32 = 512;
-
-@inline
-function loadUpTo(at: usize, count: i32): v128 {
-  if (count >= 4) return v128.load(at);
-  return count > 0 ? loadPart(at, count) : f32x4.splat(0);
-}
-
-@inline
-function storeUpTo(at: usize, x: v128, count: i32): void {
-  if (count >= 4) v128.store(at, x);
-  else if (count > 0) storePart(at, x, count);
-}
 
 /** Four vectors as the columns of four rows, rowBytes apart. */
 @inline
@@ -95,34 +80,6 @@ export function packPanels(args: usize, begin: i32, end: i32, scratch: usize): v
       to += 32;
     }
   }
-}
-
-/** Where a tile's sums go: y += where `accumulate`, + bias unless that is 0. */
-@inline
-function put(y: usize, low: v128, high: v128, cols: i32, bias: usize, accumulate: bool): void {
-  if (cols >= panelCols) {
-    if (bias) {
-      low = f32x4.add(low, v128.load(bias));
-      high = f32x4.add(high, v128.load(bias, 16));
-    }
-    if (accumulate) {
-      low = f32x4.add(v128.load(y), low);
-      high = f32x4.add(v128.load(y, 16), high);
-    }
-    v128.store(y, low);
-    v128.store(y, high, 16);
-    return;
-  }
-  if (bias) {
-    low = f32x4.add(low, loadUpTo(bias, cols));
-    high = f32x4.add(high, loadUpTo(bias + 16, cols - 4));
-  }
-  if (accumulate) {
-    low = f32x4.add(loadUpTo(y, cols), low);
-    high = f32x4.add(loadUpTo(y + 16, cols - 4), high);
-  }
-  storeUpTo(y, low, cols);
-  storeUpTo(y + 16, high, cols - 4);
 }
 
 /** Up to 4 rows by 8 columns of y, from a strip [steps, 4] and a panel [steps, 8], steps > 0. What limits it is instructions a step: a loop that
@@ -254,102 +211,5 @@ export function product(args: usize, begin: i32, end: i32, scratch: usize): void
         }
       }
     }
-  }
-}
-
-/** The same for few rows: b, whose steps lie bStep bytes apart and columns together, is read where it is. args: a, b, y, bias, m, n, k, aRow,
- *  aStep, accumulate, bStep. Items: groups of 16 columns, row after row, sample after sample. */
-export function rowProduct(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const a = address(args, 0);
-  const b = address(args, 1);
-  const y = address(args, 2);
-  const biases = address(args, 3);
-  const m = integer(args, 4);
-  const n = integer(args, 5);
-  const k = integer(args, 6);
-  const aRow = address(args, 7);
-  const aStep = address(args, 8);
-  const accumulate = integer(args, 9) != 0;
-  const bStep = address(args, 10);
-  const groups = (n + 15) >> 4;
-  for (let item = begin; item < end; item++) {
-    const first = (item % groups) << 4;
-    const row = (item / groups) % m;
-    const z = item / groups / m;
-    const cols = n - first;
-    let x = a + <usize>z * <usize>m * <usize>k * 4 + <usize>row * aRow;
-    let from = b + <usize>z * <usize>k * <usize>n * 4 + (<usize>first << 2);
-    const to = y + ((<usize>(z * m + row) * <usize>n + <usize>first) << 2);
-    const bias = biases ? biases + (<usize>first << 2) : 0;
-    let s0 = f32x4.splat(0);
-    let s1 = f32x4.splat(0);
-    let s2 = f32x4.splat(0);
-    let s3 = f32x4.splat(0);
-    if (cols >= 16)
-      for (let step = 0; step < k; step++) {
-        const scalar = v128.load32_splat(x);
-        s0 = f32x4.add(s0, f32x4.mul(scalar, v128.load(from)));
-        s1 = f32x4.add(s1, f32x4.mul(scalar, v128.load(from, 16)));
-        s2 = f32x4.add(s2, f32x4.mul(scalar, v128.load(from, 32)));
-        s3 = f32x4.add(s3, f32x4.mul(scalar, v128.load(from, 48)));
-        x += aStep;
-        from += bStep;
-      }
-    else
-      for (let step = 0; step < k; step++) {
-        const scalar = v128.load32_splat(x);
-        s0 = f32x4.add(s0, f32x4.mul(scalar, loadUpTo(from, cols)));
-        s1 = f32x4.add(s1, f32x4.mul(scalar, loadUpTo(from + 16, cols - 4)));
-        s2 = f32x4.add(s2, f32x4.mul(scalar, loadUpTo(from + 32, cols - 8)));
-        s3 = f32x4.add(s3, f32x4.mul(scalar, loadUpTo(from + 48, cols - 12)));
-        x += aStep;
-        from += bStep;
-      }
-    put(to, s0, s1, cols, bias, accumulate);
-    if (cols > 8) put(to + 32, s2, s3, cols - 8, bias ? bias + 32 : 0, accumulate);
-  }
-}
-
-/** The same for few rows and a transposed b[z, n, k]: each element is a dot product of two rows. args as rowProduct's.
- *  Items: columns, row after row, sample after sample. */
-export function dotProduct(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const a = address(args, 0);
-  const b = address(args, 1);
-  const y = address(args, 2);
-  const biases = address(args, 3);
-  const m = integer(args, 4);
-  const n = integer(args, 5);
-  const k = integer(args, 6);
-  const accumulate = integer(args, 9) != 0;
-  for (let item = begin; item < end; item++) {
-    const col = item % n;
-    const row = item / n;
-    const z = row / m;
-    let x = a + <usize>row * <usize>k * 4;
-    let from = b + <usize>(z * n + col) * <usize>k * 4;
-    let s0 = f32x4.splat(0);
-    let s1 = f32x4.splat(0);
-    let s2 = f32x4.splat(0);
-    let s3 = f32x4.splat(0);
-    let left = k;
-    for (; left >= 16; left -= 16) {
-      s0 = f32x4.add(s0, f32x4.mul(v128.load(x), v128.load(from)));
-      s1 = f32x4.add(s1, f32x4.mul(v128.load(x, 16), v128.load(from, 16)));
-      s2 = f32x4.add(s2, f32x4.mul(v128.load(x, 32), v128.load(from, 32)));
-      s3 = f32x4.add(s3, f32x4.mul(v128.load(x, 48), v128.load(from, 48)));
-      x += 64;
-      from += 64;
-    }
-    for (; left > 0; left -= 4) {
-      s0 = f32x4.add(s0, f32x4.mul(loadUpTo(x, left), loadUpTo(from, left)));
-      x += 16;
-      from += 16;
-    }
-    s0 = f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3));
-    s0 = f32x4.add(s0, v128.shuffle<f32>(s0, s0, 2, 3, 0, 1));
-    let sum = f32x4.extract_lane(s0, 0) + f32x4.extract_lane(s0, 1);
-    if (biases) sum += load<f32>(biases + (<usize>col << 2));
-    const to = y + (<usize>item << 2);
-    store<f32>(to, accumulate ? load<f32>(to) + sum : sum);
   }
 }

@@ -3,22 +3,27 @@
 import type { Plans } from "../plan.ts";
 import { chunks } from "./grain.ts";
 
-/** Rows below which packing b, which touches each of its elements twice, costs more than it saves. */
-const packedRows = 4;
-/** As wasm/products.ts has them. */
-const [panelCols, blockRows, groupCols, rowCols] = [8, 32, 128, 16];
-/** Nanoseconds of a multiply-add in registers, and of an element of b that is packed or comes from memory. */
-const [step, element] = [0.045, 0.5];
+/** Rows from which packing b, which touches each of its elements twice, pays: between 10 and 16 where b is in the second-level cache, later
+ *  where it is not. */
+const packedRows = 12;
+/** The same of a transposed b, whose products of few rows read it once a row. */
+const dotRows = 4;
+/** As wasm/products.ts and wasm/few-rows.ts have them. */
+const [panelCols, blockRows, groupCols] = [8, 32, 128];
+/** Nanoseconds of a multiply-add, of packing an element of b, and of one read where it is: once, for each row of a dot product. */
+const [step, pack, read, dot] = [0.035, 0.2, 0.05, 0.1];
 
 export const productPlans: Pick<Plans, "matmul"> = {
   matmul({ a, b, y, bias, batch, m, n, k, transposeA, transposeB, accumulate }, places) {
     const [aRow, aStep] = transposeA ? [4, 4 * m] : [4 * k, 4];
     const [bStep, bCol] = transposeB ? [4, 4 * k] : [4 * n, 4];
-    const rest = [places.at(y), bias ? places.at(bias) : 0, m, n, k, aRow, aStep, accumulate ? 1 : 0];
-    if (m < packedRows) {
-      const args = [places.at(a), places.at(b), ...rest, bStep];
-      const [run, cols] = transposeB ? ["dotProduct", 1] : ["rowProduct", rowCols];
-      return [{ run, args, ...chunks(batch * m * Math.ceil(n / cols), k * cols * element) }];
+    const shape = [places.at(y), bias ? places.at(bias) : 0, m, n, k];
+    const adds = accumulate ? 1 : 0;
+    if (m < (transposeB ? dotRows : packedRows)) {
+      const args = [places.at(a), places.at(b), ...shape, aRow, aStep, adds, bStep];
+      if (transposeB) return [{ run: "dotProduct", args, ...chunks(batch * m * n, k * dot) }];
+      const cost = Math.min(n, groupCols) * k * (read + m * step);
+      return [{ run: "rowsProduct", args, ...chunks(batch * Math.ceil(n / groupCols), cost) }];
     }
     const panels = Math.ceil(n / panelCols);
     const packed = places.temporary(4 * batch * panels * panelCols * k);
@@ -27,11 +32,11 @@ export const productPlans: Pick<Plans, "matmul"> = {
       {
         run: "packPanels",
         args: [places.at(b), packed, n, k, bStep, bCol],
-        ...chunks(batch * panels, panelCols * k * element),
+        ...chunks(batch * panels, panelCols * k * pack),
       },
       {
         run: "product",
-        args: [places.at(a), packed, ...rest],
+        args: [places.at(a), packed, ...shape, aRow, aStep, adds],
         ...chunks(items, Math.min(m, blockRows) * Math.min(n, groupCols) * k * step),
       },
     ];
