@@ -47,6 +47,10 @@ export interface Backend {
   /** A pause, when the device needs one to let go of what earlier calls left: to be awaited now and then by programs of very many
    *  kernels between two reads. */
   rest(): Promise<void> | undefined;
+  /** Measures, on memory of its own, ways to run those kernels that calls so far asked for and this device has not measured yet; later
+   *  calls take the fastest. Between two steps, when no rank that shares the device is in the middle of one: results before and after
+   *  differ in their last bits. Missing, or undefined, where there is nothing to do. */
+  tune?(): Promise<void> | undefined;
   /** Gives back memory kept for reuse. */
   trim(): void;
   dispose(): void;

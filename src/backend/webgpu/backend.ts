@@ -12,7 +12,7 @@ import { MemoryAccount, type Purpose } from "../memory.ts";
 import { deviceFacts } from "./device.ts";
 import { type Call, Faults } from "./faults.ts";
 import { checkNames, Pipelines } from "./pipelines.ts";
-import type { DeviceFacts, Dispatch, Plan } from "./plan.ts";
+import type { Chooser, DeviceFacts, Dispatch, Plan, Workshop } from "./plan.ts";
 import { plans } from "./plans.ts";
 import { BufferPool, partElements, type Slot, sizeClass } from "./pool.ts";
 import { shaders } from "./shaders.ts";
@@ -46,6 +46,8 @@ export interface WebGpuBackendOptions {
   info: AdapterInfo;
   /** What is run in place of shaders/: tests of the errors give broken ones. */
   sources?: Readonly<Record<string, string>>;
+  /** takes the plans of plans.ts where it is left out */
+  chooser?: Chooser;
   onDispose?: () => void;
 }
 
@@ -68,13 +70,19 @@ export class WebGpuBackend implements Backend {
   /** of the dispatch being enqueued */
   #slots: Slot[] = [];
   #resting: Promise<void> | undefined;
+  #chooser: Chooser | undefined;
+  #workshop: Workshop;
+  /** lent to the plan of the call under way */
+  #lent: DeviceBuffer[] = [];
 
-  constructor({ device, info, sources = shaders, onDispose }: WebGpuBackendOptions) {
+  constructor({ device, info, sources = shaders, chooser, onDispose }: WebGpuBackendOptions) {
     const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
     this.adapter = info;
     this.maxBufferBytes = Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize) / 16) * 16;
     this.#device = device;
     this.#facts = deviceFacts(info);
+    this.#chooser = chooser;
+    this.#workshop = { ...this.#facts, scratch: (length) => this.#lend(length) };
     this.#faults = new Faults(device);
     this.#pipelines = new Pipelines(device, this.#faults, sources);
     this.#stream = new Stream({
@@ -201,8 +209,10 @@ export class WebGpuBackend implements Backend {
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
     const call = this.#faults.call(describeRun, kernel, args);
     checkKernel(kernel, args);
-    const plan = plans[kernel] as Plan<K>;
-    for (const dispatch of plan(args, this.#facts)) this.#enqueue(dispatch, call);
+    const plan = this.#chooser?.choose(kernel, args) ?? (plans[kernel] as Plan<K>);
+    for (const dispatch of plan(args, this.#workshop)) this.#enqueue(dispatch, call);
+    // Whoever gets this memory next uses it after the dispatches above.
+    for (let buffer = this.#lent.pop(); buffer; buffer = this.#lent.pop()) this.free(buffer);
   }
 
   /** Enqueues one dispatch outside the catalogue: benchmarks' reference kernels, and tests. */
@@ -239,6 +249,10 @@ export class WebGpuBackend implements Backend {
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
+  tune(): Promise<void> | undefined {
+    return this.#chooser?.tune(() => this.#stream.submit());
+  }
+
   trim(): void {
     this.#faults.call(describeOther, "trim", "");
     this.#stream.forgetBuffers();
@@ -269,6 +283,12 @@ export class WebGpuBackend implements Backend {
       slots[i] = this.#slot(buffer);
     }
     this.#stream.dispatch(pipeline, slots, dispatch, call);
+  }
+
+  #lend(length: number): DeviceBuffer {
+    const buffer = this.allocate({ dtype: "f32", length, purpose: "scratch" });
+    this.#lent.push(buffer);
+    return buffer;
   }
 
   #slot(buffer: DeviceBuffer): Slot {

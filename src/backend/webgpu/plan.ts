@@ -28,6 +28,23 @@ export interface DeviceFacts {
 export type Plan<K extends KernelName> = (args: KernelArgs[K], device: DeviceFacts) => Dispatch[];
 export type Plans = { [K in KernelName]: Plan<K> };
 
+/** What a plan of several passes has beside the device's facts. */
+export interface Workshop extends DeviceFacts {
+  /** f32, for what passes of this one call leave each other; contents are undefined. */
+  scratch(length: number): DeviceBuffer;
+}
+
+/** Takes a plan for a call where several compute the same: see tuning/. Without one, every call takes the table's. */
+export interface Chooser {
+  /** @returns undefined for the table's plan */
+  choose<K extends KernelName>(
+    kernel: K,
+    args: KernelArgs[K],
+  ): ((args: KernelArgs[K], device: Workshop) => Dispatch[]) | undefined;
+  /** As `Backend.tune`. `submit` hands the device what callers have enqueued so far; it is called before anything else is. */
+  tune(submit: () => void): Promise<void> | undefined;
+}
+
 /** Workgroups a dispatch may have along one dimension, in every WebGPU implementation. */
 export const maxWorkgroups = 65535;
 

@@ -1,11 +1,11 @@
 // Which product kernel a shape takes, on which grid.
 
 import type { KernelArgs } from "../../kernels.ts";
-import { type DeviceFacts, grid, type Plans } from "../plan.ts";
+import { type DeviceFacts, type Dispatch, grid, type Plans } from "../plan.ts";
 
 type Shape = Pick<KernelArgs["matmul"], "m" | "n" | "k" | "transposeA" | "transposeB">;
 
-interface Variant {
+export interface ProductVariant {
   readonly shader: "matmul" | "matmulSubgroup" | "matmulTile";
   /** outputs a workgroup computes */
   readonly rows: number;
@@ -20,8 +20,8 @@ interface Variant {
 export function matmulVariant(
   { m, n, k, transposeA, transposeB }: Shape,
   { software, subgroupSize, maxInvocations }: DeviceFacts,
-): Variant {
-  const general: Variant = { shader: "matmul", rows: 32, columns: 32, constants: {} };
+): ProductVariant {
+  const general: ProductVariant = { shader: "matmul", rows: 32, columns: 32, constants: {} };
   if (n % 4 !== 0 || (transposeB && k % 4 !== 0)) return general;
   if (software) {
     if (subgroupSize !== 4 && subgroupSize !== 8) return general;
@@ -40,30 +40,33 @@ export function matmulVariant(
   return { shader: "matmulTile", rows: 64, columns: 64, constants: {} };
 }
 
+/** A product as one dispatch of a kernel that keeps to the interface of matmul.wgsl. */
+export function productDispatch(
+  { a, b, y, bias, batch, m, n, k, transposeA, transposeB, accumulate }: KernelArgs["matmul"],
+  { shader, rows, columns, constants }: ProductVariant,
+): Dispatch {
+  const rowTiles = Math.ceil(m / rows);
+  const columnTiles = Math.ceil(n / columns);
+  const tiles = batch * rowTiles * columnTiles;
+  return {
+    shader,
+    constants: { ...constants, TRANSPOSE_A: transposeA, TRANSPOSE_B: transposeB },
+    // A binding cannot be left empty: without a bias its place is taken by b, which is not read there.
+    buffers: { a, b, bias: bias ?? b, y },
+    params: {
+      m,
+      n,
+      k,
+      rowTiles,
+      columnTiles,
+      tiles,
+      accumulate: Number(accumulate),
+      hasBias: Number(bias !== undefined),
+    },
+    workgroups: grid(tiles),
+  };
+}
+
 export const matmulPlans: Pick<Plans, "matmul"> = {
-  matmul({ a, b, y, bias, batch, m, n, k, transposeA, transposeB, accumulate }, device) {
-    const { shader, rows, columns, constants } = matmulVariant({ m, n, k, transposeA, transposeB }, device);
-    const rowTiles = Math.ceil(m / rows);
-    const columnTiles = Math.ceil(n / columns);
-    const tiles = batch * rowTiles * columnTiles;
-    return [
-      {
-        shader,
-        constants: { ...constants, TRANSPOSE_A: transposeA, TRANSPOSE_B: transposeB },
-        // A binding cannot be left empty: without a bias its place is taken by b, which is not read there.
-        buffers: { a, b, bias: bias ?? b, y },
-        params: {
-          m,
-          n,
-          k,
-          rowTiles,
-          columnTiles,
-          tiles,
-          accumulate: Number(accumulate),
-          hasBias: Number(bias !== undefined),
-        },
-        workgroups: grid(tiles),
-      },
-    ];
-  },
+  matmul: (args, device) => [productDispatch(args, matmulVariant(args, device))],
 };
