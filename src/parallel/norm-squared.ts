@@ -23,8 +23,15 @@ export function sumSquares(
         left.delete(member) && copies(member) === copies(parameter),
         `${member.name} is joined with ${parameter.name}, which is summed otherwise`,
       );
-    const args = { x: buffer, partials: partials.buffer, y: out.buffer, n: buffer.length };
-    out.backend.run("sum", { ...args, scale: 1 / copies(parameter), square: true, accumulate });
+    out.backend.run("sum", {
+      x: buffer,
+      partials: partials.buffer,
+      y: out.buffer,
+      n: buffer.length,
+      scale: 1 / copies(parameter),
+      square: true,
+      accumulate,
+    });
     accumulate = true;
   }
 }

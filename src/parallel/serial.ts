@@ -66,7 +66,8 @@ export class Serial implements Layout {
   }
 
   async norm(x: Tensor, options: { kind: NormKind; gain: Parameter; bias?: Parameter; eps: number }): Promise<Tensor> {
-    return norm(x, { ...options, width: x.shape[1] });
+    const { kind, gain, bias, eps } = options;
+    return norm(x, { kind, gain, bias, eps, width: x.shape[1] });
   }
 
   async attention(

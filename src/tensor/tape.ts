@@ -76,7 +76,8 @@ export class Tape implements Gradients {
 
   /** Host data on this tape: token ids, targets. */
   input(data: HostArray, spec: { shape: Shape; name?: string }): Tensor {
-    const tensor = this.empty({ ...spec, dtype: data instanceof Int32Array ? "i32" : "f32" });
+    const dtype = data instanceof Int32Array ? "i32" : "f32";
+    const tensor = this.empty({ shape: spec.shape, name: spec.name, dtype });
     this.backend.write(tensor.buffer, data);
     return tensor;
   }

@@ -47,11 +47,15 @@ export class AdamW {
     this.#steps++;
     const { beta1, beta2, eps, weightDecay, clip } = this.#options;
     await this.#layout.gradientNormSquared(options.gradients, this.normSquared);
-    for (const { decay, ...buffers } of this.#pieces)
+    for (const { w, half, g, m, v, decay } of this.#pieces)
       this.#backend.run("adamw", {
-        ...buffers,
+        w,
+        half,
+        g,
+        m,
+        v,
         normSquared: this.normSquared.buffer,
-        n: buffers.w.length,
+        n: w.length,
         learningRate: options.learningRate,
         lossScale: options.lossScale ?? 1,
         beta1,

@@ -1,6 +1,7 @@
 // Causal attention and rotary positions on fused rows: per key-value head [q x (heads/kvHeads), k, v], so that any
 // block of whole groups of columns is attention's input by itself.
 
+import type { DeviceBuffer } from "../../backend/buffer.ts";
 import type { AttentionDropout, HeadShape } from "../../backend/kernels.ts";
 import { tapeOf } from "../tape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -18,8 +19,11 @@ export function attention(
   const y = tape.output("attention", { shape: [batch * tokens, shape.heads * shape.headWidth], inputs: [qkv] });
   using lse = tape.empty({ shape: [batch, shape.heads, tokens], name: "attention lse" });
   const scale = 1 / Math.sqrt(shape.headWidth);
+  const { heads, kvHeads, headWidth } = shape;
   tape.backend.run("attention", {
-    ...shape,
+    heads,
+    kvHeads,
+    headWidth,
     q: qkv.buffer,
     kv: qkv.buffer,
     y: y.buffer,
@@ -40,7 +44,9 @@ export function attention(
       using delta = tape.empty({ shape: lse.shape, purpose: "scratch" });
       gradients.write(qkv, (dqkv) =>
         tape.backend.run("attentionGrad", {
-          ...shape,
+          heads,
+          kvHeads,
+          headWidth,
           qkv: qkv.buffer,
           y: y.buffer,
           dy: dy.buffer,
@@ -67,7 +73,9 @@ export function cachedAttention(
   const y = tape.empty({ shape: [batch * queries, shape.heads * shape.headWidth], dtype: q.dtype, name: "attention" });
   using lse = tape.empty({ shape: [batch, shape.heads, queries] });
   tape.backend.run("attention", {
-    ...shape,
+    heads: shape.heads,
+    kvHeads: shape.kvHeads,
+    headWidth: shape.headWidth,
     q: q.buffer,
     kv: cache.buffer,
     y: y.buffer,
@@ -77,6 +85,7 @@ export function cachedAttention(
     keys,
     capacity: cache.shape[1],
     scale: 1 / Math.sqrt(shape.headWidth),
+    dropout: undefined,
   });
   return y;
 }
@@ -89,14 +98,25 @@ export function rotary(
   const { shape, table, tokens, offset } = options;
   const tape = tapeOf(x);
   const y = tape.output("rotary", { shape: x.shape, inputs: [x] });
-  const turn = { ...shape, table: table.buffer, rows: x.shape[0], tokens, offset };
-  tape.backend.run("rotary", { ...turn, x: x.buffer, y: y.buffer, inverse: false });
+  const turn = (from: DeviceBuffer, { to, inverse }: { to: DeviceBuffer; inverse: boolean }) =>
+    tape.backend.run("rotary", {
+      heads: shape.heads,
+      kvHeads: shape.kvHeads,
+      headWidth: shape.headWidth,
+      x: from,
+      table: table.buffer,
+      y: to,
+      rows: x.shape[0],
+      tokens,
+      offset,
+      inverse,
+    });
+  turn(x.buffer, { to: y.buffer, inverse: false });
   return tape.record({
     op: "rotary",
     output: y,
     saved: [table],
-    vjp: (dy, gradients) =>
-      gradients.write(x, (dx) => tape.backend.run("rotary", { ...turn, x: dy.buffer, y: dx, inverse: true })),
+    vjp: (dy, gradients) => gradients.write(x, (dx) => turn(dy.buffer, { to: dx, inverse: true })),
   });
 }
 

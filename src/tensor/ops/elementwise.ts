@@ -1,5 +1,6 @@
 // Ops that work element by element, each beside its vjp.
 
+import type { DeviceBuffer } from "../../backend/buffer.ts";
 import type { DropoutArgs } from "../../backend/kernels.ts";
 import { tapeOf } from "../tape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -70,12 +71,24 @@ export function dropout(x: Tensor, options: DropoutArgs & { rowOffset: number; c
   const [rows, cols] = x.shape;
   const tape = tapeOf(x);
   const y = tape.output("dropout", { shape: x.shape, inputs: [x] });
-  tape.backend.run("dropout", { ...options, x: x.buffer, y: y.buffer, rows, cols });
+  const mask = (from: DeviceBuffer, to: DeviceBuffer) =>
+    tape.backend.run("dropout", {
+      x: from,
+      y: to,
+      rows,
+      cols,
+      rowOffset: options.rowOffset,
+      colOffset: options.colOffset,
+      probability: options.probability,
+      seed: options.seed,
+      stream: options.stream,
+      step: options.step,
+    });
+  mask(x.buffer, y.buffer);
   return tape.record({
     op: "dropout",
     output: y,
     saved: [],
-    vjp: (dy, gradients) =>
-      gradients.write(x, (dx) => tape.backend.run("dropout", { ...options, x: dy.buffer, y: dx, rows, cols })),
+    vjp: (dy, gradients) => gradients.write(x, (dx) => mask(dy.buffer, dx)),
   });
 }

@@ -105,14 +105,14 @@ export function embedding(
 ): Tensor {
   const { backend } = tape;
   const parts = [{ ids: options.ids, table: options.table, rowOffset: options.rowOffset ?? 0 }];
-  if (options.add) parts.push({ ...options.add, rowOffset: 0 });
+  if (options.add) parts.push({ ids: options.add.ids, table: options.add.table, rowOffset: 0 });
   const { count } = options.ids;
   const y = tape.output("embedding", {
     shape: [count, options.table.shape[1]],
     inputs: parts.map((part) => part.table),
   });
-  parts.forEach((part, index) => {
-    lookUp(y, { ...part, accumulate: index > 0 });
+  parts.forEach(({ ids, table, rowOffset }, index) => {
+    lookUp(y, { ids, table, rowOffset, accumulate: index > 0 });
   });
   return tape.record({
     op: "embedding",
@@ -132,8 +132,16 @@ export function embedding(
 export function lookUp(y: Tensor, options: { ids: Ids; table: Tensor; rowOffset: number; accumulate: boolean }): void {
   const { ids, table, rowOffset, accumulate } = options;
   const [rows, cols] = table.shape;
-  const args = { count: ids.count, cols, rows, rowOffset, accumulate };
-  y.backend.run("embedding", { ...args, ids: ids.ids.buffer, table: table.buffer, y: y.buffer });
+  y.backend.run("embedding", {
+    ids: ids.ids.buffer,
+    table: table.buffer,
+    y: y.buffer,
+    count: ids.count,
+    cols,
+    rows,
+    rowOffset,
+    accumulate,
+  });
 }
 
 /** dtable[ids - rowOffset] += dy[count, cols], row by row in a fixed order. */

@@ -40,18 +40,32 @@ export async function crossEntropy(
   backend.run("rowMax", { x: logits.buffer, max: ownMax.buffer, rows, cols, validCols });
   using max = exchange ? await exchange.max(ownMax) : ownMax;
   using ownSums = tape.empty({ shape: [rows, 2] });
-  const row = { x: logits.buffer, max: max.buffer, targets: targets.buffer, rows, cols, validCols, colOffset };
-  backend.run("sumExp", { ...row, sums: ownSums.buffer });
+  backend.run("sumExp", {
+    x: logits.buffer,
+    max: max.buffer,
+    targets: targets.buffer,
+    sums: ownSums.buffer,
+    rows,
+    cols,
+    validCols,
+    colOffset,
+  });
   using sums = exchange ? await exchange.sums(ownSums) : ownSums;
-  const block = { ...row, sums: sums.buffer };
   using losses = tape.empty({ shape: [rows], purpose: "scratch" });
   backend.run("crossEntropy", { max: max.buffer, sums: sums.buffer, losses: losses.buffer, rows });
   const ownLoss = tape.output("crossEntropy", { shape: [1], inputs: [logits], dtype: "f32" });
   if (validRows === 0) backend.run("fill", { y: ownLoss.buffer, n: 1, value: 0 });
   else {
     using partials = tape.empty({ shape: [reducePartials], purpose: "scratch" });
-    const total = { x: losses.buffer, partials: partials.buffer, y: ownLoss.buffer, n: validRows, scale };
-    backend.run("sum", { ...total, square: false, accumulate: false });
+    backend.run("sum", {
+      x: losses.buffer,
+      partials: partials.buffer,
+      y: ownLoss.buffer,
+      n: validRows,
+      scale,
+      square: false,
+      accumulate: false,
+    });
   }
   const loss = exchange
     ? tape.outputOf("crossEntropy", { values: await exchange.loss(ownLoss), inputs: [logits] })
@@ -62,6 +76,20 @@ export async function crossEntropy(
     output: loss,
     saved: [logits, max, sums, targets],
     vjp: (dy, gradients) =>
-      gradients.write(logits, (dx) => backend.run("crossEntropyGrad", { ...block, dy: dy.buffer, dx, scale })),
+      gradients.write(logits, (dx) =>
+        backend.run("crossEntropyGrad", {
+          x: logits.buffer,
+          max: max.buffer,
+          sums: sums.buffer,
+          targets: targets.buffer,
+          dy: dy.buffer,
+          dx,
+          rows,
+          cols,
+          validCols,
+          colOffset,
+          scale,
+        }),
+      ),
   });
 }

@@ -27,24 +27,65 @@ export async function norm(
   backend.run("normStats", { x: x.buffer, stats: own.buffer, rows, cols, kind });
   using stats = exchange ? await exchange.stats(own) : own;
   const y = tape.output(gain.name.replace(/\.weight$/, ""), { shape: [rows, cols], inputs: [x, gain, bias] });
-  const shared = { x: x.buffer, stats: stats.buffer, rows, cols, width, eps };
-  backend.run("normApply", { ...shared, gain: gain.buffer, bias: bias?.buffer, y: y.buffer });
+  backend.run("normApply", {
+    x: x.buffer,
+    stats: stats.buffer,
+    gain: gain.buffer,
+    bias: bias?.buffer,
+    y: y.buffer,
+    rows,
+    cols,
+    width,
+    eps,
+  });
   return tape.record({
     op: y.name,
     output: y,
     saved: [x, stats, gain],
     async vjp(dy, gradients) {
-      const row = { ...shared, gain: gain.buffer, dy: dy.buffer };
       if (gradients.wants(x)) {
         using own = tape.empty({ shape: [rows, 2], purpose: "scratch" });
-        backend.run("normGradSums", { ...row, sums: own.buffer, kind });
+        backend.run("normGradSums", {
+          x: x.buffer,
+          stats: stats.buffer,
+          gain: gain.buffer,
+          dy: dy.buffer,
+          sums: own.buffer,
+          rows,
+          cols,
+          width,
+          eps,
+          kind,
+        });
         using sums = exchange ? await exchange.sums(own) : own;
         gradients.accumulate(x, (dx, accumulate) =>
-          backend.run("normGradInput", { ...row, sums: sums.buffer, dx, accumulate }),
+          backend.run("normGradInput", {
+            x: x.buffer,
+            stats: stats.buffer,
+            gain: gain.buffer,
+            dy: dy.buffer,
+            sums: sums.buffer,
+            dx,
+            rows,
+            cols,
+            width,
+            eps,
+            accumulate,
+          }),
         );
       }
       gradients.accumulate(gain, (dgain, accumulate) =>
-        backend.run("normGradGain", { ...shared, dy: dy.buffer, dgain, accumulate }),
+        backend.run("normGradGain", {
+          x: x.buffer,
+          stats: stats.buffer,
+          dy: dy.buffer,
+          dgain,
+          rows,
+          cols,
+          width,
+          eps,
+          accumulate,
+        }),
       );
       if (bias)
         gradients.accumulate(bias, (db, accumulate) =>
