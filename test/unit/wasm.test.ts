@@ -80,6 +80,74 @@ test("many threads at many short passes: none is lost, none runs twice", async (
   backend.dispose();
 });
 
+/** Kernels, writes and reads drawn at random, no read awaited at once: every read must give what a plain array held at its place in the
+ *  order. Whole numbers below 2^24 add exactly. */
+async function drawnProgram(backend: Backend, seed: number): Promise<void> {
+  // The last is too long to be copied through the ring; several threads share passes over it.
+  const lengths = [3, 1000, 5000, 100_000];
+  const buffers = lengths.map((length) => backend.allocate({ dtype: "f32", length, purpose: "activations" }));
+  const expected = lengths.map((length) => new Float32Array(length));
+  for (const [i, y] of buffers.entries()) backend.run("fill", { y, n: lengths[i], value: 0 });
+  const reads: Promise<void>[] = [];
+  let state = seed;
+  const draw = (below: number) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+  for (let step = 0; step < 400; step++) {
+    const [from, to] = [draw(4), draw(4)];
+    const n = Math.min(lengths[from], lengths[to]);
+    const [x, y] = [expected[from], expected[to]];
+    const what = draw(20);
+    if (what < 8 && from !== to) {
+      // Once in a while more than the ring takes.
+      for (let times = draw(30) === 0 ? 4000 : 1; times > 0; times--) {
+        backend.run("scale", { x: buffers[from], y: buffers[to], n, alpha: 1 });
+        backend.run("axpy", { x: buffers[from], y: buffers[to], n, alpha: -1 });
+      }
+      y.fill(0, 0, n);
+    } else if (what < 12 && from !== to && x.every((value) => Math.abs(value) < 2 ** 20)) {
+      backend.run("axpy", { x: buffers[from], y: buffers[to], n, alpha: 1 });
+      for (let i = 0; i < n; i++) y[i] += x[i];
+    } else if (what < 15) {
+      const data = Float32Array.from({ length: 1 + draw(lengths[to]) }, (_, i) => (step * 31 + i) % 1009);
+      backend.write(buffers[to], data);
+      y.set(data);
+      data.fill(-1);
+    } else if (what < 19) {
+      const held = y.slice();
+      reads.push(backend.read(buffers[to]).then((values) => assert.ok(values.every((value, i) => value === held[i]))));
+    } else if (draw(2) === 0) await backend.sync();
+    else await Promise.resolve();
+  }
+  await Promise.all(reads);
+}
+
+test("any order of kernels, writes and reads: each read gives what was there at its place, however it travels", async () => {
+  const { waitAsync } = Atomics as unknown as { waitAsync: unknown };
+  const ways: [name: string, remove: () => void, restore: () => void][] = [
+    ["a ring", () => {}, () => {}],
+    [
+      "an engine that cannot wait without blocking",
+      () => Object.assign(Atomics, { waitAsync: undefined }),
+      () => Object.assign(Atomics, { waitAsync }),
+    ],
+    [
+      "memory of one thread's own",
+      () => Object.assign(globalThis, { crossOriginIsolated: false }),
+      () => Reflect.deleteProperty(globalThis, "crossOriginIsolated"),
+    ],
+  ];
+  for (const [name, remove, restore] of ways) {
+    remove();
+    const backend = await createWasmBackend({ threads: 3 });
+    restore();
+    assert.is(threadsOf(backend), name === "memory of one thread's own" ? 1 : 3);
+    for (const seed of [1, 2, 3]) await drawnProgram(backend, seed);
+    backend.dispose();
+  }
+});
+
 test("a buffer keeps its contents while the memory grows under work under way", async () => {
   const backend = await createWasmBackend({ threads: 2 });
   const x = backend.allocate({ dtype: "f32", length: 1000, purpose: "weights" });
@@ -117,7 +185,9 @@ test("beyond the memory an allocation is refused, what to do is said, and work g
 
 test("what waits when the backend is disposed of is told, and what comes after is refused", async () => {
   const backend = await createWasmBackend({ threads: 2 });
-  const x = backend.allocate({ dtype: "f32", length: 4, purpose: "activations" });
+  const n = 1 << 20;
+  const x = backend.allocate({ dtype: "f32", length: n, purpose: "activations" });
+  for (let i = 0; i < 500; i++) backend.run("fill", { y: x, n, value: i });
   const waiting = messageOf(backend.read(x));
   backend.dispose();
   backend.dispose();

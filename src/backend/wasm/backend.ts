@@ -9,10 +9,12 @@ import { addressableBytes, type Growable, LinearMemory, pageBytes } from "../cpu
 import { DeviceError, DeviceLostError, OutOfMemoryError } from "../errors.ts";
 import type { KernelArgs, KernelName } from "../kernels.ts";
 import type { MemoryAccount, Purpose } from "../memory.ts";
-import { heapAt, maxArgs } from "./control.ts";
-import type { Answer, Request } from "./messages.ts";
-import type { Pass, Places, Plan } from "./plan.ts";
+import { heapAt } from "./control.ts";
+import { deferred } from "./deferred.ts";
+import type { Answer } from "./messages.ts";
+import type { Places, Plan } from "./plan.ts";
 import { plans } from "./plans.ts";
+import { Queue } from "./queue.ts";
 import { hardwareThreads, startThread, type Thread } from "./threads.ts";
 
 export interface WasmOptions {
@@ -24,8 +26,6 @@ export interface WasmOptions {
 
 /** More threads than this share too little work. */
 const maxThreads = 16;
-/** Passes gathered into one message: it costs both sides some 10 microseconds, and the threads wait for the first. */
-const passesInMessage = 16;
 
 /** Opens the backend.
  *  @throws Error where WebAssembly SIMD, or starting a thread, is not possible */
@@ -58,11 +58,6 @@ function sharedMemory(bytes: number, maxBytes: number): WebAssembly.Memory {
   }
 }
 
-interface Waiting {
-  resolve(data: Uint8Array): void;
-  reject(error: Error): void;
-}
-
 class WasmBackend implements Backend, Places {
   readonly name = "cpu";
   readonly adapter: AdapterInfo;
@@ -74,14 +69,9 @@ class WasmBackend implements Backend, Places {
   readonly #shared: WebAssembly.Memory | undefined;
   readonly #passes: readonly string[];
   readonly #numbers: ReadonlyMap<string, number>;
+  readonly #queue: Queue;
   readonly #crew: Thread[] = [];
-  readonly #waiting = new Map<number, Waiting>();
   readonly #temporaries: { start: number; bytes: number }[] = [];
-  /** what is not posted yet */
-  readonly #records = new Float64Array(passesInMessage * (4 + maxArgs));
-  #used = 0;
-  #gathered = 0;
-  #nextRead = 1;
   #failure: Error | undefined;
   #disposed = false;
 
@@ -100,6 +90,7 @@ class WasmBackend implements Backend, Places {
     this.#shared = memory;
     this.#passes = passes;
     this.#numbers = new Map(passes.map((name, number) => [name, number]));
+    this.#queue = new Queue({ memory, threads });
     const heap = heapAt(threads);
     this.#linear = new LinearMemory({ maxBytes, memory: memory ?? this.#remoteMemory(heap), base: heap });
     this.#buffers = new LinearBuffers(this.#linear);
@@ -127,6 +118,7 @@ class WasmBackend implements Backend, Places {
       };
       const each = await startThread({ answer, lost });
       this.#crew.push(each);
+      if (thread === 0) this.#queue.leader = each;
       each.hold(true);
       each.post({ module, memory: this.#shared, thread, threads: this.threads, passes: this.#passes }, []);
     }
@@ -138,7 +130,7 @@ class WasmBackend implements Backend, Places {
   #remoteMemory(bytes: number): Growable {
     const buffer = { byteLength: Math.ceil(bytes / pageBytes) * pageBytes };
     const grow = (pages: number) => {
-      this.#post({ do: "grow", pages }, []);
+      this.#queue.grow(pages);
       buffer.byteLength += pages * pageBytes;
     };
     return { buffer, grow };
@@ -160,21 +152,19 @@ class WasmBackend implements Backend, Places {
   write(buffer: DeviceBuffer, data: HostArray): void {
     this.#requireAlive();
     const { start } = this.#buffers.toWrite(buffer, data);
-    const copy = new Uint8Array(data.byteLength);
-    copy.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-    this.#post({ do: "write", at: start, data: copy }, [copy.buffer]);
+    this.#queue.write(start, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   }
 
   async read(buffer: DeviceBuffer, length: number = buffer.length): Promise<HostArray> {
     this.#requireAlive();
     const { start, dtype } = this.#buffers.toRead(buffer, length);
-    const { buffer: bytes } = await this.#ask(start, 4 * length);
+    const { buffer: bytes } = await this.#queue.read(start, 4 * length);
     return dtype === "f32" ? new Float32Array(bytes) : new Int32Array(bytes);
   }
 
   async sync(): Promise<void> {
     this.#requireAlive();
-    await this.#ask(0, 0);
+    await this.#queue.read(0, 0);
   }
 
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
@@ -182,7 +172,7 @@ class WasmBackend implements Backend, Places {
     checkKernel(kernel, args);
     const plan = plans[kernel] as Plan<K>;
     try {
-      for (const pass of plan(args, this)) this.#write(pass);
+      for (const pass of plan(args, this)) if (pass.items > 0) this.#queue.run(this.#number(pass.run), pass);
     } finally {
       // Only now: what is allocated next may lie there, and be written after these passes have run.
       for (const { start, bytes } of this.#temporaries) this.#linear.free(start, bytes);
@@ -213,49 +203,15 @@ class WasmBackend implements Backend, Places {
     return start;
   }
 
-  #write({ run, args, items, grain }: Pass): void {
-    if (items <= 0) return;
+  #number(run: string): number {
     const number = this.#numbers.get(run);
     if (number === undefined) throw new Error(`wasm/ exports no ${run}`);
-    const records = this.#records;
-    let at = this.#used;
-    records[at++] = number;
-    records[at++] = items;
-    records[at++] = grain;
-    records[at++] = args.length;
-    for (const value of args) records[at++] = value;
-    this.#used = at;
-    if (++this.#gathered === passesInMessage) this.#flush();
-  }
-
-  #flush(): void {
-    if (this.#gathered === 0) return;
-    const records = this.#records.slice(0, this.#used);
-    this.#used = 0;
-    this.#gathered = 0;
-    this.#crew[0].post({ do: "run", records }, [records.buffer]);
-  }
-
-  #post(request: Request, transfer: readonly ArrayBuffer[]): void {
-    this.#flush();
-    this.#crew[0].post(request, transfer);
-  }
-
-  async #ask(at: number, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
-    const id = this.#nextRead++;
-    const { promise, resolve, reject } = deferred<Uint8Array<ArrayBuffer>>();
-    this.#waiting.set(id, { resolve: resolve as Waiting["resolve"], reject });
-    this.#post({ do: "read", id, at, bytes }, []);
-    this.#crew[0].hold(true);
-    return promise;
+    return number;
   }
 
   #answer(message: Answer): void {
-    if (message.did === "read") {
-      this.#waiting.get(message.id)?.resolve(message.data);
-      this.#waiting.delete(message.id);
-      if (this.#waiting.size === 0) this.#crew[0].hold(false);
-    } else if (message.did === "fail") {
+    if (message.did === "read") this.#queue.take(message.id, message.data);
+    else if (message.did === "fail") {
       this.#fail(
         message.error === "memory"
           ? new OutOfMemoryError(
@@ -269,22 +225,10 @@ class WasmBackend implements Backend, Places {
 
   #fail(error: Error): void {
     this.#failure ??= error;
-    for (const { reject } of this.#waiting.values()) reject(this.#failure);
-    this.#waiting.clear();
-    this.#crew[0]?.hold(false);
+    this.#queue.fail(this.#failure);
   }
 
   #requireAlive(): void {
     if (this.#failure) throw this.#failure;
   }
-}
-
-function deferred<T>(): { promise: Promise<T>; resolve(value: T): void; reject(error: Error): void } {
-  let resolve!: (value: T) => void;
-  let reject!: (error: Error) => void;
-  const promise = new Promise<T>((onValue, onError) => {
-    resolve = onValue;
-    reject = onError;
-  });
-  return { promise, resolve, reject };
 }

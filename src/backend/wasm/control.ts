@@ -1,5 +1,5 @@
-// The first 64 KiB of the linear memory: where the threads that compute meet, and the arguments of the pass they are at. Behind it come
-// the binary's own page, each thread's scratch, and the buffers.
+// The first 64 KiB of the linear memory: where the threads that compute meet. Behind it come the binary's own page, the ring of commands,
+// each thread's scratch, and the buffers.
 
 /** Words (i32) of the control block. Those that several threads write lie a cache line apart. */
 export const control = {
@@ -14,15 +14,31 @@ export const control = {
   sleeping: 64,
   /** a thread's pass threw */
   failed: 80,
-  run: 96,
-  items: 97,
-  grain: 98,
+  /** where the open pass's record is */
+  record: 96,
+  /** changes with everything the caller asks for: what the first thread sleeps on */
+  asked: 112,
+  /** the caller's position in the ring */
+  head: 113,
+  /** messages the caller has posted that come behind what is in the ring */
+  posted: 114,
+  /** the first thread's position in the ring; it wakes who waits for it when it runs out of work */
+  done: 128,
+  /** of the posted messages those obeyed */
+  taken: 129,
+  /** the first thread sleeps, or is about to */
+  resting: 144,
 } as const;
 
-/** bytes */
-export const argsAt = 4096;
-export const maxArgs = 256;
-const scratchAt = 2 * 65536;
+export const controlWords = 1024;
+/** bytes: a record that did not come through the ring */
+const recordAt = 4 * controlWords;
+const ringAt = 2 * 65536;
+/** f64s, a power of two: some ten steps of a small model. */
+export const ringLength = 32_768;
+/** Index of the ring's first number. */
+export const ringStart = ringAt / 8;
+const scratchAt = ringAt + 8 * ringLength;
 export const scratchBytes = 256 * 1024;
 
 export const scratchOf = (thread: number): number => scratchAt + thread * scratchBytes;
@@ -32,14 +48,18 @@ export const heapAt = (threads: number): number => scratchOf(threads);
 
 export type PassFunction = (args: number, begin: number, end: number, scratch: number) => void;
 
-/** Looks at the open pass this often before a thread sleeps: some 50 microseconds, more than lies between two passes of a step, far less
- *  than anyone notices of a busy core. */
-const spins = 5_000;
+/** Numbers of a record before its arguments: [pass, items, grain, count of arguments]. */
+export const recordHead = 4;
+
+/** Looks at a word this often before a thread sleeps: some 50 microseconds, more than lies between two passes of a step, far less than
+ *  anyone notices of a busy core. */
+export const spins = 5_000;
 
 /** One thread that computes. */
 export class Crew {
   readonly #control: Int32Array;
-  #args: Float64Array;
+  /** what lies before the first scratch */
+  numbers: Float64Array;
 
   constructor(
     readonly passes: readonly PassFunction[],
@@ -48,35 +68,35 @@ export class Crew {
     readonly thread: number,
     readonly threads: number,
   ) {
-    this.#control = new Int32Array(memory.buffer, 0, argsAt / 4);
-    this.#args = new Float64Array(memory.buffer, argsAt, maxArgs);
+    this.#control = new Int32Array(memory.buffer, 0, controlWords);
+    this.numbers = new Float64Array(memory.buffer, 0, scratchAt / 8);
   }
 
-  /** Makes the memory larger: one that is not shared gets new views, and needs them for its arguments only. */
+  /** Makes the memory larger: one that is not shared gets new views, and needs this one only. */
   grow(pages: number): void {
     this.memory.grow(pages);
-    this.#args = new Float64Array(this.memory.buffer, argsAt, maxArgs);
+    this.numbers = new Float64Array(this.memory.buffer, 0, scratchAt / 8);
   }
 
-  /** Runs passes one after another; a record is [pass, items, grain, count of arguments, arguments]. */
+  /** Runs the passes of a message one after another. */
   runAll(records: Float64Array): void {
     for (let at = 0; at < records.length; ) {
-      const count = records[at + 3];
-      this.#args.set(records.subarray(at + 4, at + 4 + count));
-      this.#run(records[at], { items: records[at + 1], grain: records[at + 2] });
-      at += 4 + count;
+      const end = at + recordHead + records[at + 3];
+      this.numbers.set(records.subarray(at, end), recordAt / 8);
+      this.run(recordAt / 8);
+      at = end;
     }
   }
 
-  #run(run: number, { items, grain }: { items: number; grain: number }): void {
-    if (this.threads === 1 || items <= grain) {
-      this.passes[run](argsAt, 0, items, scratchOf(this.thread));
+  /** Runs the pass whose record begins at that index of `numbers`. */
+  run(at: number): void {
+    const items = this.numbers[at + 1];
+    if (this.threads === 1 || items <= this.numbers[at + 2]) {
+      this.passes[this.numbers[at]](8 * (at + recordHead), 0, items, scratchOf(this.thread));
       return;
     }
     const words = this.#control;
-    words[control.run] = run;
-    words[control.items] = items;
-    words[control.grain] = grain;
+    words[control.record] = at;
     Atomics.store(words, control.next, 0);
     const epoch = Atomics.add(words, control.epoch, 1) + 1 || 1;
     Atomics.store(words, control.open, epoch);
@@ -119,11 +139,12 @@ export class Crew {
 
   #takeChunks(): void {
     const words = this.#control;
-    const [run, items, grain] = [words[control.run], words[control.items], words[control.grain]];
+    const at = words[control.record];
+    const [run, items, grain] = [this.numbers[at], this.numbers[at + 1], this.numbers[at + 2]];
     for (;;) {
       const begin = Atomics.add(words, control.next, 1) * grain;
       if (begin >= items) return;
-      this.passes[run](argsAt, begin, Math.min(begin + grain, items), scratchOf(this.thread));
+      this.passes[run](8 * (at + recordHead), begin, Math.min(begin + grain, items), scratchOf(this.thread));
     }
   }
 }

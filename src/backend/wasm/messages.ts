@@ -1,4 +1,5 @@
-// What the backend and its threads say to each other. Messages to the first thread are taken in order.
+// What the backend and its threads say to each other in messages, which are taken in order. Where memory is shared, most of what is asked
+// goes through it instead (ring.ts).
 
 /** A thread's first message. */
 export interface Start {
@@ -21,6 +22,6 @@ export type Request =
 
 export type Answer =
   | { readonly did: "start" }
-  | { readonly did: "read"; readonly id: number; readonly data: Uint8Array }
+  | { readonly did: "read"; readonly id: number; readonly data: Uint8Array<ArrayBuffer> }
   /** what comes after is not done any more */
   | { readonly did: "fail"; readonly error: "memory" | "pass"; readonly message: string };

@@ -1,8 +1,9 @@
 // One thread of the cpu backend: the first runs passes as they are asked for, the others join it. A module worker of a page or a
 // worker thread of Node; bundled into a text of its own.
 
-import { Crew, heapAt, type PassFunction } from "./control.ts";
+import { Crew, heapAt, type PassFunction, recordHead } from "./control.ts";
 import type { Answer, Request, Start } from "./messages.ts";
+import { commands, RingReader } from "./ring.ts";
 
 interface Port {
   postMessage(message: Answer, transfer?: readonly ArrayBuffer[]): void;
@@ -26,6 +27,8 @@ function openPort(): Port {
 
 const port = openPort();
 let leader: Crew | undefined;
+/** where memory is shared */
+let ring: RingReader | undefined;
 let failed = false;
 
 function start({ module, memory: shared, thread, threads, passes }: Start): void {
@@ -37,42 +40,61 @@ function start({ module, memory: shared, thread, threads, passes }: Start): void
   port.postMessage({ did: "start" });
   if (thread > 0) crew.join();
   leader = crew;
+  ring = shared && new RingReader(shared);
 }
 
-function take(message: Request): void {
-  if (failed || !leader) return;
-  const crew = leader;
-  const { memory } = crew;
+/** Obeys what is in the ring until a message comes first. */
+function follow(crew: Crew, queue: RingReader): void {
+  for (let at = queue.next(); at !== undefined; at = queue.next()) {
+    const { numbers } = crew;
+    const [what, a, b] = [numbers[at], numbers[at + 1], numbers[at + 2]];
+    if (what >= 0) crew.run(at);
+    else if (what === commands.copyOut) answer(numbers[at + recordHead], bytesAt(crew, a, b));
+    else bytesAt(crew, a, b).set(bytesAt(crew, 8 * (at + recordHead), b));
+    queue.finish(at);
+  }
+}
+
+function obey(message: Request, crew: Crew): void {
+  if (message.do === "run") crew.runAll(message.records);
+  else if (message.do === "write") bytesAt(crew, message.at, message.data.length).set(message.data);
+  else if (message.do === "read") answer(message.id, bytesAt(crew, message.at, message.bytes));
+  else crew.grow(message.pages);
+}
+
+const bytesAt = ({ memory }: Crew, at: number, bytes: number) => new Uint8Array(memory.buffer, at, bytes);
+
+/** With a copy, and never one that is shared. */
+function answer(id: number, bytes: Uint8Array): void {
+  const data = new Uint8Array(bytes);
+  port.postMessage({ did: "read", id, data }, [data.buffer]);
+}
+
+/** What one message has the first thread do. */
+function take(work: () => void, error: "memory" | "pass"): void {
   try {
-    switch (message.do) {
-      case "run":
-        crew.runAll(message.records);
-        return;
-      case "write":
-        new Uint8Array(memory.buffer, message.at, message.data.length).set(message.data);
-        return;
-      case "read": {
-        // A copy, and never one that is shared.
-        const data = new Uint8Array(message.bytes);
-        data.set(new Uint8Array(memory.buffer, message.at, message.bytes));
-        port.postMessage({ did: "read", id: message.id, data }, [data.buffer]);
-        return;
-      }
-      case "grow":
-        crew.grow(message.pages);
-        return;
-    }
-  } catch (error) {
+    work();
+    if (leader && ring) follow(leader, ring);
+  } catch (reason) {
     failed = true;
-    port.postMessage({
-      did: "fail",
-      error: message.do === "grow" ? "memory" : "pass",
-      message: error instanceof Error ? error.message : String(error),
-    });
+    port.postMessage({ did: "fail", error, message: reason instanceof Error ? reason.message : String(reason) });
   }
 }
 
 port.listen((message) => {
-  if (leader) take(message as Request);
-  else start(message as Start);
+  const crew = leader;
+  if (failed) return;
+  if (!crew) {
+    start(message as Start);
+    take(() => {}, "pass");
+    return;
+  }
+  const request = message as Request;
+  take(
+    () => {
+      obey(request, crew);
+      ring?.finishMessage();
+    },
+    request.do === "grow" ? "memory" : "pass",
+  );
 });

@@ -1,0 +1,209 @@
+// What the caller's thread asks of the threads that compute, in order: passes, bytes to write, bytes to read. Through a ring where memory
+// is shared (ring.ts), by messages where it is not, or where the ring is too small.
+
+import { recordHead, ringLength } from "./control.ts";
+import { deferred } from "./deferred.ts";
+import type { Request } from "./messages.ts";
+import { commands, RingWriter } from "./ring.ts";
+import type { Thread } from "./threads.ts";
+
+/** Passes gathered into one message: it costs both sides some 10 microseconds, and the threads wait for the first. */
+const passesInMessage = 16;
+/** Bytes that are copied into the ring at most; more would fill it. */
+const copiedBytes = ringLength;
+/** What an engine gives a fresh array at a time. */
+const pageBytes = 4096;
+/** Arrays shorter than this an engine has at hand. */
+const freshBytes = 16 * pageBytes;
+
+interface Waiting {
+  resolve(data: Uint8Array<ArrayBuffer>): void;
+  reject(error: Error): void;
+}
+
+/** Bytes that can be read where they are, as nothing was asked for since. */
+interface Open extends Waiting {
+  readonly from: number;
+  readonly data: Uint8Array<ArrayBuffer>;
+}
+
+export class Queue {
+  readonly #memory: WebAssembly.Memory | undefined;
+  readonly #ring: RingWriter | undefined;
+  readonly #threads: number;
+  #leader: Thread | undefined;
+  /** reads that a message answers, by id */
+  readonly #waiting = new Map<number, Waiting>();
+  #open: Open[] = [];
+  #watching = false;
+  #nextRead = 1;
+  /** passes for the next message */
+  #records: number[] = [];
+  #gathered = 0;
+
+  /** memory: undefined where it is not shared */
+  constructor({ memory, threads }: { memory: WebAssembly.Memory | undefined; threads: number }) {
+    this.#memory = memory;
+    this.#ring = memory && new RingWriter(memory);
+    this.#threads = threads;
+  }
+
+  /** Whom it all goes to; nothing may be asked for before. */
+  set leader(leader: Thread) {
+    this.#leader = leader;
+  }
+
+  /** A pass by its number, and its arguments. */
+  run(pass: number, { items, grain, args }: { items: number; grain: number; args: readonly number[] }): void {
+    if (this.#open.length > 0) this.#closeReads();
+    const length = recordHead + args.length;
+    let at = this.#room(length);
+    if (at === undefined) {
+      this.#records.push(pass, items, grain, args.length, ...args);
+      if (++this.#gathered === passesInMessage) this.#flush();
+      return;
+    }
+    const ring = this.#ring!;
+    const { numbers } = ring;
+    numbers[at++] = pass;
+    numbers[at++] = items;
+    numbers[at++] = grain;
+    numbers[at++] = args.length;
+    for (const value of args) numbers[at++] = value;
+    ring.publish(length, { shared: this.#threads > 1 && items > grain });
+  }
+
+  /** Copies `data`, which the caller may change at once, to an address. */
+  write(to: number, data: Uint8Array): void {
+    if (this.#open.length > 0) this.#closeReads();
+    const bytes = data.byteLength;
+    if (this.#idle) {
+      new Uint8Array(this.#memory!.buffer, to, bytes).set(data);
+      return;
+    }
+    const count = Math.ceil(bytes / 8);
+    const at = bytes <= copiedBytes ? this.#room(recordHead + count) : undefined;
+    if (at === undefined) {
+      const copy = new Uint8Array(data);
+      this.#post({ do: "write", at: to, data: copy }, [copy.buffer]);
+      return;
+    }
+    const ring = this.#ring!;
+    ring.numbers.set([commands.copyIn, to, bytes, count], at);
+    new Uint8Array(this.#memory!.buffer, 8 * (at + recordHead), bytes).set(data);
+    ring.publish(recordHead + count, { shared: false });
+  }
+
+  /** Bytes from an address on, as everything asked for so far leaves them. */
+  read(from: number, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    const { promise, resolve, reject } = deferred<Uint8Array<ArrayBuffer>>();
+    this.#leader?.hold(true);
+    if (this.#room(0) !== undefined && this.#ring?.canWait) {
+      this.#open.push({ from, data: fresh(bytes), resolve, reject });
+      void this.#watch();
+    } else this.#ask(from, bytes, { resolve, reject });
+    return promise;
+  }
+
+  /** Makes a memory that is not shared larger. */
+  grow(pages: number): void {
+    this.#post({ do: "grow", pages }, []);
+  }
+
+  /** What a message of the first thread brings. */
+  take(id: number, data: Uint8Array<ArrayBuffer>): void {
+    this.#waiting.get(id)?.resolve(data);
+    this.#waiting.delete(id);
+    this.#letGo();
+  }
+
+  /** Ends every read. */
+  fail(error: Error): void {
+    for (const { reject } of [...this.#waiting.values(), ...this.#open]) reject(error);
+    this.#waiting.clear();
+    this.#open = [];
+    this.#ring?.endWaits();
+    this.#letGo();
+  }
+
+  get #idle(): boolean {
+    return this.#gathered === 0 && this.#ring?.idle === true;
+  }
+
+  /** Where the ring takes so many numbers, if it does. */
+  #room(length: number): number | undefined {
+    return this.#gathered === 0 ? this.#ring?.room(length) : undefined;
+  }
+
+  /** Gives open reads their bytes once everything is done. */
+  async #watch(): Promise<void> {
+    if (this.#watching) return;
+    this.#watching = true;
+    while (this.#open.length > 0 && !this.#settle()) await this.#ring?.whenIdle();
+    this.#watching = false;
+  }
+
+  /** Copies what open reads ask for, if everything is done; false where it is not. */
+  #settle(): boolean {
+    if (!this.#idle) return false;
+    const ended = this.#open;
+    this.#open = [];
+    for (const { from, data, resolve } of ended) {
+      data.set(new Uint8Array(this.#memory!.buffer, from, data.length));
+      resolve(data);
+    }
+    this.#letGo();
+    return true;
+  }
+
+  /** Something is about to be asked for that may write where open reads look: they get their bytes now, or else from the first thread,
+   *  which copies them in their turn. */
+  #closeReads(): void {
+    if (this.#settle()) return;
+    const open = this.#open;
+    this.#open = [];
+    for (const { from, data, resolve, reject } of open) this.#ask(from, data.length, { resolve, reject });
+  }
+
+  /** Has the first thread copy bytes in their turn. */
+  #ask(from: number, bytes: number, waiting: Waiting): void {
+    const id = this.#nextRead++;
+    this.#waiting.set(id, waiting);
+    const at = this.#room(recordHead + 1);
+    if (at === undefined) this.#post({ do: "read", id, at: from, bytes }, []);
+    else {
+      this.#ring!.numbers.set([commands.copyOut, from, bytes, 1, id], at);
+      this.#ring!.publish(recordHead + 1, { shared: false });
+    }
+  }
+
+  #letGo(): void {
+    if (this.#open.length === 0 && this.#waiting.size === 0) this.#leader?.hold(false);
+  }
+
+  #flush(): void {
+    if (this.#gathered === 0) return;
+    const records = Float64Array.from(this.#records);
+    this.#records = [];
+    this.#gathered = 0;
+    this.#send({ do: "run", records }, [records.buffer]);
+  }
+
+  #post(request: Request, transfer: readonly ArrayBuffer[]): void {
+    this.#flush();
+    this.#send(request, transfer);
+  }
+
+  #send(request: Request, transfer: readonly ArrayBuffer[]): void {
+    this.#ring?.announceMessage();
+    this.#leader?.post(request, transfer);
+  }
+}
+
+/** An array whose pages are there. An engine asks the system for a large array's pages when they are first touched, which takes longer than
+ *  to copy them: done while others compute. */
+function fresh(bytes: number): Uint8Array<ArrayBuffer> {
+  const data = new Uint8Array(bytes);
+  if (bytes >= freshBytes) for (let at = 0; at < bytes; at += pageBytes) data[at] = 0;
+  return data;
+}
