@@ -12,7 +12,8 @@ export {
   ValidationError,
 } from "./backend/errors.ts";
 export type { BytesByPurpose, Purpose } from "./backend/memory.ts";
-export { createBackend, listAdapters } from "./backend/select.ts";
+export { type BackendOptions, createBackend, listAdapters } from "./backend/select.ts";
+export type { TuningTable } from "./backend/webgpu/tuning/table.ts";
 export { type ModelConfig, parameterCount, parseModelConfig } from "./nn/config.ts";
 export { trainingBytes } from "./nn/footprint.ts";
 export { type ForwardOptions, Model } from "./nn/model.ts";

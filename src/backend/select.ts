@@ -5,6 +5,7 @@ import type { AdapterInfo, Backend } from "./backend.ts";
 import { inNode, loadDawn, requestQuietly } from "./dawn.ts";
 import { UserError } from "./errors.ts";
 import { describeAdapter, openDevice } from "./webgpu/device.ts";
+import type { TuningTable } from "./webgpu/tuning/table.ts";
 
 export type BackendChoice = "auto" | "webgpu" | "cpu";
 
@@ -33,11 +34,25 @@ export interface BackendOptions {
   backend: BackendChoice;
   /** of the cpu backend: as many as the machine runs at once by default; results are the same with any number */
   threads?: number;
+  /** Of webgpu: whether `backend.tune()`, which `train` calls between steps, measures the ways to run a kernel on this adapter and keeps the
+   *  fastest for later runs (the default). False: always the same ones, so that two runs give the same bits whatever was measured
+   *  before or between. A table: the choices it holds, and nothing is measured. */
+  tune?: boolean | TuningTable;
+  /** told, once each, what tuning drops or cannot keep; on the console by default */
+  tell?: (line: string) => void;
+}
+
+export interface OpenBackend {
+  readonly backend: Backend;
+  /** what was taken and why, in a line */
+  readonly note: string;
+  /** the choices of a webgpu backend that tunes, now */
+  readonly tuning?: { readonly table: TuningTable };
 }
 
 /** Opens a backend.
  *  @throws UserError when `backend` is "webgpu" and there is no adapter */
-export async function createBackend({ backend, threads }: BackendOptions): Promise<{ backend: Backend; note: string }> {
+export async function createBackend({ backend, threads, tune = true, tell }: BackendOptions): Promise<OpenBackend> {
   const found = backend === "cpu" ? { missing: "not asked for" } : await findAdapter();
   const { backend: name, note } = choose(
     backend,
@@ -48,7 +63,11 @@ export async function createBackend({ backend, threads }: BackendOptions): Promi
     return openCpu({ threads, note, webgl: backend === "auto" && "missing" in found && !inNode() });
   }
   const { WebGpuBackend } = await import("./webgpu/backend.ts");
-  return { backend: new WebGpuBackend(await openDevice(found.adapter)), note };
+  const opened = await openDevice(found.adapter);
+  if (tune === false) return { backend: new WebGpuBackend(opened), note };
+  const { openTuned } = await import("./webgpu/tuning/open.ts");
+  const table = tune === true ? undefined : tune;
+  return { ...(await openTuned(opened, { table, tell: tell ?? console.warn })), note };
 }
 
 /** In WebAssembly, or where its SIMD or its threads cannot be had in plain loops. */

@@ -1,15 +1,16 @@
 // Options that several commands share.
 
 import { type Command, Option } from "commander";
-import type { Backend } from "../backend/backend.ts";
 import { UserError } from "../backend/errors.ts";
-import { type BackendChoice, createBackend } from "../backend/select.ts";
+import { type BackendChoice, createBackend, type OpenBackend } from "../backend/select.ts";
 import { type LayoutName, layoutNames, type MeshShape, meshShape, parseMesh } from "../parallel/shape.ts";
 
 /** What computes, as given on the command line. */
 export interface BackendFlags {
   backend: BackendChoice;
   threads?: string;
+  /** of commands with --no-tune: false when that was given */
+  tune?: boolean;
 }
 
 export const addBackendOptions = (command: Command): Command =>
@@ -17,9 +18,22 @@ export const addBackendOptions = (command: Command): Command =>
     .addOption(new Option("--backend <name>", "what computes").choices(["auto", "webgpu", "cpu"]).default("auto"))
     .option("--threads <count>", "of the cpu backend (default: as many as the machine runs at once)");
 
+/** For commands that call kernels often enough to gain from the fastest. Others take the fixed table: what they say does not depend on
+ *  what was measured before. */
+export const addTuneOption = (command: Command): Command =>
+  command.option(
+    "--no-tune",
+    "of webgpu: a fixed choice of kernels, the same bits in every run, instead of the fastest measured here",
+  );
+
 /** @throws UserError for threads that are no whole number from 1, or an adapter that is not there */
-export const openBackend = ({ backend, threads }: BackendFlags): Promise<{ backend: Backend; note: string }> =>
-  createBackend({ backend, threads: threads === undefined ? undefined : wholeNumber("threads", threads) });
+export const openBackend = ({ backend, threads, tune = false }: BackendFlags): Promise<OpenBackend> =>
+  createBackend({
+    backend,
+    threads: threads === undefined ? undefined : wholeNumber("threads", threads),
+    tune,
+    tell: (line) => process.stderr.write(`${line}\n`),
+  });
 
 export const jsonOption = () => new Option("--json", "JSON lines on stdout, words for people on stderr").default(false);
 

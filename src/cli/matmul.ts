@@ -9,6 +9,7 @@ import { layoutNames, type MeshShape } from "../parallel/shape.ts";
 import {
   addBackendOptions,
   addMeshOptions,
+  addTuneOption,
   type BackendFlags,
   jsonOption,
   type MeshFlags,
@@ -36,7 +37,7 @@ export function addMatmul(program: Command): void {
     .description("multiply two random matrices on a mesh: words moved, lower bound, time, error");
   for (const [name, { help, fallback }] of Object.entries(numbers))
     command.option(`--${name} <number>`, `${help} (default: ${fallback})`);
-  addBackendOptions(addMeshOptions(command, productLayouts))
+  addTuneOption(addBackendOptions(addMeshOptions(command, productLayouts)))
     .addOption(
       new Option("--form <name>", "A B, A times B transposed, or A transposed times B")
         .choices(["AB", "ABT", "ATB"])

@@ -8,7 +8,15 @@ import { UserError } from "../backend/errors.ts";
 import { trainOnMesh } from "../cluster/launch.ts";
 import { parameterCount } from "../nn/config.ts";
 import type { DoneEvent } from "../train/events.ts";
-import { addBackendOptions, addMeshOptions, type BackendFlags, jsonOption, meshText, openBackend } from "./common.ts";
+import {
+  addBackendOptions,
+  addMeshOptions,
+  addTuneOption,
+  type BackendFlags,
+  jsonOption,
+  meshText,
+  openBackend,
+} from "./common.ts";
 import { prepareOutput, writeWhole } from "./files.ts";
 import { type NumberFlagName, numberFlags, parseNumberFlag } from "./flags.ts";
 import { bytesText, countText, durationText, Output } from "./output.ts";
@@ -53,7 +61,7 @@ export function addTrain(program: Command): void {
     .option("--report <file>", `writes the run as one HTML page (default without --data: ${defaultReport})`)
     .addOption(jsonOption())
     .action(runTrain);
-  addBackendOptions(addMeshOptions(command));
+  addTuneOption(addBackendOptions(addMeshOptions(command)));
 }
 
 /** Options as commander hands them over: texts, names in camel case. */

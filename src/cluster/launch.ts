@@ -47,6 +47,8 @@ export async function* trainOnMesh(options: MeshTrainOptions): AsyncGenerator<Tr
       const entries = ledgers.flatMap((ledger) => ledger.entries).filter(({ step }) => step > 0);
       for (const ledger of ledgers) ledger.clear();
       for (const { from, to, bytes } of entries) traffic[from][to] += bytes;
+      // Every rank waits between two steps: what they hold alike they go on computing alike.
+      await run.backend.tune?.();
       yield merged(events, { shape, entries, traffic, backend: run.backend, closedFormBytes: expected.bytesReceived });
     }
   } finally {

@@ -61,6 +61,13 @@ export async function measureProduct(backend: Backend, run: ProductRun): Promise
   requireFits(backend, run);
   const serial = fitsOneRank ? await timeSerial(backend, run) : undefined;
   backend.trim();
+  if (backend.tune) {
+    // What each rank multiplies is of other shapes than the whole: met once, then measured.
+    await runRanks({ size: shape.size, backend, timeoutMs: rankTimeoutMs }, (rank) =>
+      multiply(rank, { ...run, repeats: 0 }),
+    );
+    await backend.tune();
+  }
   const ranks = await runRanks({ size: shape.size, backend, timeoutMs: rankTimeoutMs }, (rank) => multiply(rank, run));
   const reports = ranks.map(({ received }, rank) => {
     const closed = productReceived({ mesh: shape, rank, form, size });
@@ -152,6 +159,7 @@ async function timeSerial(backend: Backend, run: ProductRun): Promise<Timing> {
     });
     await backend.sync();
     ms.push(performance.now() - start);
+    if (repeat === 0) await backend.tune?.();
   }
   // The first compiles.
   return timing(ms.slice(1), size);

@@ -83,9 +83,13 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent> 
     done++;
     const durationMs = performance.now() - stepStarted;
     const tokensPerSecond = (tokensPerStep / durationMs) * 1000;
+    await backend.tune?.();
     yield { event: "step", step: done, ...result, learningRate, tokensPerSecond, durationMs };
-    if (parameters.evalEvery > 0 && done % parameters.evalEvery === 0 && done < parameters.steps)
-      yield { event: "eval", step: done, ...(await run.evaluate(corpus, parameters.evalBatches)) };
+    if (parameters.evalEvery > 0 && done % parameters.evalEvery === 0 && done < parameters.steps) {
+      const losses = await run.evaluate(corpus, parameters.evalBatches);
+      await backend.tune?.();
+      yield { event: "eval", step: done, ...losses };
+    }
   }
 
   const early = done < parameters.steps;
@@ -253,12 +257,14 @@ class Run {
     options: { corpus: Corpus; tokens: number; signal?: AbortSignal },
   ): AsyncGenerator<TokenEvent, string> {
     const { seed } = this.#parameters;
+    const { backend } = this.#model;
     const prompt = options.corpus.tokens.validation.slice(0, 1);
     const tokens: number[] = [];
     const sampling = { temperature: 0.8, topK: 0, topP: 0.95, seed };
     let whole: boolean | undefined;
     for await (const token of generate(this.#model, { prompt, tokens: options.tokens, ...sampling })) {
       tokens.push(token);
+      await backend.tune?.();
       yield { event: "token", token };
       // Ranks go on from an event together, so that all of them see the same signal here, and nowhere else. A run that was to end
       // before ends with its sample.

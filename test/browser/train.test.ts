@@ -65,7 +65,7 @@ const inPage = async (name: "webgpu" | "cpu", { isolated = true, threads = undef
             const tokenizer = library.charTokenizer(run.text);
             const corpus = library.makeCorpus({ tokens: tokenizer.encode(run.text), context: run.context });
             const config = library.parseModelConfig({ ...run.model, vocab_size: tokenizer.vocabSize });
-            const { backend, note } = await library.createBackend({ backend: name, threads });
+            const { backend, note } = await library.createBackend({ backend: name, threads, tune: false });
             const events: TrainEvent[] = [];
             const options = { backend, config, tokenizer, corpus, parameters: run.parameters };
             for await (const event of library.train(options)) events.push(event);

@@ -113,7 +113,7 @@ test("add, scale, axpy: infinities and NaN follow IEEE 754", async () => {
 test("maximum on 65537 workgroups, more than one dimension of a grid has: exact", async () => {
   const n = manyGroups.elements;
   const [x, y0] = [normal(n, { seed: 109 }), normal(n, { seed: 110 })];
-  const { y } = await compute("maximum", { x, y: y0, n }, manyGroups);
+  const { y } = await compute("maximum", { x, y: y0, n }, { groups: manyGroups });
   assertSame(
     y,
     y0.map((e, i) => Math.max(e, x[i])),

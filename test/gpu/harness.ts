@@ -99,7 +99,7 @@ async function open(): Promise<Backend> {
     throw new Error(`SHARDGRAD_TEST_BACKEND is ${name ?? "not set"}; set it to cpu, plain, webgpu or webgpu-as-gpu`);
   }
   const threads = Number(scope.process?.env?.SHARDGRAD_TEST_THREADS) || undefined;
-  const { backend, note } = await createBackend({ backend: name, threads });
+  const { backend, note } = await createBackend({ backend: name, threads, tune: false });
   if (backend.name !== name) throw new Error(`asked for the ${name} backend, got ${backend.name}`);
   if (name === "cpu" && !backend.adapter.limits.threads) throw new Error(note);
   return backend;
@@ -185,14 +185,14 @@ function checkNoLeak(backend: Backend, kernel: string): void {
 export const manyGroups = { constants: { THREADS: 2, PER_THREAD: 2 }, elements: 65536 * 4 + 1 } as const;
 
 /** Runs `kernel` on copies of the arrays in `args`; returns what it wrote, and leaves the arrays alone. With `groups`, on WebGPU, in
- *  those instead of its plan's; the cpu backend has none.
+ *  those instead of its plan's; the cpu backend has none. On the backend under test by default.
  *  @throws Error when it wrote behind a buffer's end, changed an input or left memory allocated */
 export async function compute<K extends KernelName>(
   kernel: K,
   args: HostArgs<K>,
-  groups?: typeof manyGroups,
+  { groups, backend: given }: { groups?: typeof manyGroups; backend?: Backend } = {},
 ): Promise<Results<K>> {
-  const backend = await backendUnderTest();
+  const backend = given ?? (await backendUnderTest());
   const upload = new Upload(backend, true);
   const results: Record<string, Float32Array> = {};
   try {

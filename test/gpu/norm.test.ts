@@ -96,7 +96,7 @@ test("normMerge on 65537 workgroups, more than one dimension of a grid has: with
   const rows = manyGroups.elements;
   const counts = { countA: 20, countB: 63 };
   const [a, b] = [pairs(rows, 49), pairs(rows, 50)];
-  const { y } = await compute("normMerge", { a, b, y: blank(rows * 2), rows, ...counts }, manyGroups);
+  const { y } = await compute("normMerge", { a, b, y: blank(rows * 2), rows, ...counts }, { groups: manyGroups });
   assertWithin(y, normMerge({ a: given(a), b: given(b) }, counts), "y");
 });
 

@@ -36,6 +36,8 @@ export interface Workshop extends DeviceFacts {
 
 /** Takes a plan for a call where several compute the same: see tuning/. Without one, every call takes the table's. */
 export interface Chooser {
+  /** Another number once calls may get other plans than before. */
+  readonly generation: number;
   /** @returns undefined for the table's plan */
   choose<K extends KernelName>(
     kernel: K,

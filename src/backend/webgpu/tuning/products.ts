@@ -1,0 +1,253 @@
+// The ways to compute a product, and how to try them. A further kernel is an entry of `kernels`.
+
+import type { DeviceBuffer } from "../../buffer.ts";
+import type { KernelArgs } from "../../kernels.ts";
+import { type DeviceFacts, type Dispatch, grid, type Workshop } from "../plan.ts";
+import { matmulVariant, type ProductVariant, productDispatch } from "../plans/matmul.ts";
+import {
+  blank,
+  exponent,
+  type Family,
+  gamma,
+  guard,
+  noise,
+  storedBound,
+  type Trial,
+  unit,
+  type Variant,
+} from "./family.ts";
+
+type Args = KernelArgs["matmul"];
+type Form = Pick<Args, "batch" | "m" | "n" | "k" | "transposeA" | "transposeB">;
+
+const formName = ({ transposeA, transposeB }: Form): string => (transposeA ? "TN" : transposeB ? "NT" : "NN");
+
+/** A kernel of one dispatch, and the calls it can run and might be the fastest for. */
+interface ProductKernel extends ProductVariant {
+  readonly name: string;
+  readonly fits: (form: Form, device: DeviceFacts) => boolean;
+}
+
+/** Whether a kernel may read b, and write y, four columns at a time. */
+const wide = ({ n, k, transposeB }: Form): boolean => n % 4 === 0 && (!transposeB || k % 4 === 0);
+
+/** Whether it may read a four at a time too. */
+const wideA = ({ m, k, transposeA }: Form): boolean => (transposeA ? m : k) % 4 === 0;
+
+const subgroup = (rows: number): ProductKernel[] =>
+  [4, 8].map((lanes) => ({
+    name: `subgroup ${rows}x${4 * lanes}`,
+    shader: "matmulSubgroup",
+    rows,
+    columns: 4 * lanes,
+    constants: { LANES: lanes, ROWS: rows },
+    fits: (form, { subgroupSize }) => subgroupSize === lanes && wide(form) && (rows === 8 || form.m <= 4),
+  }));
+
+const kernels: readonly ProductKernel[] = [
+  {
+    name: "general",
+    shader: "matmul",
+    rows: 32,
+    columns: 32,
+    constants: {},
+    fits: (form, { software }) => !software || !wide(form),
+  },
+  {
+    name: "tile",
+    shader: "matmulTile",
+    rows: 64,
+    columns: 64,
+    constants: {},
+    // Its barriers cost a software adapter more than its tiles save, on every shape.
+    fits: (form, { software, maxInvocations }) => !software && maxInvocations >= 128 && wide(form) && wideA(form),
+  },
+  ...subgroup(8),
+  ...subgroup(1),
+];
+
+/** Stretches of k that a product may be cut in. */
+const splits = [4, 16];
+/** Terms of a stretch at least: the sum over stretches reads as much again. */
+const leastSpan = 64;
+/** Workgroups above which a device has enough to do without cutting k: some for each of a GPU's processors, or a CPU's. */
+const fewWorkgroups = { software: 4, hardware: 256 };
+/** Bytes of the stretches' sums at most. */
+const maxParts = 64 * 2 ** 20;
+
+function worthSplitting({ batch, m, n, k }: Form, slices: number, { software }: DeviceFacts): boolean {
+  const outputs = batch * m * n;
+  const workgroups = batch * Math.ceil(m / 32) * Math.ceil(n / 32);
+  return (
+    k >= slices * leastSpan &&
+    workgroups <= fewWorkgroups[software ? "software" : "hardware"] &&
+    4 * slices * outputs <= maxParts
+  );
+}
+
+const split = (slices: number): Variant<"matmul"> => ({
+  name: `split ${slices}`,
+  plan: (args, device) => splitPlan(args, { slices, device }),
+});
+
+/** y = the sum over stretches of k, each a product of its own, in two passes: no atomics, whose order of adding is another in every run. */
+function splitPlan(args: Args, { slices, device }: { slices: number; device: Workshop }): Dispatch[] {
+  const { batch, m, n } = args;
+  const parts = device.scratch(slices * batch * m * n);
+  return [stretches(args, { slices, device, parts }), sumOfStretches(args, { slices, parts })];
+}
+
+/** parts[batch, slices, m, n]. */
+function stretches(
+  args: Args,
+  { slices, device, parts }: { slices: number; device: DeviceFacts; parts: DeviceBuffer },
+): Dispatch {
+  const { a, b, batch, m, n, k, transposeA, transposeB } = args;
+  if (transposeA && k % slices === 0) {
+    // The stretches of both matrices are whole rows, one behind the other: a batch of products for the fastest kernel there is.
+    const each = { batch: batch * slices, m, n, k: k / slices, transposeA, transposeB };
+    return productDispatch({ a, b, y: parts, accumulate: false, ...each }, matmulVariant(each, device));
+  }
+  const [THREADS_X, THREADS_Y] = m <= 4 ? [64, 1] : n <= 4 ? [1, 64] : [8, 8];
+  const rowTiles = Math.ceil(m / (4 * THREADS_Y));
+  const columnTiles = Math.ceil(n / (4 * THREADS_X));
+  const tiles = batch * slices * rowTiles * columnTiles;
+  return {
+    shader: "splitProduct",
+    constants: { TRANSPOSE_A: transposeA, TRANSPOSE_B: transposeB, THREADS_X, THREADS_Y },
+    buffers: { a, b, parts },
+    params: { m, n, k, rowTiles, columnTiles, tiles, slices, span: Math.ceil(k / slices) },
+    workgroups: grid(tiles),
+  };
+}
+
+function sumOfStretches(
+  { y, bias, batch, m, n, accumulate }: Args,
+  { slices, parts }: { slices: number; parts: DeviceBuffer },
+): Dispatch {
+  const count = batch * m * n;
+  return {
+    shader: "splitSum",
+    // A binding cannot be left empty: without a bias its place is taken by the parts.
+    buffers: { parts, bias: bias ?? parts, y },
+    params: { count, size: m * n, n, slices, accumulate: Number(accumulate), hasBias: Number(bias !== undefined) },
+    workgroups: grid(Math.ceil(count / 64)),
+  };
+}
+
+const same = (a: ProductVariant, b: ProductVariant): boolean =>
+  a.shader === b.shader && a.rows === b.rows && a.columns === b.columns;
+
+export const products: Family<"matmul"> = {
+  classOf({ a, y, batch, m, n, k, transposeA, transposeB }) {
+    const divisible = Number(m % 4 === 0) | (Number(n % 4 === 0) << 1) | (Number(k % 4 === 0) << 2);
+    const types = Number(a.dtype === "f16") | (Number(y.dtype === "f16") << 1);
+    const extents = (((exponent(batch) * 32 + exponent(m)) * 32 + exponent(n)) * 32 + exponent(k)) * 128;
+    return extents + (divisible | (types << 3) | (Number(transposeA) << 5) | (Number(transposeB) << 6));
+  },
+
+  nameOf(args) {
+    const { a, y, batch, m, n, k } = args;
+    const divisible = Object.entries({ m, n, k }).flatMap(([name, extent]) => (extent % 4 === 0 ? [name] : []));
+    const extents = [m, n, k].map((extent) => 2 ** exponent(extent)).join("x");
+    return `matmul ${formName(args)} ${a.dtype} to ${y.dtype}, ${extents} in batches of ${2 ** exponent(batch)}, multiples of 4: ${divisible.join(" ") || "none"}`;
+  },
+
+  variants(args, device) {
+    const table = matmulVariant(args, device);
+    const rest = kernels.filter((kernel) => !same(kernel, table) && kernel.fits(args, device));
+    const name = kernels.find((kernel) => same(kernel, table))?.name ?? table.shader;
+    const whole = [{ ...table, name }, ...rest].map(
+      (kernel): Variant<"matmul"> => ({ name: kernel.name, plan: (call) => [productDispatch(call, kernel)] }),
+    );
+    const cut = splits.filter((slices) => worthSplitting(args, slices, device)).map(split);
+    const [first, ...others] = [...whole, ...cut];
+    return [first, ...others];
+  },
+
+  trials(args, limits) {
+    const { a, y, transposeA, transposeB } = args;
+    const form = { ...shrunk(args, limits), transposeA, transposeB };
+    const { batch, m, n, k } = form;
+    const call = {
+      ...form,
+      a: noise(batch * m * k, { seed: 1, dtype: a.dtype }),
+      b: noise(batch * k * n, { seed: 2, dtype: a.dtype }),
+    };
+    const before = noise(batch * m * n + guard, { seed: 4, dtype: y.dtype });
+    before.data.fill(Number.NaN, batch * m * n);
+    return [
+      trial({ ...call, bias: noise(n, { seed: 3, dtype: "f32" }), y: before, accumulate: true }),
+      trial({ ...call, bias: undefined, y: blank(batch * m * n, y.dtype), accumulate: false }),
+    ];
+  },
+};
+
+/** The same form with fewer samples, rows and columns, as many as the limits allow, and the same divisibility. */
+function shrunk(
+  { batch, m, n, k }: Form,
+  { bytes, flop }: { bytes: number; flop: number },
+): Pick<Form, "batch" | "m" | "n" | "k"> {
+  const size = { batch, m, n, k };
+  const half = (extent: number) => (extent % 4 === 0 ? Math.max(4, 4 * Math.ceil(extent / 8)) : (extent >> 1) | 1);
+  const tooLarge = () => {
+    const { batch, m, n } = size;
+    return 4 * batch * (m * k + k * n + m * n) > bytes || 2 * batch * m * n * k > flop;
+  };
+  while (tooLarge() && size.batch * size.m * size.n > 16) {
+    if (size.batch > 1) size.batch = Math.ceil(size.batch / 2);
+    else if (size.m >= size.n) size.m = half(size.m);
+    else size.n = half(size.n);
+  }
+  return size;
+}
+
+type Numbers = Form &
+  Record<"a" | "b" | "y", ReturnType<typeof noise>> & {
+    bias: ReturnType<typeof noise> | undefined;
+    accumulate: boolean;
+  };
+
+/** Products that the check of a trial computes in f64: some ten milliseconds. */
+const checkedTerms = 2_000_000;
+
+function trial(call: Numbers): Trial<"matmul"> {
+  const { batch, m, n, k, bias, ...rest } = call;
+  const count = batch * m * n;
+  const samples = Math.max(16, Math.min(count, 4096, Math.floor(checkedTerms / k)));
+  let wanted: { at: number; value: number; bound: number }[] | undefined;
+  return {
+    args: { ...rest, batch, m, n, k, ...(bias && { bias }) } as Trial<"matmul">["args"],
+    results: ["y"],
+    wrongIn({ y }) {
+      // The first, the last, and others at a stride that shares no factor with what tiles and rows are multiples of.
+      const nth = (i: number) => (samples === count ? i : i === 0 ? count - 1 : (i * 40503) % count);
+      wanted ??= Array.from({ length: samples }, (_, i) => elementOf(call, nth(i)));
+      for (const { at, value, bound } of wanted)
+        if (!(Math.abs(y[at] - value) <= bound))
+          return `y[${at}] of ${m} x ${n} x ${k} is ${y[at]}, not ${value} within ${bound.toExponential(1)}`;
+    },
+  };
+}
+
+/** One element in f64 with the bound that any order of adding keeps: gamma(k) |a||b|, and what adding bias and y rounds. */
+function elementOf(call: Numbers, at: number): { at: number; value: number; bound: number } {
+  const { m, n, k, transposeA, transposeB, a, b, y, bias, accumulate } = call;
+  const z = Math.floor(at / (m * n));
+  const row = Math.floor(at / n) % m;
+  const column = at % n;
+  let value = 0;
+  let magnitude = 0;
+  for (let q = 0; q < k; q++) {
+    const left = a.data[z * m * k + (transposeA ? q * m + row : row * k + q)];
+    const term = left * b.data[z * k * n + (transposeB ? column * k + q : q * n + column)];
+    value += term;
+    magnitude += Math.abs(term);
+  }
+  for (const added of [bias?.data[column] ?? 0, accumulate ? y.data[at] : 0]) {
+    value += added;
+    magnitude += Math.abs(added);
+  }
+  const bound = gamma(k + 2) * magnitude + unit * Math.abs(value) + k * 2 ** -126;
+  return { at, value, bound: storedBound(bound, { value, dtype: y.dtype }) };
+}
