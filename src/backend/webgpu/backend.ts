@@ -11,10 +11,11 @@ import type { KernelArgs, KernelName } from "../kernels.ts";
 import { MemoryAccount, type Purpose } from "../memory.ts";
 import { deviceFacts } from "./device.ts";
 import { type Call, Faults } from "./faults.ts";
-import { checkNames, Pipelines } from "./pipelines.ts";
+import { Pipelines } from "./pipelines.ts";
 import type { Chooser, DeviceFacts, Dispatch, Plan, Workshop } from "./plan.ts";
 import { plans } from "./plans.ts";
 import { BufferPool, partElements, type Slot, sizeClass } from "./pool.ts";
+import { PreparedCalls, type PreparedDispatch } from "./prepared.ts";
 import { shaders } from "./shaders.ts";
 import { Stream } from "./stream.ts";
 import { describeAllocate, describeOther, describeRun, describeTransfer, inUnits, smaller } from "./words.ts";
@@ -56,10 +57,11 @@ export class WebGpuBackend implements Backend {
   readonly adapter: AdapterInfo;
   readonly memory = new MemoryAccount();
   readonly maxBufferBytes: number;
+  readonly tune?: () => Promise<void> | undefined;
   #device: GPUDevice;
   #facts: DeviceFacts;
   #faults: Faults;
-  #pipelines: Pipelines;
+  #calls: PreparedCalls;
   #stream: Stream;
   #pool: BufferPool;
   #staging = new Map<number, GPUBuffer[]>();
@@ -71,6 +73,8 @@ export class WebGpuBackend implements Backend {
   #slots: Slot[] = [];
   #resting: Promise<void> | undefined;
   #chooser: Chooser | undefined;
+  /** of the chooser, when the calls kept were prepared */
+  #generation = 0;
   #workshop: Workshop;
   /** lent to the plan of the call under way */
   #lent: DeviceBuffer[] = [];
@@ -82,9 +86,10 @@ export class WebGpuBackend implements Backend {
     this.#device = device;
     this.#facts = deviceFacts(info);
     this.#chooser = chooser;
+    if (chooser) this.tune = () => chooser.tune(() => this.#stream.submit());
     this.#workshop = { ...this.#facts, scratch: (length) => this.#lend(length) };
     this.#faults = new Faults(device);
-    this.#pipelines = new Pipelines(device, this.#faults, sources);
+    this.#calls = new PreparedCalls(new Pipelines(device, this.#faults, sources));
     this.#stream = new Stream({
       device,
       faults: this.#faults,
@@ -209,8 +214,19 @@ export class WebGpuBackend implements Backend {
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
     const call = this.#faults.call(describeRun, kernel, args);
     checkKernel(kernel, args);
-    const plan = this.#chooser?.choose(kernel, args) ?? (plans[kernel] as Plan<K>);
-    for (const dispatch of plan(args, this.#workshop)) this.#enqueue(dispatch, call);
+    if (this.#chooser && this.#chooser.generation !== this.#generation) {
+      this.#generation = this.#chooser.generation;
+      this.#calls.forget();
+    }
+    let prepared = this.#calls.find(kernel, args);
+    if (prepared)
+      for (let i = 0; i < prepared.scratch.length; i++) this.#calls.buffers.push(this.#lend(prepared.scratch[i]));
+    else {
+      const plan = this.#chooser?.choose(kernel, args) ?? (plans[kernel] as Plan<K>);
+      prepared = this.#calls.make(plan(args, this.#workshop), { lent: this.#lent, call });
+    }
+    const { dispatches } = prepared;
+    for (let i = 0; i < dispatches.length; i++) this.#enqueue(dispatches[i], call);
     // Whoever gets this memory next uses it after the dispatches above.
     for (let buffer = this.#lent.pop(); buffer; buffer = this.#lent.pop()) this.free(buffer);
   }
@@ -218,8 +234,10 @@ export class WebGpuBackend implements Backend {
   /** Enqueues one dispatch outside the catalogue: benchmarks' reference kernels, and tests. */
   dispatch(dispatch: Dispatch): void {
     const call = this.#faults.call(describeOther, "dispatch ", dispatch.shader);
-    checkNames(this.#pipelines.get(dispatch, call), dispatch);
-    this.#enqueue(dispatch, call);
+    const { buffers } = this.#calls;
+    buffers.length = 0;
+    for (const name in dispatch.buffers) buffers.push(dispatch.buffers[name]);
+    this.#enqueue(this.#calls.prepare(dispatch, call), call);
   }
 
   async sync(): Promise<void> {
@@ -249,10 +267,6 @@ export class WebGpuBackend implements Backend {
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
-  tune(): Promise<void> | undefined {
-    return this.#chooser?.tune(() => this.#stream.submit());
-  }
-
   trim(): void {
     this.#faults.call(describeOther, "trim", "");
     this.#stream.forgetBuffers();
@@ -271,18 +285,14 @@ export class WebGpuBackend implements Backend {
     this.#onDispose?.();
   }
 
-  #enqueue(dispatch: Dispatch, call: Call): void {
-    const { shader, buffers } = dispatch;
-    const pipeline = this.#pipelines.get(dispatch, call);
-    const { storage } = pipeline;
+  /** A dispatch of the call that was read or prepared last. */
+  #enqueue(dispatch: PreparedDispatch, call: Call): void {
+    const { bound } = dispatch;
+    const { buffers } = this.#calls;
     const slots = this.#slots;
-    slots.length = storage.length;
-    for (let i = 0; i < storage.length; i++) {
-      const buffer = buffers[storage[i].name];
-      if (!buffer) throw new Error(`${shader}.wgsl: no buffer is given for ${storage[i].name}`);
-      slots[i] = this.#slot(buffer);
-    }
-    this.#stream.dispatch(pipeline, slots, dispatch, call);
+    slots.length = bound.length;
+    for (let i = 0; i < bound.length; i++) slots[i] = this.#slot(buffers[bound[i]]);
+    this.#stream.dispatch(dispatch, slots, call);
   }
 
   #lend(length: number): DeviceBuffer {

@@ -3,9 +3,9 @@
 
 import { BindGroups } from "./bindgroups.ts";
 import type { Call, Faults } from "./faults.ts";
-import { checkNames, type Pipeline, uniformBytes } from "./pipelines.ts";
-import type { Dispatch } from "./plan.ts";
+import { type Pipeline, uniformBytes } from "./pipelines.ts";
 import type { Slot } from "./pool.ts";
+import type { PreparedDispatch } from "./prepared.ts";
 
 /** Uploads after which an empty submit lets the device free its staging memory: writeBuffer alone never does. */
 const maxStagedBytes = 32 * 2 ** 20;
@@ -21,18 +21,19 @@ export class Stream {
   #faults: Faults;
   #maxDispatches: number;
   #uniforms: GPUBuffer;
-  #u32: Uint32Array;
-  #i32: Int32Array;
-  #f32: Float32Array;
+  #uniformBits: Uint32Array;
   #bindGroups: BindGroups;
   #offsets = [0];
+  /** Dispatches of this submit: encoded all together when it ends. Between other work each call into the device costs twice as much. */
+  #gathered: PreparedDispatch[] = [];
+  #groups: GPUBindGroup[] = [];
+  #dispatches = 0;
+  /** how many of them are encoded */
+  #encoded = 0;
   #encoder: GPUCommandEncoder | undefined;
-  #pass: GPUComputePassEncoder | undefined;
-  #pipeline: Pipeline | undefined;
   #closeScope: ((call: Call) => void) | undefined;
   #firstCall: Call | undefined;
   #lastCall: Call | undefined;
-  #dispatches = 0;
   #stagedBytes = 0;
   /** number of the submit being gathered; slots remember it */
   batch = 0;
@@ -45,33 +46,20 @@ export class Stream {
     // One copy on the device is enough: uploads and submits take turns on the queue.
     this.#uniforms = device.createBuffer({ label: "uniforms", size: bytes, usage: uniformUsage });
     this.#bindGroups = new BindGroups(device, this.#uniforms);
-    const host = new ArrayBuffer(bytes);
-    this.#u32 = new Uint32Array(host);
-    this.#i32 = new Int32Array(host);
-    this.#f32 = new Float32Array(host);
+    this.#uniformBits = new Uint32Array(bytes / 4);
   }
 
   /** slots: in the order of pipeline.storage; the array is the caller's again afterwards. */
-  dispatch(pipeline: Pipeline, slots: readonly Slot[], dispatch: Dispatch, call: Call): void {
-    const { params, workgroups } = dispatch;
-    let group = this.#bindGroups.find(pipeline, slots);
-    if (!group) {
-      // A plan's mistake is the same in every call.
-      checkNames(pipeline, dispatch);
-      group = this.#bindGroups.make(pipeline, slots);
-    }
-    const pass = this.#open(call);
-    if (pipeline !== this.#pipeline) {
-      pass.setPipeline(pipeline.gpu);
-      this.#pipeline = pipeline;
-    }
-    if (pipeline.uniform) {
-      const offset = stride * this.#dispatches;
-      this.#writeParams(pipeline, params, offset / 4);
-      this.#offsets[0] = offset;
-      pass.setBindGroup(0, group, this.#offsets);
-    } else pass.setBindGroup(0, group);
-    pass.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
+  dispatch(dispatch: PreparedDispatch, slots: readonly Slot[], call: Call): void {
+    const { pipeline, params } = dispatch;
+    const group = this.#bindGroups.find(pipeline, slots) ?? this.#bindGroups.make(pipeline, slots);
+    const at = this.#dispatches;
+    const from = (stride / 4) * at;
+    for (let i = 0; i < params.length; i++) this.#uniformBits[from + i] = params[i];
+    this.#gathered[at] = dispatch;
+    this.#groups[at] = group;
+    this.#firstCall ??= call;
+    this.#lastCall = call;
     for (const { whole } of slots) whole.usedBy = this.batch;
     if (++this.#dispatches === this.#maxDispatches) this.submit();
   }
@@ -89,9 +77,7 @@ export class Stream {
 
   /** Ends the batch with a copy of the slot's first bytes. */
   copyOut(slot: Slot, { to, bytes, call }: { to: GPUBuffer; bytes: number; call: Call }): void {
-    this.#open(call);
-    this.#endPass();
-    this.#encoder?.copyBufferToBuffer(slot.buffer, slot.offset, to, 0, bytes);
+    this.#encode(call).copyBufferToBuffer(slot.buffer, slot.offset, to, 0, bytes);
     this.submit();
   }
 
@@ -100,23 +86,23 @@ export class Stream {
     whole: Slot,
     { copies, call }: { copies: readonly { from: Slot; to: Slot; bytes: number }[]; call: Call },
   ): void {
-    this.#open(call);
-    this.#endPass();
-    this.#encoder?.clearBuffer(whole.buffer);
+    const encoder = this.#encode(call);
+    encoder.clearBuffer(whole.buffer);
     whole.usedBy = this.batch;
     for (const { from, to, bytes } of copies) {
-      this.#encoder?.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, bytes);
+      encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, bytes);
       from.whole.usedBy = this.batch;
     }
   }
 
   submit(): void {
-    if (!this.#encoder || !this.#firstCall || !this.#lastCall) return;
-    this.#endPass();
-    const { queue } = this.#device;
-    if (this.#dispatches > 0) queue.writeBuffer(this.#uniforms, 0, this.#u32.buffer, 0, stride * this.#dispatches);
-    queue.submit([this.#encoder.finish()]);
     const [first, last] = [this.#firstCall, this.#lastCall];
+    if (!first || !last) return;
+    const encoder = this.#encode(last);
+    const { queue } = this.#device;
+    if (this.#dispatches > 0)
+      queue.writeBuffer(this.#uniforms, 0, this.#uniformBits.buffer, 0, stride * this.#dispatches);
+    queue.submit([encoder.finish()]);
     this.#closeScope?.({
       order: first.order,
       text: () => (first === last ? first.text() : `a call from "${first.text()}" to "${last.text()}"`),
@@ -124,6 +110,7 @@ export class Stream {
     this.#encoder = undefined;
     this.#firstCall = undefined;
     this.#dispatches = 0;
+    this.#encoded = 0;
     this.#stagedBytes = 0;
     this.batch++;
   }
@@ -146,31 +133,29 @@ export class Stream {
     this.#uniforms.destroy();
   }
 
-  #open(call: Call): GPUComputePassEncoder {
+  /** The encoder of this submit with all dispatches so far in it, for what `call` adds. */
+  #encode(call: Call): GPUCommandEncoder {
+    this.#firstCall ??= call;
     this.#lastCall = call;
     if (!this.#encoder) {
       this.#closeScope = this.#faults.open(["validation"]);
-      this.#firstCall = call;
       this.#encoder = this.#device.createCommandEncoder();
     }
-    if (!this.#pass) this.#pass = this.#encoder.beginComputePass();
-    return this.#pass;
-  }
-
-  #endPass(): void {
-    this.#pass?.end();
-    this.#pass = undefined;
-    this.#pipeline = undefined;
-  }
-
-  #writeParams(pipeline: Pipeline, params: Dispatch["params"], at: number): void {
-    let i = at;
-    for (const { name, type } of pipeline.fields) {
-      const value = params?.[name];
-      if (value === undefined) throw new Error(`${pipeline.shader}.wgsl: Params.${name} is not given`);
-      if (type === "f32") this.#f32[i++] = value;
-      else if (type === "u32") this.#u32[i++] = value;
-      else this.#i32[i++] = value;
+    if (this.#encoded === this.#dispatches) return this.#encoder;
+    const pass = this.#encoder.beginComputePass();
+    let current: Pipeline | undefined;
+    for (let i = this.#encoded; i < this.#dispatches; i++) {
+      const { pipeline, workgroups } = this.#gathered[i];
+      if (pipeline !== current) pass.setPipeline(pipeline.gpu);
+      current = pipeline;
+      if (pipeline.uniform) {
+        this.#offsets[0] = stride * i;
+        pass.setBindGroup(0, this.#groups[i], this.#offsets);
+      } else pass.setBindGroup(0, this.#groups[i]);
+      pass.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
     }
+    pass.end();
+    this.#encoded = this.#dispatches;
+    return this.#encoder;
   }
 }

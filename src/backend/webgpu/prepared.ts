@@ -1,0 +1,148 @@
+// Kernel calls made ready for the stream, and found again: a step of training makes the same ones as the step before, on other buffers.
+
+import type { DeviceBuffer } from "../buffer.ts";
+import type { Call } from "./faults.ts";
+import { checkNames, type Pipeline, type Pipelines } from "./pipelines.ts";
+import type { Dispatch } from "./plan.ts";
+
+/** A dispatch with everything in it that does not depend on where its buffers are. */
+export interface PreparedDispatch {
+  readonly pipeline: Pipeline;
+  /** which of the call's buffers each of pipeline.storage is */
+  readonly bound: readonly number[];
+  /** the uniforms' bits */
+  readonly params: Uint32Array;
+  readonly workgroups: readonly [number, number, number];
+}
+
+export interface PreparedCall {
+  readonly dispatches: readonly PreparedDispatch[];
+  /** lengths of what the plan borrowed, see Workshop */
+  readonly scratch: readonly number[];
+}
+
+interface Entry {
+  readonly facts: readonly unknown[];
+  readonly prepared: PreparedCall;
+  /** another one of the same hash */
+  readonly next: Entry | undefined;
+}
+
+/** Calls kept. A training step makes some dozens of different ones; those that are different in every step (AdamW's rates, dropout's step)
+ *  fill the rest, until all go and are prepared again. */
+const maxKept = 4096;
+
+const f64 = new Float64Array(1);
+const halves = new Int32Array(f64.buffer);
+
+export class PreparedCalls {
+  readonly #pipelines: Pipelines;
+  readonly #entries = new Map<number, Entry>();
+  #count = 0;
+  /** All of the call read last that a plan may depend on: names and values of its scalars, types of its buffers and which of them are one.
+   *  Not their lengths: a plan knows sizes from the scalars. */
+  #facts: unknown[] = [];
+  #hash = 0;
+  /** Some argument is neither: a copy's strides, attention's dropout. */
+  #other = false;
+  /** the different buffers of the call read last, in the order of its arguments */
+  readonly buffers: DeviceBuffer[] = [];
+
+  constructor(pipelines: Pipelines) {
+    this.#pipelines = pipelines;
+  }
+
+  /** Reads a call.
+   *  @returns what was kept of one like it */
+  find(kernel: string, args: object): PreparedCall | undefined {
+    this.#read(kernel, args as Record<string, unknown>);
+    if (this.#other) return undefined;
+    let entry = this.#entries.get(this.#hash);
+    while (entry && !same(entry.facts, this.#facts)) entry = entry.next;
+    return entry?.prepared;
+  }
+
+  /** Prepares the call read last, and keeps that. `lent`: what its plan borrowed; it joins `buffers`.
+   *  @throws Error where plan and shader do not fit each other */
+  make(dispatches: readonly Dispatch[], { lent, call }: { lent: readonly DeviceBuffer[]; call: Call }): PreparedCall {
+    this.buffers.push(...lent);
+    const prepared = {
+      dispatches: dispatches.map((dispatch) => this.prepare(dispatch, call)),
+      scratch: lent.map(({ length }) => length),
+    };
+    if (this.#other) return prepared;
+    if (this.#count === maxKept) this.forget();
+    this.#count++;
+    this.#entries.set(this.#hash, { facts: this.#facts, prepared, next: this.#entries.get(this.#hash) });
+    this.#facts = [];
+    return prepared;
+  }
+
+  /** A dispatch whose buffers are among `buffers`. */
+  prepare(dispatch: Dispatch, call: Call): PreparedDispatch {
+    const { shader, buffers, params, workgroups } = dispatch;
+    const pipeline = this.#pipelines.get(dispatch, call);
+    checkNames(pipeline, dispatch);
+    const bound = pipeline.storage.map(({ name }) => {
+      if (!buffers[name]) throw new Error(`${shader}.wgsl: no buffer is given for ${name}`);
+      return this.buffers.indexOf(buffers[name]);
+    });
+    return { pipeline, bound, params: bitsOf(pipeline, params), workgroups };
+  }
+
+  /** For when the plans are others. */
+  forget(): void {
+    this.#entries.clear();
+    this.#count = 0;
+  }
+
+  #read(kernel: string, args: Record<string, unknown>): void {
+    const facts = this.#facts;
+    const { buffers } = this;
+    facts.length = 0;
+    buffers.length = 0;
+    this.#other = false;
+    facts.push(kernel);
+    let hash = 0;
+    for (const name in args) {
+      const value = args[name];
+      facts.push(name);
+      if (typeof value === "number") {
+        f64[0] = value;
+        hash = Math.imul(Math.imul(hash ^ halves[0], 0x9e3779b1) ^ halves[1], 0x85ebca6b);
+        facts.push(value);
+      } else if (typeof value === "object" && value !== null) {
+        const buffer = value as DeviceBuffer;
+        if (buffer.dtype === undefined) this.#other = true;
+        let at = buffers.indexOf(buffer);
+        if (at < 0) at = buffers.push(buffer) - 1;
+        facts.push(at, buffer.dtype);
+      } else {
+        hash = (hash << 1) ^ Number(value === true);
+        facts.push(value);
+      }
+    }
+    this.#hash = hash & 0x3fffffff;
+  }
+}
+
+function same(a: readonly unknown[], b: readonly unknown[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** The uniforms as the shader reads them, 4 bytes each. */
+function bitsOf({ shader, fields }: Pipeline, params: Dispatch["params"]): Uint32Array {
+  const u32 = new Uint32Array(fields.length);
+  const i32 = new Int32Array(u32.buffer);
+  const f32 = new Float32Array(u32.buffer);
+  for (const [i, { name, type }] of fields.entries()) {
+    const value = params?.[name];
+    if (value === undefined) throw new Error(`${shader}.wgsl: Params.${name} is not given`);
+    if (type === "f32") f32[i] = value;
+    else if (type === "u32") u32[i] = value;
+    else i32[i] = value;
+  }
+  return u32;
+}
