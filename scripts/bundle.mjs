@@ -9,11 +9,12 @@ import { root } from "./project.mjs";
 import { compileKernels } from "./wasm.mjs";
 
 /** A shader without comments, indentation, blank lines and runs of blanks. Line breaks stay: a compile error's line is worth more
- *  than the few bytes they cost under gzip. WGSL has no string literals, so a comment can be nothing else. Block comments nest. */
+ *  than the few bytes they cost under gzip. WGSL has no string literals, so a comment can be nothing else. Block comments nest.
+ *  What begins with //@ is no comment: it says which lines are repeated. */
 export function stripShader(source) {
   let code = "";
   for (let i = 0; i < source.length; ) {
-    if (source.startsWith("//", i)) {
+    if (source.startsWith("//", i) && !source.startsWith("//@", i)) {
       while (i < source.length && source[i] !== "\n") i++;
     } else if (source.startsWith("/*", i)) {
       let depth = 0;

@@ -10,11 +10,15 @@ test("the plan: GPUs take tiles, software adapters subgroups, and strides neithe
   const shape = { m: 96, n: 64, k: 32, transposeA: false, transposeB: false };
   const lavapipe = { ...gpu, software: true, subgroupSize: 8 };
   assert.is(matmulVariant(shape, gpu).shader, "matmulTile");
-  assert.is(matmulVariant(shape, lavapipe).shader, "matmulSubgroup");
+  assert.is(matmulVariant(shape, lavapipe).shader, "matmulLanes");
   assert.is(matmulVariant(shape, { ...lavapipe, subgroupSize: 0 }).shader, "matmul");
   assert.is(matmulVariant({ ...shape, n: 65 }, gpu).shader, "matmul");
-  assert.is(matmulVariant({ ...shape, n: 65 }, lavapipe).shader, "matmul");
-  assert.is(matmulVariant({ ...shape, k: 33, transposeB: true }, lavapipe).shader, "matmul");
+  assert.is(matmulVariant({ ...shape, n: 65 }, lavapipe).constants.SCALARS, 1);
+  assert.is(matmulVariant({ ...shape, k: 33, transposeB: true }, lavapipe).constants.SCALARS, 1);
+  assert.is(matmulVariant({ ...shape, k: 33 }, lavapipe).constants.TAIL, 1);
+  const swiftShader = { ...lavapipe, subgroupSize: 4 };
+  const columns = (n: number) => matmulVariant({ ...shape, n }, swiftShader).columns;
+  assert.equal([16, 65, 128, 352].map(columns), [16, 80, 64, 64]);
   assert.is(matmulVariant({ ...shape, m: 1 }, gpu).shader, "matmul");
 });
 

@@ -54,6 +54,11 @@ test("an import cycle is found and named, a diamond is none", () => {
   assert.is(cycle(graph({ a: ["b", "c"], b: ["d"], c: ["d"], d: [] })), undefined);
 });
 
+test("a stripped shader keeps what says which lines are repeated", () => {
+  const source = "  let x_i = f(i); //@ each i < COUNT\n  //@+ let y = 1; //@ each s < SOME\n // gone\n";
+  assert.is(stripShader(source), "let x_i = f(i); //@ each i < COUNT\n//@+ let y = 1; //@ each s < SOME\n");
+});
+
 test("a stripped shader keeps its code and lines, and loses comments that nest", () => {
   const source = `// y = a b
 const tile: u32 = 8; // rows a workgroup

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { create } from "webgpu";
-import { reflect, withHalves } from "../../src/backend/webgpu/specialise.ts";
+import { reflect, specialise, withHalves } from "../../src/backend/webgpu/specialise.ts";
 
 const files = readdirSync("shaders").map((name) => ({ name, source: readFileSync(`shaders/${name}`, "utf8") }));
 
@@ -52,6 +52,58 @@ test("every shader whose bindings have aliases compiles for f16 in all of them",
 test("one binding of an alias in f16 and another not is refused by name", () => {
   const { source } = files.find(({ name }) => name === "gelu.wgsl")!;
   assert.throws(() => withHalves(source, ["x"]), /y is of type T, but not of f16/);
+});
+
+test("marked lines are repeated, whole blocks and inner ones too, and not there at 0", () => {
+  const text = `const ROWS: u32 = 1u;
+const COLUMNS: u32 = 1u;
+const SOME: u32 = 1u;
+var x_r = r + r0; //@ each r < ROWS
+if (r < 9) { //@ each r < ROWS
+f(a_r_c, c); //@ each c < COLUMNS
+}
+g(); //@ each s < SOME
+//@+ h(b_q); //@ each q < COLUMNS
+`;
+  const made = specialise(text, { ROWS: 2, COLUMNS: 2, SOME: 0 }).split("\n");
+  const wanted = [
+    ...[
+      "const ROWS: u32 = 2u;",
+      "const COLUMNS: u32 = 2u;",
+      "const SOME: u32 = 0u;",
+      "var x_0 = 0u + r0;",
+      "var x_1 = 1u + r0;",
+    ],
+    ...["if (0u < 9) {", "f(a_0_0, 0u);", "f(a_0_1, 1u);", "}", "if (1u < 9) {", "f(a_1_0, 0u);", "f(a_1_1, 1u);", "}"],
+    ...["h(b_0);", "h(b_1);", ""],
+  ];
+  assert.equal(
+    made.map((line) => line.trim()),
+    wanted,
+  );
+  assert.throws(() => specialise("x_i; //@ each i < NONE\n", {}), /no const NONE/);
+});
+
+test("the product by lanes compiles in every form it is made in", async () => {
+  const adapter = await dawn.requestAdapter();
+  const device = await adapter!.requestDevice({ requiredFeatures: ["subgroups"] });
+  const { source } = files.find(({ name }) => name === "matmulLanes.wgsl")!;
+  for (const [LANES, LINES, STRIPS, GROUPS] of [
+    [4, 1, 1, 1],
+    [4, 4, 4, 5],
+    [8, 8, 2, 1],
+  ])
+    for (const bits of Array.from({ length: 16 }, (_, i) => [1, 2, 4, 8].map((bit) => Number((i & bit) > 0)))) {
+      const [VECTORS, TAIL, ACCUMULATE, transposed] = bits;
+      const counts = { LANES, LINES, STRIPS, GROUPS, VECTORS, SCALARS: 1 - VECTORS, TAIL, ACCUMULATE };
+      const code = specialise(source, { ...counts, TRANSPOSE_A: transposed === 1, TRANSPOSE_B: transposed === 1 });
+      device.pushErrorScope("validation");
+      const module = device.createShaderModule({ code });
+      device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "main" } });
+      const error = await device.popErrorScope();
+      assert.is(error, null, `${JSON.stringify(counts)}: ${error?.message}`);
+    }
+  device.destroy();
 });
 
 test("a shader that is not valid would be noticed", async () => {

@@ -22,7 +22,7 @@ import fill from "../../../shaders/fill.wgsl";
 import gelu from "../../../shaders/gelu.wgsl";
 import geluGrad from "../../../shaders/geluGrad.wgsl";
 import matmul from "../../../shaders/matmul.wgsl";
-import matmulSubgroup from "../../../shaders/matmulSubgroup.wgsl";
+import matmulLanes from "../../../shaders/matmulLanes.wgsl";
 import matmulTile from "../../../shaders/matmulTile.wgsl";
 import maximum from "../../../shaders/maximum.wgsl";
 import normApply from "../../../shaders/normApply.wgsl";
@@ -63,7 +63,7 @@ export const shaders: Readonly<Record<string, string>> = {
   gelu,
   geluGrad,
   matmul,
-  matmulSubgroup,
+  matmulLanes,
   matmulTile,
   maximum,
   normApply,

@@ -71,8 +71,50 @@ export function specialise(source: string, constants: Constants): string {
     const literal = literalOf(name, { value, type: match[2] });
     text = `${text.slice(0, match.index)}${match[1]} ${literal};${text.slice(match.index + match[0].length)}`;
   }
-  return text;
+  return text.includes("//@") ? expand(text) : text;
 }
+
+/** Repeats what a shader marks: a line that ends with `//@ each i < COUNT, j < OTHER` stands COUNT times OTHER times (the u32 constants of
+ *  these names; not at all when one is 0), with `i` and `_i` in it become `3u` and `_3`. Where such a line opens a brace, that is said of all
+ *  lines up to the brace's end. A line that begins with `//@+` is not there in the shader as it stands. WGSL has no names made of numbers,
+ *  and arrays of accumulators end in memory. */
+function expand(text: string): string {
+  const counts = new Map(
+    [...text.matchAll(/^const (\w+): u32 = (\d+)u?;/gm)].map(([, name, count]) => [name, Number(count)]),
+  );
+  return repeat(text.replace(/^\s*\/\/@\+ /gm, "").split("\n"), counts).join("\n");
+}
+
+function repeat(lines: readonly string[], counts: ReadonlyMap<string, number>): string[] {
+  const made: string[] = [];
+  for (let at = 0; at < lines.length; ) {
+    const [line, marked] = lines[at].split("//@ each ");
+    let end = at + 1;
+    for (let depth = braces(line); marked && depth > 0; end++) depth += braces(lines[end]);
+    if (marked) {
+      let copies = [[line, ...lines.slice(at + 1, end)]];
+      for (const each of marked.split(",")) {
+        const [name, count] = each.split("<").map((part) => part.trim());
+        const times = counts.get(count);
+        if (times === undefined) throw new Error(`the shader has no const ${count}: u32`);
+        copies = copies.flatMap((copy) => Array.from({ length: times }, (_, i) => numbered(copy, name, i)));
+      }
+      for (const copy of copies) made.push(...repeat(copy, counts));
+    } else made.push(line);
+    at = end;
+  }
+  return made;
+}
+
+/** Opened less closed; the shaders say as much of one line as is needed here: comments are gone or have none. */
+const braces = (line: string): number => line.split("{").length - line.split("}").length;
+
+const numbered = (lines: readonly string[], name: string, i: number): string[] =>
+  lines.map((line) =>
+    line
+      .replace(new RegExp(`_${name}(?![a-zA-Z0-9])`, "g"), `_${i}`)
+      .replace(new RegExp(`\\b${name}\\b(?! < [A-Z])`, "g"), `${i}u`),
+  );
 
 /** The shader for buffers `names` of f16: makes f16 of the `alias` that each one's array has for its element, or for its vec4's. A shader on
  *  disk says f32 (u32 where it only moves bits), converts what it loads to f32 and what it stores to the alias. Bindings without an alias

@@ -6,41 +6,55 @@ import { type DeviceFacts, type Dispatch, grid, type Plans } from "../plan.ts";
 type Shape = Pick<KernelArgs["matmul"], "m" | "n" | "k" | "transposeA" | "transposeB">;
 
 export interface ProductVariant {
-  readonly shader: "matmul" | "matmulSubgroup" | "matmulTile";
+  readonly shader: "matmul" | "matmulLanes" | "matmulTile";
   /** outputs a workgroup computes */
   readonly rows: number;
   readonly columns: number;
   readonly constants: Readonly<Record<string, number>>;
 }
 
-/** The kernel for a shape. 512 x 512 x 512 in f32 in one run on two shared CPU cores, GFLOP/s: matmulSubgroup 5.0 on llvmpipe, where a
- *  4 x vec4 direct kernel reached 2.5, a workgroup tile 2.6 and one thread an output 0.5; on an idle moment 17 against 8. Loads cost a
- *  software adapter most: sharing a's between lanes halves them. Rows x vec4 columns a lane, tried: 8 x 1 15.4, 12 x 1 as fast, 16 x 1 10.1,
- *  4 x 1 10.6, 8 x 2 8.8, 4 x 2 4.9. SwiftShader: 2.8 against 1.75. The tile kernel has been run on software adapters only. */
-export function matmulVariant(
-  { m, n, k, transposeA, transposeB }: Shape,
-  { software, subgroupSize, maxInvocations }: DeviceFacts,
-): ProductVariant {
-  const general: ProductVariant = { shader: "matmul", rows: 32, columns: 32, constants: {} };
-  if (n % 4 !== 0 || (transposeB && k % 4 !== 0)) return general;
-  if (software) {
-    if (subgroupSize !== 4 && subgroupSize !== 8) return general;
-    // One token at a time, in generation: seven of eight rows would be computed for nothing.
-    const rows = m === 1 ? 1 : 8;
-    return {
-      shader: "matmulSubgroup",
-      rows,
-      columns: 4 * subgroupSize,
-      constants: { LANES: subgroupSize, ROWS: rows },
-    };
+/** The kernel for a shape: GPUs take tiles in workgroup memory (reasoned: no GPU was at hand), software adapters subgroups that are vectors of
+ *  the CPU, what neither can read the general kernel. */
+export function matmulVariant(shape: Shape, { software, subgroupSize, maxInvocations }: DeviceFacts): ProductVariant {
+  const { m, n, k, transposeA, transposeB } = shape;
+  if (software && (subgroupSize === 4 || subgroupSize === 8)) {
+    // One token at a time, in generation: fifteen of sixteen rows would be computed for nothing.
+    const rows = m === 1 ? 1 : m <= 8 ? 8 : 16;
+    return lanesVariant(shape, { lanes: subgroupSize, rows, groups: subgroupSize === 8 ? 1 : groupsFor(n) });
   }
+  const general: ProductVariant = { shader: "matmul", rows: 32, columns: 32, constants: {} };
+  const aligned = n % 4 === 0 && (transposeB ? k % 4 === 0 : true) && (transposeA ? m % 4 === 0 : k % 4 === 0);
   // Below 32 rows or columns a 64 x 64 tile is mostly empty; 32 x 32 spread over 64 threads wastes less.
-  const alignedA = transposeA ? m % 4 === 0 : k % 4 === 0;
-  if (!alignedA || m < 32 || n < 32 || maxInvocations < 128) return general;
+  if (software || !aligned || m < 32 || n < 32 || maxInvocations < 128) return general;
   return { shader: "matmulTile", rows: 64, columns: 64, constants: {} };
 }
 
-/** A product as one dispatch of a kernel that keeps to the interface of matmul.wgsl. */
+/** Vec4 columns a lane where subgroups have 4 (SwiftShader): what takes least for n columns. There a multiply-add of a row by four columns
+ *  takes some 4.3 ns, loading a vec4 34, a broadcast 5.4, each for the subgroup: 16 rows of g groups take 103 g + 120. More groups
+ *  than five take the compiler seconds. */
+function groupsFor(n: number): number {
+  const cost = (groups: number) => Math.ceil(n / (16 * groups)) * (103 * groups + 120);
+  // Four unless another saves a tenth: every number is a pipeline of its own.
+  return [4, 1, 2, 5].reduce((best, groups) => (cost(groups) < 0.9 * cost(best) ? groups : best));
+}
+
+/** The kernel for subgroups of `lanes`: `rows` (1, or a multiple of half the lanes) and 4 `groups` columns a lane. On lavapipe (8 lanes), GFLOP/s at
+ *  512 x 512 x 512 of one run: 16 x 4 13.6, 8 x 4 10.4, and 9.7 where every sum was written in every step of k; 16 x 8 is no faster, and 16 x 16
+ *  compiles for 12 s. */
+export function lanesVariant(
+  { n, k, transposeB }: Shape,
+  { lanes, rows, groups }: { lanes: number; rows: number; groups: number },
+): ProductVariant {
+  const vectors = n % 4 === 0 && (!transposeB || k % 4 === 0);
+  const lines = Math.min(lanes, rows);
+  const constants = {
+    ...{ LANES: lanes, LINES: lines, STRIPS: rows / lines, GROUPS: groups },
+    ...{ VECTORS: Number(vectors), SCALARS: Number(!vectors), TAIL: Number(k % 4 !== 0) },
+  };
+  return { shader: "matmulLanes", rows, columns: 4 * lanes * groups, constants };
+}
+
+/** A product as one dispatch of a kernel that keeps to the interface of matmul.wgsl, or of matmulLanes.wgsl. */
 export function productDispatch(
   { a, b, y, bias, batch, m, n, k, transposeA, transposeB, accumulate }: KernelArgs["matmul"],
   { shader, rows, columns, constants }: ProductVariant,
@@ -48,21 +62,15 @@ export function productDispatch(
   const rowTiles = Math.ceil(m / rows);
   const columnTiles = Math.ceil(n / columns);
   const tiles = batch * rowTiles * columnTiles;
+  const [adds, hasBias] = [Number(accumulate), Number(bias !== undefined)];
+  const lanes = shader === "matmulLanes";
+  const transposes = { TRANSPOSE_A: transposeA, TRANSPOSE_B: transposeB };
   return {
     shader,
-    constants: { ...constants, TRANSPOSE_A: transposeA, TRANSPOSE_B: transposeB },
+    constants: lanes ? { ...constants, ...transposes, ACCUMULATE: adds } : { ...constants, ...transposes },
     // A binding cannot be left empty: without a bias its place is taken by b, which is not read there.
     buffers: { a, b, bias: bias ?? b, y },
-    params: {
-      m,
-      n,
-      k,
-      rowTiles,
-      columnTiles,
-      tiles,
-      accumulate: Number(accumulate),
-      hasBias: Number(bias !== undefined),
-    },
+    params: { m, n, k, rowTiles, columnTiles, tiles, hasBias, ...(lanes ? {} : { accumulate: adds }) },
     workgroups: grid(tiles),
   };
 }
