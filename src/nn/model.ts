@@ -114,7 +114,8 @@ export class Model {
       );
     invariant(tokens.length === sequence.batch * sequence.tokens, "tokens do not fill the sequence");
     const padded = this.#padded(tokens, sequence);
-    const places = padded.map((_, i) => sequence.offset + (i % sequence.tokens));
+    const places = new Int32Array(padded.length);
+    for (let i = 0; i < places.length; i++) places[i] = sequence.offset + (i % sequence.tokens);
     const ids = tape.keep(new Ids(this.backend, { ids: padded, limit: this.vocabSize }));
     const positions = tape.keep(new Ids(this.backend, { ids: places, limit: this.maxPositions, name: "position" }));
     const { dropout } = options;
@@ -126,7 +127,7 @@ export class Model {
       positions,
       weight: (name) => {
         const parameter = this.#byName.get(name);
-        invariant(parameter, `the model has no weight ${name}`);
+        if (!parameter) invariant(false, `the model has no weight ${name}`);
         return parameter;
       },
       bias: (name) => this.#byName.get(name),

@@ -111,8 +111,9 @@ export class Tensor {
   }
 
   get buffer(): DeviceBuffer {
-    invariant(this.storage.alive, `tensor ${this.name || `[${this.shape}]`} is used after it was freed`);
-    return this.storage.buffer;
+    const { alive, buffer } = this.storage;
+    if (!alive) invariant(false, `tensor ${this.name || `[${this.shape}]`} is used after it was freed`);
+    return buffer;
   }
 
   /** Lets go of the memory; it is freed when nothing else (a tape's saved tensors) holds it. Safe to call twice. */
