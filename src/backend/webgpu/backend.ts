@@ -69,7 +69,7 @@ export class WebGpuBackend implements Backend {
   #disposed = false;
   #onDispose: (() => void) | undefined;
   #call: Call | undefined;
-  /** of the dispatch being enqueued */
+  /** of the dispatch being enqueued, and older ones behind them */
   #slots: Slot[] = [];
   #resting: Promise<void> | undefined;
   #chooser: Chooser | undefined;
@@ -219,8 +219,7 @@ export class WebGpuBackend implements Backend {
       this.#calls.forget();
     }
     let prepared = this.#calls.find(kernel, args);
-    if (prepared)
-      for (let i = 0; i < prepared.scratch.length; i++) this.#calls.buffers.push(this.#lend(prepared.scratch[i]));
+    if (prepared) for (let i = 0; i < prepared.scratch.length; i++) this.#calls.add(this.#lend(prepared.scratch[i]));
     else {
       const plan = this.#chooser?.choose(kernel, args) ?? (plans[kernel] as Plan<K>);
       prepared = this.#calls.make(plan(args, this.#workshop), { lent: this.#lent, call });
@@ -234,10 +233,7 @@ export class WebGpuBackend implements Backend {
   /** Enqueues one dispatch outside the catalogue: benchmarks' reference kernels, and tests. */
   dispatch(dispatch: Dispatch): void {
     const call = this.#faults.call(describeOther, "dispatch ", dispatch.shader);
-    const { buffers } = this.#calls;
-    buffers.length = 0;
-    for (const name in dispatch.buffers) buffers.push(dispatch.buffers[name]);
-    this.#enqueue(this.#calls.prepare(dispatch, call), call);
+    this.#enqueue(this.#calls.single(dispatch, call), call);
   }
 
   async sync(): Promise<void> {
@@ -288,11 +284,8 @@ export class WebGpuBackend implements Backend {
   /** A dispatch of the call that was read or prepared last. */
   #enqueue(dispatch: PreparedDispatch, call: Call): void {
     const { bound } = dispatch;
-    const { buffers } = this.#calls;
-    const slots = this.#slots;
-    slots.length = bound.length;
-    for (let i = 0; i < bound.length; i++) slots[i] = this.#slot(buffers[bound[i]]);
-    this.#stream.dispatch(dispatch, slots, call);
+    for (let i = 0; i < bound.length; i++) this.#slots[i] = this.#slot(this.#calls.buffer(bound[i]));
+    this.#stream.dispatch(dispatch, this.#slots, call);
   }
 
   #lend(length: number): DeviceBuffer {

@@ -29,7 +29,7 @@ export class BindGroups {
     this.#uniforms = uniforms;
   }
 
-  /** slots: in the order of pipeline.storage. */
+  /** slots: in the order of pipeline.storage, and any behind them. */
   find(pipeline: Pipeline, slots: readonly Slot[]): GPUBindGroup | undefined {
     let entry = this.#entries.get(hashOf(pipeline, slots));
     while (entry && !(entry.pipeline === pipeline && sameSlots(entry.slots, slots))) entry = entry.next;
@@ -52,7 +52,12 @@ export class BindGroups {
       this.crowded = true;
     }
     const hash = hashOf(pipeline, slots);
-    this.#entries.set(hash, { pipeline, slots: slots.slice(), group, next: this.#entries.get(hash) });
+    this.#entries.set(hash, {
+      pipeline,
+      slots: slots.slice(0, pipeline.storage.length),
+      group,
+      next: this.#entries.get(hash),
+    });
     this.#count++;
     return group;
   }
@@ -66,10 +71,11 @@ export class BindGroups {
 /** 30 bits: an integer that no engine keeps on the heap. */
 function hashOf(pipeline: Pipeline, slots: readonly Slot[]): number {
   let hash = pipeline.id;
-  for (const slot of slots) hash = Math.imul(hash, 0x9e3779b1) ^ slot.id;
+  for (let i = 0; i < pipeline.storage.length; i++) hash = Math.imul(hash, 0x9e3779b1) ^ slots[i].id;
   return hash & 0x3fffffff;
 }
 
+/** Whether `b` begins with `a`. */
 function sameSlots(a: readonly Slot[], b: readonly Slot[]): boolean {
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;

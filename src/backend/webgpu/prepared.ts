@@ -40,13 +40,15 @@ export class PreparedCalls {
   readonly #entries = new Map<number, Entry>();
   #count = 0;
   /** All of the call read last that a plan may depend on: names and values of its scalars, types of its buffers and which of them are one.
-   *  Not their lengths: a plan knows sizes from the scalars. */
-  #facts: unknown[] = [];
+   *  Not their lengths: a plan knows sizes from the scalars. The first #length of these: an array made shorter loses its memory. */
+  readonly #facts: unknown[] = [];
+  #length = 0;
   #hash = 0;
   /** Some argument is neither: a copy's strides, attention's dropout. */
   #other = false;
-  /** the different buffers of the call read last, in the order of its arguments */
-  readonly buffers: DeviceBuffer[] = [];
+  /** the different buffers of the call read last, in the order of its arguments, and older ones behind them */
+  readonly #buffers: DeviceBuffer[] = [];
+  #bufferCount = 0;
 
   constructor(pipelines: Pipelines) {
     this.#pipelines = pipelines;
@@ -58,34 +60,49 @@ export class PreparedCalls {
     this.#read(kernel, args as Record<string, unknown>);
     if (this.#other) return undefined;
     let entry = this.#entries.get(this.#hash);
-    while (entry && !same(entry.facts, this.#facts)) entry = entry.next;
+    while (entry && !this.#same(entry.facts)) entry = entry.next;
     return entry?.prepared;
   }
 
-  /** Prepares the call read last, and keeps that. `lent`: what its plan borrowed; it joins `buffers`.
+  /** Buffer `index` of the call read last: those of its arguments, then those added. */
+  buffer(index: number): DeviceBuffer {
+    return this.#buffers[index];
+  }
+
+  add(buffer: DeviceBuffer): void {
+    this.#buffers[this.#bufferCount++] = buffer;
+  }
+
+  /** Prepares the call read last, and keeps that. `lent`: what its plan borrowed; it is added.
    *  @throws Error where plan and shader do not fit each other */
   make(dispatches: readonly Dispatch[], { lent, call }: { lent: readonly DeviceBuffer[]; call: Call }): PreparedCall {
-    this.buffers.push(...lent);
+    for (const buffer of lent) this.add(buffer);
     const prepared = {
-      dispatches: dispatches.map((dispatch) => this.prepare(dispatch, call)),
+      dispatches: dispatches.map((dispatch) => this.#prepare(dispatch, call)),
       scratch: lent.map(({ length }) => length),
     };
     if (this.#other) return prepared;
     if (this.#count === maxKept) this.forget();
     this.#count++;
-    this.#entries.set(this.#hash, { facts: this.#facts, prepared, next: this.#entries.get(this.#hash) });
-    this.#facts = [];
+    const facts = this.#facts.slice(0, this.#length);
+    this.#entries.set(this.#hash, { facts, prepared, next: this.#entries.get(this.#hash) });
     return prepared;
   }
 
-  /** A dispatch whose buffers are among `buffers`. */
-  prepare(dispatch: Dispatch, call: Call): PreparedDispatch {
+  /** Prepares a dispatch of no call. */
+  single(dispatch: Dispatch, call: Call): PreparedDispatch {
+    this.#bufferCount = 0;
+    for (const name in dispatch.buffers) this.add(dispatch.buffers[name]);
+    return this.#prepare(dispatch, call);
+  }
+
+  #prepare(dispatch: Dispatch, call: Call): PreparedDispatch {
     const { shader, buffers, params, workgroups } = dispatch;
     const pipeline = this.#pipelines.get(dispatch, call);
     checkNames(pipeline, dispatch);
     const bound = pipeline.storage.map(({ name }) => {
       if (!buffers[name]) throw new Error(`${shader}.wgsl: no buffer is given for ${name}`);
-      return this.buffers.indexOf(buffers[name]);
+      return this.#indexOf(buffers[name]);
     });
     return { pipeline, bound, params: bitsOf(pipeline, params), workgroups };
   }
@@ -98,38 +115,47 @@ export class PreparedCalls {
 
   #read(kernel: string, args: Record<string, unknown>): void {
     const facts = this.#facts;
-    const { buffers } = this;
-    facts.length = 0;
-    buffers.length = 0;
+    this.#bufferCount = 0;
     this.#other = false;
-    facts.push(kernel);
+    facts[0] = kernel;
+    let length = 1;
     let hash = 0;
     for (const name in args) {
       const value = args[name];
-      facts.push(name);
+      facts[length++] = name;
       if (typeof value === "number") {
         f64[0] = value;
         hash = Math.imul(Math.imul(hash ^ halves[0], 0x9e3779b1) ^ halves[1], 0x85ebca6b);
-        facts.push(value);
+        facts[length++] = value;
       } else if (typeof value === "object" && value !== null) {
         const buffer = value as DeviceBuffer;
         if (buffer.dtype === undefined) this.#other = true;
-        let at = buffers.indexOf(buffer);
-        if (at < 0) at = buffers.push(buffer) - 1;
-        facts.push(at, buffer.dtype);
+        let at = this.#indexOf(buffer);
+        if (at < 0) {
+          at = this.#bufferCount;
+          this.add(buffer);
+        }
+        facts[length++] = at;
+        facts[length++] = buffer.dtype;
       } else {
         hash = (hash << 1) ^ Number(value === true);
-        facts.push(value);
+        facts[length++] = value;
       }
     }
+    this.#length = length;
     this.#hash = hash & 0x3fffffff;
   }
-}
 
-function same(a: readonly unknown[], b: readonly unknown[]): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
+  #indexOf(buffer: DeviceBuffer): number {
+    for (let i = 0; i < this.#bufferCount; i++) if (this.#buffers[i] === buffer) return i;
+    return -1;
+  }
+
+  #same(facts: readonly unknown[]): boolean {
+    if (facts.length !== this.#length) return false;
+    for (let i = 0; i < facts.length; i++) if (facts[i] !== this.#facts[i]) return false;
+    return true;
+  }
 }
 
 /** The uniforms as the shader reads them, 4 bytes each. */

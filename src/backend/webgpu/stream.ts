@@ -49,7 +49,7 @@ export class Stream {
     this.#uniformBits = new Uint32Array(bytes / 4);
   }
 
-  /** slots: in the order of pipeline.storage; the array is the caller's again afterwards. */
+  /** slots: in the order of pipeline.storage, and any behind them; the array is the caller's again afterwards. */
   dispatch(dispatch: PreparedDispatch, slots: readonly Slot[], call: Call): void {
     const { pipeline, params } = dispatch;
     const group = this.#bindGroups.find(pipeline, slots) ?? this.#bindGroups.make(pipeline, slots);
@@ -60,7 +60,7 @@ export class Stream {
     this.#groups[at] = group;
     this.#firstCall ??= call;
     this.#lastCall = call;
-    for (const { whole } of slots) whole.usedBy = this.batch;
+    for (let i = 0; i < pipeline.storage.length; i++) slots[i].whole.usedBy = this.batch;
     if (++this.#dispatches === this.#maxDispatches) this.submit();
   }
 
