@@ -14,9 +14,28 @@ interface Readers {
 }
 
 /** Leave to read a buffer of another rank's, which nobody writes or frees before the end. */
-export interface Loan {
-  readonly buffer: DeviceBuffer;
-  end(): void;
+export class Loan {
+  readonly #device: Backend;
+  readonly #all: Map<DeviceBuffer, Readers>;
+
+  constructor(
+    readonly buffer: DeviceBuffer,
+    { device, all }: { device: Backend; all: Map<DeviceBuffer, Readers> },
+  ) {
+    this.#device = device;
+    this.#all = all;
+    const readers = all.get(buffer);
+    if (readers) readers.count++;
+    else all.set(buffer, { count: 1, abandoned: false });
+  }
+
+  end(): void {
+    const readers = this.#all.get(this.buffer);
+    invariant(readers, "a loan ended twice");
+    if (--readers.count > 0) return;
+    this.#all.delete(this.buffer);
+    if (readers.abandoned) this.#device.free(this.buffer);
+  }
 }
 
 /** A rank's share of a device. Disposing it frees what the rank holds, and ends its use of the device; the device itself belongs to
@@ -26,7 +45,7 @@ export class SharedBackend implements Backend {
   readonly #device: Backend;
   readonly #readers: Map<DeviceBuffer, Readers>;
   readonly #owned = new Set<DeviceBuffer>();
-  readonly #borrowed = new Set<() => void>();
+  readonly #borrowed = new Set<Loan>();
   /** what each joined buffer spans */
   readonly #spans = new WeakMap<DeviceBuffer, readonly DeviceBuffer[]>();
   #disposed = false;
@@ -93,29 +112,20 @@ export class SharedBackend implements Backend {
 
   /** Leave for another rank to read `buffer`, counted as the owner's until that rank borrows it. */
   lend(buffer: DeviceBuffer): Loan {
-    const readers = this.#readers.get(buffer) ?? { count: 0, abandoned: false };
-    this.#readers.set(buffer, readers);
-    readers.count++;
-    return {
-      buffer,
-      end: () => {
-        if (--readers.count > 0) return;
-        this.#readers.delete(buffer);
-        if (readers.abandoned) this.#device.free(buffer);
-      },
-    };
+    return new Loan(buffer, { device: this.#device, all: this.#readers });
   }
 
-  /** Counts what another rank lent as this rank's scratch until it calls what this returns. */
-  borrow({ buffer, end }: Loan): () => void {
-    this.memory.take("scratch", bytesOf(buffer));
-    const giveBack = () => {
-      if (!this.#borrowed.delete(giveBack)) return;
-      this.memory.give("scratch", bytesOf(buffer));
-      end();
-    };
-    this.#borrowed.add(giveBack);
-    return giveBack;
+  /** Counts what another rank lent as this rank's scratch until `giveBack`. */
+  borrow(loan: Loan): void {
+    this.memory.take("scratch", bytesOf(loan.buffer));
+    this.#borrowed.add(loan);
+  }
+
+  /** Safe to call twice: disposing gives back too. */
+  giveBack(loan: Loan): void {
+    if (!this.#borrowed.delete(loan)) return;
+    this.memory.give("scratch", bytesOf(loan.buffer));
+    loan.end();
   }
 
   write(buffer: DeviceBuffer, data: HostArray): void {
@@ -151,7 +161,7 @@ export class SharedBackend implements Backend {
 
   dispose(): void {
     this.#disposed = true;
-    for (const giveBack of this.#borrowed) giveBack();
+    for (const loan of this.#borrowed) this.giveBack(loan);
     for (const buffer of this.#owned) this.free(buffer);
   }
 }

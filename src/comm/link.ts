@@ -1,16 +1,71 @@
 // How tensors get from one rank to another: the interface that process groups talk through. Loopback is one link, workers and
 // WebRTC are others; none of them knows what a collective is.
 
-import type { Tensor } from "../tensor/tensor.ts";
+import type { Shape, Tensor } from "../tensor/tensor.ts";
 
 /** What a rank is about to do with the others of a group. All of them must do the same. */
 export interface Call {
-  /** the group and the number of the call in it: the same on every rank that takes part */
-  readonly key: string;
+  /** the group's name: the same on every rank that takes part, and no other group's */
+  readonly group: string;
+  /** which of the group's calls: its number, or the tag of a message between two ranks */
+  readonly which: number | string;
   /** ranks in the group */
   readonly members: number;
-  /** operation, sizes, root, algorithm: equal on every rank, or the ranks disagree */
-  readonly text: string;
+  // What it is: equal on every rank, or the ranks disagree.
+  readonly op: string;
+  /** of each rank's part in order, or one for all of them; none where nothing but the call itself is sent */
+  readonly shapes: readonly Shape[];
+  readonly combine?: string;
+  /** a rank of the link */
+  readonly root?: number;
+  readonly algorithm?: string;
+  readonly purpose?: string;
+}
+
+/** Calls are compared for every one of them, and put into words only when a run fails. */
+export function sameCall(a: Call, b: Call): boolean {
+  return (
+    a.op === b.op &&
+    a.combine === b.combine &&
+    a.root === b.root &&
+    a.algorithm === b.algorithm &&
+    a.purpose === b.purpose &&
+    sameShapes(a.shapes, b.shapes)
+  );
+}
+
+function sameShapes(a: readonly Shape[], b: readonly Shape[]): boolean {
+  if (a.length === 0 || b.length === 0) return a.length === b.length;
+  for (let i = 0; i < a.length || i < b.length; i++)
+    if (!sameShape(a.length === 1 ? a[0] : a[i], b.length === 1 ? b[0] : b[i])) return false;
+  return true;
+}
+
+export function sameShape(a: Shape | undefined, b: Shape | undefined): boolean {
+  if (a === b || !a || !b || a.length !== b.length) return a === b;
+  for (let dim = 0; dim < a.length; dim++) if (a[dim] !== b[dim]) return false;
+  return true;
+}
+
+/** "row 0 call 3", the same on every rank that takes part. */
+export const keyOf = ({ group, which }: Call): string =>
+  `${group} ${typeof which === "number" ? "call" : "tag"} ${which}`;
+
+/** "allReduce sum [2,3] by ring for loss". */
+export function textOf({ op, combine, shapes, root, algorithm, purpose }: Call): string {
+  const words = [op, combine, op in manyParts && "of", shapesText(shapes)];
+  if (root !== undefined) words.push(`${op === "broadcast" ? "from" : "to"} rank ${root}`);
+  words.push(algorithm && `by ${algorithm}`, purpose && `for ${purpose}`);
+  return words.filter(Boolean).join(" ");
+}
+
+/** Operations whose shapes are of parts. */
+const manyParts = { allGather: true, reduceScatter: true, allToAll: true };
+
+/** Equal shapes once. */
+export function shapesText(shapes: readonly Shape[]): string {
+  const texts = shapes.map((shape) => `[${shape}]`);
+  return texts.every((text) => text === texts[0]) ? (texts.at(0) ?? "") : texts.join(" ");
 }
 
 export interface Link {

@@ -19,11 +19,12 @@ class Parcel {
 
   open(receiver: SharedBackend): Tensor {
     const { storage, shape, name } = this.#tensor;
-    const giveBack = receiver.borrow(this.#loan);
+    const loan = this.#loan;
+    receiver.borrow(loan);
     const endLoan = storage.lend();
     this.#tensor.dispose();
     const borrowed = new Storage(receiver, storage.buffer, () => {
-      giveBack();
+      receiver.giveBack(loan);
       endLoan();
     });
     return new Tensor(borrowed, { shape, name });
@@ -54,16 +55,13 @@ class Loopback implements Link {
   }
 
   send(to: number, { call, part, tensor }: { call: Call; part: number; tensor?: Tensor }): void {
-    const from = this.rank;
-    const box = `${from}>${to}:${part} ${call.key}`;
-    this.#world.send({ from, to, call, box }, tensor && new Parcel(tensor, this.#backend));
+    this.#world.send({ from: this.rank, to, call, part, parcel: tensor && new Parcel(tensor, this.#backend) });
   }
 
   async receive(from: number, { call, part }: { call: Call; part: number }): Promise<Tensor | undefined> {
-    const to = this.rank;
     const rest = this.#backend.rest();
     if (rest) await rest;
-    const parcel = await this.#world.receive({ from, to, call, box: `${from}>${to}:${part} ${call.key}` });
+    const parcel = await this.#world.receive({ from, to: this.rank, call, part });
     return parcel?.open(this.#backend);
   }
 

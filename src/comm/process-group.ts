@@ -8,7 +8,7 @@ import { type Algorithm, type AlgorithmOf, algorithms, chooseAlgorithm, type Op 
 import * as collectives from "./collectives.ts";
 import { type Combine, type Exchange, handle } from "./collectives.ts";
 import type { Ledger } from "./ledger.ts";
-import type { Call, Link } from "./link.ts";
+import { type Call, type Link, sameShape, shapesText } from "./link.ts";
 
 /** What every collective is told. */
 export interface CallOptions {
@@ -26,6 +26,8 @@ export class ProcessGroup {
   readonly index: number;
   readonly #link: Link;
   readonly #ledger: Ledger | undefined;
+  readonly #fail = (error: unknown): void => this.#link.fail(error);
+  readonly #counted: Count = (tensor, message) => this.#count(tensor, message);
   #calls = 0;
 
   /** name: the same on all of the group's ranks and on no other group, e.g. "row(0, 1)". */
@@ -48,13 +50,11 @@ export class ProcessGroup {
       const { root, shape, purpose } = options;
       const from = this.#rankAt(root, "broadcast");
       const mine = this.index === root ? x : undefined;
-      invariant(
-        this.index !== root || (mine && `${mine.shape}` === `${shape}`),
-        `broadcast of [${shape}]: the root gives ${mine ? `[${mine.shape}]` : "nothing"}`,
-      );
+      if (this.index === root && !sameShape(mine?.shape, shape))
+        invariant(false, `broadcast of [${shape}]: the root gives ${mine ? `[${mine.shape}]` : "nothing"}`);
       if (this.size === 1) return handle(mine as Tensor);
       const algorithm = this.#choose("broadcast", { words: sizeOf(shape), asked: options.algorithm });
-      const at = this.#enter("broadcast", { purpose, text: `[${shape}] from rank ${from} by ${algorithm}` });
+      const at = this.#enter({ op: "broadcast", shapes: [shape], root: from, algorithm, purpose });
       return collectives.broadcast(at, { root, algorithm, x: mine });
     });
   }
@@ -66,8 +66,8 @@ export class ProcessGroup {
       const to = this.#rankAt(root, "reduce");
       if (this.size === 1) return;
       const algorithm = this.#choose("reduce", { words: x.size, asked: options.algorithm });
-      const text = `${combine} [${x.shape}] to rank ${to} by ${algorithm}`;
-      return collectives.reduce(this.#enter("reduce", { purpose, text }), { root, algorithm, x, combine });
+      const at = this.#enter({ op: "reduce", combine, shapes: [x.shape], root: to, algorithm, purpose });
+      return collectives.reduce(at, { root, algorithm, x, combine });
     });
   }
 
@@ -77,7 +77,7 @@ export class ProcessGroup {
       const { purpose, combine = "sum" } = options;
       if (this.size === 1) return handle(x);
       const algorithm = this.#choose("allReduce", { words: x.size, asked: options.algorithm });
-      const at = this.#enter("allReduce", { purpose, text: `${combine} [${x.shape}] by ${algorithm}` });
+      const at = this.#enter({ op: "allReduce", combine, shapes: [x.shape], algorithm, purpose });
       return collectives.allReduce(at, { algorithm, x, combine });
     });
   }
@@ -86,12 +86,12 @@ export class ProcessGroup {
   allGather(x: Tensor, options: CallOptions & { shapes?: readonly Shape[] }): Promise<Tensor[]> {
     return this.#guarded(async () => {
       if (this.size === 1) return [handle(x)];
-      const shapes = options.shapes ?? this.ranks.map(() => x.shape);
-      invariant(`${shapes[this.index]}` === `${x.shape}`, `allGather of ${shapesText(shapes)}: got [${x.shape}]`);
-      const words = shapes.reduce((sum, shape) => sum + sizeOf(shape), 0);
+      const { shapes = [x.shape], purpose } = options;
+      const own = options.shapes ? shapes[this.index] : x.shape;
+      if (!sameShape(own, x.shape)) invariant(false, `allGather of ${shapesText(shapes)}: got [${x.shape}]`);
+      const words = options.shapes ? shapes.reduce((sum, shape) => sum + sizeOf(shape), 0) : this.size * x.size;
       const algorithm = this.#choose("allGather", { words, asked: options.algorithm });
-      const text = `of ${shapesText(shapes)} by ${algorithm}`;
-      const at = this.#enter("allGather", { purpose: options.purpose, text });
+      const at = this.#enter({ op: "allGather", shapes, algorithm, purpose });
       return (await collectives.allGather(at, { algorithm, x, present: () => true })) as Tensor[];
     });
   }
@@ -104,8 +104,8 @@ export class ProcessGroup {
       if (this.size === 1) return parts[0];
       const words = parts.reduce((sum, part) => sum + part.size, 0);
       const algorithm = this.#choose("reduceScatter", { words, asked: options.algorithm });
-      const text = `${combine} of ${shapesText(parts.map((part) => part.shape))} by ${algorithm}`;
-      const at = this.#enter("reduceScatter", { purpose, text });
+      const shapes = parts.map((part) => part.shape);
+      const at = this.#enter({ op: "reduceScatter", combine, shapes, algorithm, purpose });
       return (await collectives.reduceScatter(at, { algorithm, parts: [...parts], combine })) as Tensor;
     });
   }
@@ -118,8 +118,8 @@ export class ProcessGroup {
       if (this.size === 1) return [parts[0]];
       const words = parts.reduce((sum, part) => sum + part.size, 0);
       const algorithm = this.#choose("allToAll", { words, asked: options.algorithm });
-      const text = `of ${shapesText(parts.map((part) => part.shape))} by ${algorithm}`;
-      const at = this.#enter("allToAll", { purpose: options.purpose, text });
+      const shapes = parts.map((part) => part.shape);
+      const at = this.#enter({ op: "allToAll", shapes, algorithm, purpose: options.purpose });
       for (const [to, tensor] of parts.entries()) {
         if (to === this.index) continue;
         at.send(to, { part: 0, tensor });
@@ -133,10 +133,10 @@ export class ProcessGroup {
   }
 
   /** Resolves when every rank of the group has come here. */
-  barrier(options: { purpose: string }): Promise<void> {
+  barrier({ purpose }: { purpose: string }): Promise<void> {
     return this.#guarded(async () => {
       if (this.size === 1) return;
-      const at = this.#enter("barrier", { purpose: options.purpose, text: "" });
+      const at = this.#enter({ op: "barrier", shapes: [], purpose });
       // Dissemination: after round r a rank has heard, directly or not, of the 2^r ranks before it.
       for (let distance = 1, round = 0; distance < this.size; distance *= 2, round++) {
         at.send((this.index + distance) % this.size, { part: round, tensor: undefined });
@@ -154,11 +154,9 @@ export class ProcessGroup {
 
   receive(options: { from: number; tag: string; shape: Shape; purpose: string }): Promise<Tensor> {
     return this.#guarded(async () => {
-      const { from, tag, shape, purpose } = options;
-      const tensor = await this.#link.receive(this.#rankAt(from, "receive"), {
-        call: this.#pairCall(tag, shape),
-        part: 0,
-      });
+      const { tag, shape, purpose } = options;
+      const from = this.#rankAt(options.from, "receive");
+      const tensor = await this.#link.receive(from, { call: this.#pairCall(tag, shape), part: 0 });
       invariant(tensor, "a message without a tensor");
       this.#count(tensor, { from, op: "send", purpose });
       return tensor;
@@ -168,43 +166,28 @@ export class ProcessGroup {
   /** A rank that fails in a call ends the run at once, and not when its caller comes to wait for the result. */
   #guarded<T>(call: () => Promise<T>): Promise<T> {
     const result = call();
-    result.catch((error: unknown) => this.#link.fail(error));
+    result.catch(this.#fail);
     return result;
   }
 
+  /** Whose purposes may differ: the receiver's alone is counted. */
   #pairCall(tag: string, shape: Shape): Call {
-    return { key: `${this.name} tag ${tag}`, members: 2, text: `send [${shape}]` };
+    return { group: this.name, which: tag, members: 2, op: "send", shapes: [shape] };
   }
 
-  #enter(op: Op | "barrier", { purpose, text }: { purpose: string; text: string }) {
-    const call: Call = {
-      key: `${this.name} call ${this.#calls++}`,
-      members: this.size,
-      text: `${op} ${text}${text && " "}for ${purpose}`,
-    };
+  #enter(what: Pick<Call, "op" | "shapes" | "combine" | "root" | "algorithm"> & { purpose: string }): GroupCall {
+    const { name, ranks, index } = this;
+    const [which, link, count] = [this.#calls++, this.#link, this.#counted];
+    const call = new GroupCall(what, { group: name, which, ranks, index, link, count });
     this.#link.enter(call);
-    const link = this.#link;
-    const exchange: Exchange & { hear: (from: number, part: number) => Promise<void> } = {
-      size: this.size,
-      index: this.index,
-      send: (to, { part, tensor }) => link.send(this.ranks[to], { call, part, tensor }),
-      receive: async (from, { part }) => {
-        const tensor = await link.receive(this.ranks[from], { call, part });
-        invariant(tensor, "a message without a tensor");
-        this.#count(tensor, { from, op, purpose });
-        return tensor;
-      },
-      hear: async (from, part) => {
-        await link.receive(this.ranks[from], { call, part });
-        this.#count(undefined, { from, op, purpose });
-      },
-    };
-    return exchange;
+    return call;
   }
 
-  #count(tensor: Tensor | undefined, { from, ...rest }: { from: number; op: string; purpose: string }): void {
-    const content = { words: tensor?.size ?? 0, dtype: tensor?.dtype ?? "f32" };
-    this.#ledger?.record({ from: this.ranks[from], to: this.#link.rank, ...content, ...rest });
+  /** from: a rank of the link */
+  #count(tensor: Tensor | undefined, message: { from: number; op: string; purpose: string }): void {
+    const { from, op, purpose } = message;
+    const words = tensor?.size ?? 0;
+    this.#ledger?.record({ from, to: this.#link.rank, words, dtype: tensor?.dtype ?? "f32", op, purpose });
   }
 
   #choose<O extends Op>(op: O, call: { words: number; asked: Algorithm | undefined }): AlgorithmOf<O> {
@@ -229,8 +212,63 @@ export class ProcessGroup {
   }
 }
 
-/** Equal shapes once. */
-const shapesText = (shapes: readonly Shape[]): string => {
-  const texts = shapes.map((shape) => `[${shape}]`);
-  return texts.every((text) => text === texts[0]) ? texts[0] : texts.join(" ");
-};
+/** One call, from this rank's side. */
+class GroupCall implements Call, Exchange {
+  readonly group: string;
+  readonly which: number;
+  readonly size: number;
+  readonly index: number;
+  readonly op: string;
+  readonly shapes: readonly Shape[];
+  readonly combine: string | undefined;
+  readonly root: number | undefined;
+  readonly algorithm: string | undefined;
+  readonly purpose: string;
+  readonly #ranks: readonly number[];
+  readonly #link: Link;
+  readonly #count: Count;
+
+  constructor(
+    what: Pick<Call, "op" | "shapes" | "combine" | "root" | "algorithm"> & { purpose: string },
+    place: { group: string; which: number; ranks: readonly number[]; index: number; link: Link; count: Count },
+  ) {
+    this.group = place.group;
+    this.which = place.which;
+    this.size = place.ranks.length;
+    this.index = place.index;
+    this.op = what.op;
+    this.shapes = what.shapes;
+    this.combine = what.combine;
+    this.root = what.root;
+    this.algorithm = what.algorithm;
+    this.purpose = what.purpose;
+    this.#ranks = place.ranks;
+    this.#link = place.link;
+    this.#count = place.count;
+  }
+
+  get members(): number {
+    return this.size;
+  }
+
+  send(to: number, { part, tensor }: { part: number; tensor: Tensor | undefined }): void {
+    this.#link.send(this.#ranks[to], { call: this, part, tensor });
+  }
+
+  async receive(place: number, { part }: { part: number }): Promise<Tensor> {
+    const from = this.#ranks[place];
+    const tensor = await this.#link.receive(from, { call: this, part });
+    invariant(tensor, "a message without a tensor");
+    this.#count(tensor, { from, op: this.op, purpose: this.purpose });
+    return tensor;
+  }
+
+  /** A message that only says that a rank has come so far. */
+  async hear(place: number, part: number): Promise<void> {
+    const from = this.#ranks[place];
+    await this.#link.receive(from, { call: this, part });
+    this.#count(undefined, { from, op: this.op, purpose: this.purpose });
+  }
+}
+
+type Count = (tensor: Tensor | undefined, message: { from: number; op: string; purpose: string }) => void;

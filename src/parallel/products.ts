@@ -41,8 +41,17 @@ export function multiply({ a, b, form, bias, to }: BlockProduct): void {
   const [m, k] = form === "tn" ? [a.shape[1], a.shape[0]] : a.shape;
   const n = form === "nt" ? b.shape[0] : b.shape[1];
   to.tensor.backend.run("matmul", {
-    ...{ a: a.buffer, b: b.buffer, y: to.tensor.buffer, bias: bias?.buffer },
-    ...{ batch: 1, m, n, k, transposeA: form === "tn", transposeB: form === "nt", accumulate: to.accumulate },
+    a: a.buffer,
+    b: b.buffer,
+    y: to.tensor.buffer,
+    bias: bias?.buffer,
+    batch: 1,
+    m,
+    n,
+    k,
+    transposeA: form === "tn",
+    transposeB: form === "nt",
+    accumulate: to.accumulate,
   });
 }
 
