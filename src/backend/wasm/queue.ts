@@ -1,7 +1,7 @@
 // What the caller's thread asks of the threads that compute, in order: passes, bytes to write, bytes to read. Through a ring where memory
 // is shared (ring.ts), by messages where it is not, or where the ring is too small.
 
-import { recordHead, ringLength } from "./control.ts";
+import { recordHead } from "./control.ts";
 import { deferred } from "./deferred.ts";
 import type { Request } from "./messages.ts";
 import { commands, RingWriter } from "./ring.ts";
@@ -9,8 +9,8 @@ import type { Thread } from "./threads.ts";
 
 /** Passes gathered into one message: it costs both sides some 10 microseconds, and the threads wait for the first. */
 const passesInMessage = 16;
-/** Bytes that are copied into the ring at most; more would fill it. */
-const copiedBytes = ringLength;
+/** Bytes that are copied into the ring at most: a part of it. */
+const copiedBytes = 32_768;
 /** What an engine gives a fresh array at a time. */
 const pageBytes = 4096;
 /** Arrays shorter than this an engine has at hand. */
