@@ -14,6 +14,8 @@ const leastRounds = 3;
 const patienceMs = 250;
 /** Calls of a sample at most. */
 const mostCalls = 512;
+/** A first sample this many times another's is not followed by more: no neighbour on the machine is that loud for long. */
+const hopeless = 4;
 
 const isTrace = (value: unknown): value is Trace => (value as Partial<Trace> | undefined)?.data instanceof Float32Array;
 
@@ -112,35 +114,36 @@ export class Bench {
     kernel: K,
   ): Promise<Timing[]> {
     const started = performance.now();
-    const calls: number[] = [];
+    const entries: { variant: Variant<K>; calls: number; samples: number[] }[] = [];
     for (const variant of variants) {
-      let count = 1;
-      let ms = await this.#sample(kernel, { args, variant, count });
-      while (ms < sampleMs && count < mostCalls) {
-        count = Math.min(mostCalls, Math.max(2 * count, Math.ceil((count * sampleMs) / Math.max(ms, 0.01))));
-        ms = await this.#sample(kernel, { args, variant, count });
+      let calls = 1;
+      let ms = await this.#sample(kernel, { args, variant, calls });
+      while (ms < sampleMs && calls < mostCalls) {
+        calls = Math.min(mostCalls, Math.max(2 * calls, Math.ceil((calls * sampleMs) / Math.max(ms, 0.01))));
+        ms = await this.#sample(kernel, { args, variant, calls });
       }
-      calls.push(count);
+      entries.push({ variant, calls, samples: [ms / calls] });
     }
-    const samples: number[][] = variants.map(() => []);
-    for (let round = 0; round < mostRounds; round++) {
+    const least = Math.min(...entries.map(({ samples }) => samples[0]));
+    for (let round = 1; round < mostRounds; round++) {
       if (round >= leastRounds && performance.now() - started > patienceMs) break;
-      for (const [i, variant] of variants.entries())
-        samples[i].push((await this.#sample(kernel, { args, variant, count: calls[i] })) / calls[i]);
+      for (const { variant, calls, samples } of entries)
+        if (samples[0] <= hopeless * least)
+          samples.push((await this.#sample(kernel, { args, variant, calls })) / calls);
     }
-    return samples.map((ms) => {
-      const sorted = ms.toSorted((a, b) => a - b);
+    return entries.map(({ samples }) => {
+      const sorted = samples.toSorted((a, b) => a - b);
       return { medianMs: sorted[sorted.length >> 1], leastMs: sorted[0] };
     });
   }
 
   async #sample<K extends KernelName>(
     kernel: K,
-    { args, variant, count }: { args: KernelArgs[K]; variant: Variant<K>; count: number },
+    { args, variant, calls }: { args: KernelArgs[K]; variant: Variant<K>; calls: number },
   ): Promise<number> {
     const started = performance.now();
     await this.#enqueued(() => {
-      for (let call = 0; call < count; call++) this.#run(kernel, args, variant);
+      for (let call = 0; call < calls; call++) this.#run(kernel, args, variant);
     });
     return performance.now() - started;
   }

@@ -3,7 +3,7 @@
 import type { DeviceBuffer } from "../../buffer.ts";
 import type { KernelArgs } from "../../kernels.ts";
 import { type DeviceFacts, type Dispatch, grid, type Workshop } from "../plan.ts";
-import { matmulVariant, type ProductVariant, productDispatch } from "../plans/matmul.ts";
+import { lanesVariant, matmulVariant, type ProductVariant, productDispatch } from "../plans/matmul.ts";
 import {
   blank,
   exponent,
@@ -24,7 +24,6 @@ const formName = ({ transposeA, transposeB }: Form): string => (transposeA ? "TN
 
 /** A kernel of one dispatch, and the calls it can run and might be the fastest for. */
 interface ProductKernel extends ProductVariant {
-  readonly name: string;
   readonly fits: (form: Form, device: DeviceFacts) => boolean;
 }
 
@@ -34,27 +33,28 @@ const wide = ({ n, k, transposeB }: Form): boolean => n % 4 === 0 && (!transpose
 /** Whether it may read a four at a time too. */
 const wideA = ({ m, k, transposeA }: Form): boolean => (transposeA ? m : k) % 4 === 0;
 
-const subgroup = (rows: number): ProductKernel[] =>
-  [4, 8].map((lanes) => ({
-    name: `subgroup ${rows}x${4 * lanes}`,
-    shader: "matmulSubgroup",
-    rows,
-    columns: 4 * lanes,
-    constants: { LANES: lanes, ROWS: rows },
-    fits: (form, { subgroupSize }) => subgroupSize === lanes && wide(form) && (rows === 8 || form.m <= 4),
-  }));
+/** Rows of a workgroup beside the table's, on a software adapter whose subgroups have so many lanes. Few, since each costs its compilation:
+ *  0.1 s on lavapipe; on SwiftShader 2 s for 16 rows, and of 16 x 32, 16 x 64 and 16 x 80 none was ever faster than the table's by more
+ *  than two runs of the same differ. Half as many rows on lavapipe are 5 to 10% faster for some shapes, and slower for others. */
+const otherRows = ({ m }: Form, lanes: number): number[] =>
+  m === 1 ? [] : m <= 4 ? [4] : m > 8 && lanes === 8 ? [8] : [];
+
+/** Products by subgroups as the table's, with other rows. */
+function byLanes(form: Form, { device, table }: { device: DeviceFacts; table: ProductVariant }): ProductVariant[] {
+  const { LANES: lanes, GROUPS: groups } = table.constants;
+  if (!device.software || table.shader !== "matmulLanes") return [];
+  return otherRows(form, lanes).map((rows) => lanesVariant(form, { lanes, rows, groups }));
+}
 
 const kernels: readonly ProductKernel[] = [
   {
-    name: "general",
     shader: "matmul",
     rows: 32,
     columns: 32,
     constants: {},
-    fits: (form, { software }) => !software || !wide(form),
+    fits: (_, { software }) => !software,
   },
   {
-    name: "tile",
     shader: "matmulTile",
     rows: 64,
     columns: 64,
@@ -62,27 +62,22 @@ const kernels: readonly ProductKernel[] = [
     // Its barriers cost a software adapter more than its tiles save, on every shape.
     fits: (form, { software, maxInvocations }) => !software && maxInvocations >= 128 && wide(form) && wideA(form),
   },
-  ...subgroup(8),
-  ...subgroup(1),
 ];
 
 /** Stretches of k that a product may be cut in. */
 const splits = [4, 16];
 /** Terms of a stretch at least: the sum over stretches reads as much again. */
 const leastSpan = 64;
-/** Workgroups above which a device has enough to do without cutting k: some for each of a GPU's processors, or a CPU's. */
-const fewWorkgroups = { software: 4, hardware: 256 };
+/** Workgroups of the kernel without stretches, above which a GPU has enough to do: two for each processor of a large one. A software
+ *  adapter has a few cores, and nothing to gain: at 16 x 16 x 4096 stretches took lavapipe and SwiftShader 1.3 to 8 times as long. */
+const fewWorkgroups = 256;
 /** Bytes of the stretches' sums at most. */
 const maxParts = 64 * 2 ** 20;
 
 function worthSplitting({ batch, m, n, k }: Form, slices: number, { software }: DeviceFacts): boolean {
   const outputs = batch * m * n;
   const workgroups = batch * Math.ceil(m / 32) * Math.ceil(n / 32);
-  return (
-    k >= slices * leastSpan &&
-    workgroups <= fewWorkgroups[software ? "software" : "hardware"] &&
-    4 * slices * outputs <= maxParts
-  );
+  return !software && k >= slices * leastSpan && workgroups <= fewWorkgroups && 4 * slices * outputs <= maxParts;
 }
 
 const split = (slices: number): Variant<"matmul"> => ({
@@ -138,6 +133,9 @@ function sumOfStretches(
 const same = (a: ProductVariant, b: ProductVariant): boolean =>
   a.shader === b.shader && a.rows === b.rows && a.columns === b.columns;
 
+/** e.g. "matmulTile 64x64" */
+const nameOf = ({ shader, rows, columns }: ProductVariant): string => `${shader} ${rows}x${columns}`;
+
 export const products: Family<"matmul"> = {
   classOf({ a, y, batch, m, n, k, transposeA, transposeB }) {
     const divisible = Number(m % 4 === 0) | (Number(n % 4 === 0) << 1) | (Number(k % 4 === 0) << 2);
@@ -155,14 +153,13 @@ export const products: Family<"matmul"> = {
 
   variants(args, device) {
     const table = matmulVariant(args, device);
-    const rest = kernels.filter((kernel) => !same(kernel, table) && kernel.fits(args, device));
-    const name = kernels.find((kernel) => same(kernel, table))?.name ?? table.shader;
-    const whole = [{ ...table, name }, ...rest].map(
-      (kernel): Variant<"matmul"> => ({ name: kernel.name, plan: (call) => [productDispatch(call, kernel)] }),
+    const others = kernels.filter((kernel) => !same(kernel, table) && kernel.fits(args, device));
+    const whole = [table, ...byLanes(args, { device, table }), ...others].map(
+      (kernel): Variant<"matmul"> => ({ name: nameOf(kernel), plan: (call) => [productDispatch(call, kernel)] }),
     );
     const cut = splits.filter((slices) => worthSplitting(args, slices, device)).map(split);
-    const [first, ...others] = [...whole, ...cut];
-    return [first, ...others];
+    const [first, ...rest] = [...whole, ...cut];
+    return [first, ...rest];
   },
 
   trials(args, limits) {

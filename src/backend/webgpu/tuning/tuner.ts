@@ -22,10 +22,10 @@ export const families: Families = { matmul: products, attention, attentionGrad }
  *  off by some hundredths. */
 const worthwhile = 0.97;
 
-/** Of one call of a trial: what a software adapter does in some 30 ms, and a GPU in less. */
+/** Of one call of a trial: some 30 ms of a software adapter, some milliseconds of a GPU. */
 const limits: Record<"software" | "hardware", TrialLimits> = {
   software: { bytes: 2 ** 26, flop: 2 ** 28 },
-  hardware: { bytes: 2 ** 28, flop: 2 ** 35 },
+  hardware: { bytes: 2 ** 27, flop: 2 ** 33 },
 };
 
 /** What is known of a class: the plan to take, or null for the fixed table's. */
