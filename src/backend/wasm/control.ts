@@ -9,6 +9,8 @@ export const control = {
   open: 16,
   /** threads that may be at the open pass */
   active: 32,
+  /** the first thread sleeps until there are none */
+  waiting: 33,
   /** the next chunk nobody has taken */
   next: 48,
   sleeping: 64,
@@ -106,8 +108,11 @@ export class Crew {
     // Whoever joined before the pass was closed is waited for; whoever comes now finds it closed.
     let left = spins;
     for (let active = 0; (active = Atomics.load(words, control.active)) > 0; ) {
-      // Its thread may have lost its core.
-      if (--left < 0) Atomics.wait(words, control.active, active, 0.1);
+      if (--left > 0) continue;
+      // Its thread has lost its core, perhaps to this one.
+      Atomics.store(words, control.waiting, 1);
+      Atomics.wait(words, control.active, active);
+      Atomics.store(words, control.waiting, 0);
     }
     if (Atomics.load(words, control.failed) !== 0) throw new Error(`a pass failed on another thread`);
   }
@@ -125,7 +130,8 @@ export class Crew {
           Atomics.store(words, control.failed, 1);
           throw error;
         } finally {
-          Atomics.sub(words, control.active, 1);
+          const last = Atomics.sub(words, control.active, 1) === 1;
+          if (last && Atomics.load(words, control.waiting) === 1) Atomics.notify(words, control.active);
         }
       }
       let left = spins;
