@@ -17,14 +17,14 @@ test("the same numbers under other names, in another order, are another product"
   const backend = await backendUnderTest();
   const a = upload(backend, Float32Array.of(1, 2, 3, 4, 5, 6));
   const b = upload(backend, Float32Array.of(1, 10, 100, 1000, 10000, 100000));
-  const y = upload(backend, new Float32Array(9));
+  const y = upload(backend, new Float32Array(2));
   const form = { batch: 1, transposeA: false, transposeB: false, accumulate: false };
-  backend.run("matmul", { a, b, y, m: 2, n: 2, k: 3, ...form }); // [2, 3] [3, 2]
-  assert.equal(await backend.read(y, 4), Float32Array.of(30201, 302010, 60504, 605040));
-  backend.run("matmul", { a, b, y, n: 3, m: 3, k: 2, ...form }); // [3, 2] [2, 3]
-  assert.equal(await backend.read(y), Float32Array.of(2001, 20010, 200100, 4003, 40030, 400300, 6005, 60050, 600500));
-  backend.run("matmul", { a, b, y, k: 3, m: 2, n: 2, ...form });
-  assert.equal(await backend.read(y, 4), Float32Array.of(30201, 302010, 60504, 605040));
+  for (let turn = 0; turn < 2; turn++) {
+    backend.run("matmul", { a, b, y, m: 1, n: 2, k: 3, ...form }); // [1, 3] [3, 2]
+    assert.equal(await backend.read(y), Float32Array.of(30201, 302010));
+    backend.run("matmul", { a, b, y, n: 1, m: 2, k: 3, ...form }); // [2, 3] [3, 1]
+    assert.equal(await backend.read(y), Float32Array.of(321, 654));
+  }
   for (const buffer of [a, b, y]) backend.free(buffer);
 });
 
