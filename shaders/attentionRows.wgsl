@@ -6,9 +6,12 @@ enable subgroups;
 const LANES: u32 = 8u;
 const HEAD_WIDTH: u32 = 20u;
 const DROPOUT: bool = false;
-/// Chunks of 4 columns a lane, and a row's vectors in all of them.
-const CHUNKS = (HEAD_WIDTH + 4u * LANES - 1u) / (4u * LANES);
-const VECTORS = CHUNKS * LANES;
+/// Chunks of 4 columns a lane, HEAD_WIDTH / (4 LANES) rounded up, and a row's vectors in all of them. Lines marked `each` are repeated when the
+/// shader is made (see expand in specialise.ts): an index that is no number makes SwiftShader gather and scatter, in memory.
+const CHUNKS: u32 = 1u;
+const VECTORS: u32 = 8u;
+const c = 0u;
+const i = 0u;
 /// Whether lanes 4 to 7 hold columns at all.
 const HIGH = LANES == 8u && HEAD_WIDTH > 16u;
 
@@ -175,7 +178,7 @@ fn main(
   let query = min(row, params.queries - 1u);
   let atQ = (b * params.queries + query) * fused + group + h % repeat * HEAD_WIDTH;
 
-  for (var i = 0u; i < VECTORS; i++) {
+  { //@ each i < VECTORS
     qs[i] = params.scale * loadQ(atQ, 4u * i);
     ys[i] = vec4f();
   }
@@ -189,7 +192,7 @@ fn main(
     var s1 = vec4f();
     var s2 = vec4f();
     var s3 = vec4f();
-    for (var c = 0u; c < CHUNKS; c++) {
+    { //@ each c < CHUNKS
       let column = 4u * (c * LANES + lane);
       s0 += dotQ(c, loadKV(at.x, column));
       s1 += dotQ(c, loadKV(at.y, column));
@@ -207,10 +210,10 @@ fn main(
     if (DROPOUT) {
       p *= dropoutFactors(b, h, query, first);
     }
-    for (var i = 0u; i < VECTORS; i++) {
+    { //@ each i < VECTORS
       ys[i] *= shrink;
     }
-    for (var c = 0u; c < CHUNKS; c++) {
+    { //@ each c < CHUNKS
       let column = 4u * (c * LANES + lane);
       addToY(c, p.x, loadKV(at.x + HEAD_WIDTH, column));
       addToY(c, p.y, loadKV(at.y + HEAD_WIDTH, column));
@@ -220,7 +223,7 @@ fn main(
   }
   if (row < params.queries) {
     let atY = ((b * params.queries + row) * params.heads + h) * HEAD_WIDTH;
-    for (var i = 0u; 4u * i < HEAD_WIDTH; i++) {
+    if (4u * i < HEAD_WIDTH) { //@ each i < VECTORS
       storeY(atY, 4u * i, ys[i] / sum);
     }
     lse[(b * params.heads + h) * params.queries + row] = m + log(sum);

@@ -6,9 +6,12 @@ enable subgroups;
 const LANES: u32 = 8u;
 const HEAD_WIDTH: u32 = 20u;
 const DROPOUT: bool = false;
-/// Chunks of 4 columns a lane, and a row's vectors in all of them.
-const CHUNKS = (HEAD_WIDTH + 4u * LANES - 1u) / (4u * LANES);
-const VECTORS = CHUNKS * LANES;
+/// Chunks of 4 columns a lane, HEAD_WIDTH / (4 LANES) rounded up, and a row's vectors in all of them. Lines marked `each` are repeated when the
+/// shader is made (see expand in specialise.ts): an index that is no number makes SwiftShader gather and scatter, in memory.
+const CHUNKS: u32 = 1u;
+const VECTORS: u32 = 8u;
+const c = 0u;
+const i = 0u;
 /// Whether lanes 4 to 7 hold columns at all.
 const HIGH = LANES == 8u && HEAD_WIDTH > 16u;
 
@@ -202,7 +205,7 @@ fn main(
   let key = min(row, params.queries - 1u);
   let atK = (b * params.queries + key) * fused + group + repeat * HEAD_WIDTH;
 
-  for (var i = 0u; i < VECTORS; i++) {
+  { //@ each i < VECTORS
     ks[i] = params.scale * load(atK, 4u * i);
     vs[i] = load(atK + HEAD_WIDTH, 4u * i);
     dks[i] = vec4f();
@@ -216,15 +219,10 @@ fn main(
       let statistic = (b * params.heads + h) * params.queries + query;
       var s = vec4f();
       var d = vec4f();
-      var x: array<vec4f, CHUNKS>;
-      var z: array<vec4f, CHUNKS>;
-      for (var c = 0u; c < CHUNKS; c++) {
-        let column = 4u * (c * LANES + lane);
-        x[c] = load(atQ, column);
-        z[c] = loadDy(atDy, column);
-        s += dotK(c, x[c]);
-        d += dotV(c, z[c]);
-      }
+      let x_c = load(atQ, 4u * (c * LANES + lane)); //@ each c < CHUNKS
+      let z_c = loadDy(atDy, 4u * (c * LANES + lane)); //@ each c < CHUNKS
+      s += dotK(c, x_c); //@ each c < CHUNKS
+      d += dotV(c, z_c); //@ each c < CHUNKS
       let p = select(0f, exp((s.x + s.y) + (s.z + s.w) - lse[statistic]), key <= query);
       var keep = 1f;
       if (DROPOUT) {
@@ -232,14 +230,14 @@ fn main(
       }
       let ds = p * (keep * ((d.x + d.y) + (d.z + d.w)) - delta[statistic]);
       let pKept = keep * p;
-      for (var c = 0u; c < CHUNKS; c++) {
-        addToDk(c, ds, x[c]);
-        addToDv(c, pKept, z[c]);
+      { //@ each c < CHUNKS
+        addToDk(c, ds, x_c);
+        addToDv(c, pKept, z_c);
       }
     }
   }
   if (row < params.queries) {
-    for (var i = 0u; 4u * i < HEAD_WIDTH; i++) {
+    if (4u * i < HEAD_WIDTH) { //@ each i < VECTORS
       store(atK, 4u * i, params.scale * dks[i]);
       store(atK + HEAD_WIDTH, 4u * i, dvs[i]);
     }

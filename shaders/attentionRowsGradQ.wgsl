@@ -6,9 +6,12 @@ enable subgroups;
 const LANES: u32 = 8u;
 const HEAD_WIDTH: u32 = 20u;
 const DROPOUT: bool = false;
-/// Chunks of 4 columns a lane, and a row's vectors in all of them.
-const CHUNKS = (HEAD_WIDTH + 4u * LANES - 1u) / (4u * LANES);
-const VECTORS = CHUNKS * LANES;
+/// Chunks of 4 columns a lane, HEAD_WIDTH / (4 LANES) rounded up, and a row's vectors in all of them. Lines marked `each` are repeated when the
+/// shader is made (see expand in specialise.ts): an index that is no number makes SwiftShader gather and scatter, in memory.
+const CHUNKS: u32 = 1u;
+const VECTORS: u32 = 8u;
+const c = 0u;
+const i = 0u;
 /// Whether lanes 4 to 7 hold columns at all.
 const HIGH = LANES == 8u && HEAD_WIDTH > 16u;
 
@@ -191,7 +194,7 @@ fn main(
   let rowLse = lse[statistic];
   let rowDelta = delta[statistic];
 
-  for (var i = 0u; i < VECTORS; i++) {
+  { //@ each i < VECTORS
     qs[i] = params.scale * load(atQ, 4u * i);
     dys[i] = loadDy(atDy, 4u * i);
     dqs[i] = vec4f();
@@ -202,24 +205,20 @@ fn main(
     let at = (b * params.queries + min(keys, vec4u(params.queries - 1u))) * fused + offsetK;
     var s = mat4x4f();
     var d = mat4x4f();
-    var k0: array<vec4f, CHUNKS>;
-    var k1: array<vec4f, CHUNKS>;
-    var k2: array<vec4f, CHUNKS>;
-    var k3: array<vec4f, CHUNKS>;
-    for (var c = 0u; c < CHUNKS; c++) {
-      let column = 4u * (c * LANES + lane);
-      k0[c] = load(at.x, column);
-      k1[c] = load(at.y, column);
-      k2[c] = load(at.z, column);
-      k3[c] = load(at.w, column);
-      s[0] += dotQ(c, k0[c]);
-      s[1] += dotQ(c, k1[c]);
-      s[2] += dotQ(c, k2[c]);
-      s[3] += dotQ(c, k3[c]);
-      d[0] += dotDy(c, load(at.x + HEAD_WIDTH, column));
-      d[1] += dotDy(c, load(at.y + HEAD_WIDTH, column));
-      d[2] += dotDy(c, load(at.z + HEAD_WIDTH, column));
-      d[3] += dotDy(c, load(at.w + HEAD_WIDTH, column));
+    let column_c = 4u * (c * LANES + lane); //@ each c < CHUNKS
+    let k0_c = load(at.x, column_c); //@ each c < CHUNKS
+    let k1_c = load(at.y, column_c); //@ each c < CHUNKS
+    let k2_c = load(at.z, column_c); //@ each c < CHUNKS
+    let k3_c = load(at.w, column_c); //@ each c < CHUNKS
+    { //@ each c < CHUNKS
+      s[0] += dotQ(c, k0_c);
+      s[1] += dotQ(c, k1_c);
+      s[2] += dotQ(c, k2_c);
+      s[3] += dotQ(c, k3_c);
+      d[0] += dotDy(c, load(at.x + HEAD_WIDTH, column_c));
+      d[1] += dotDy(c, load(at.y + HEAD_WIDTH, column_c));
+      d[2] += dotDy(c, load(at.z + HEAD_WIDTH, column_c));
+      d[3] += dotDy(c, load(at.w + HEAD_WIDTH, column_c));
     }
     let t = transpose(s);
     let u = transpose(d);
@@ -229,15 +228,15 @@ fn main(
       dp *= dropoutFactors(b, h, query, first);
     }
     let ds = p * (dp - rowDelta);
-    for (var c = 0u; c < CHUNKS; c++) {
-      addToDq(c, ds.x, k0[c]);
-      addToDq(c, ds.y, k1[c]);
-      addToDq(c, ds.z, k2[c]);
-      addToDq(c, ds.w, k3[c]);
+    { //@ each c < CHUNKS
+      addToDq(c, ds.x, k0_c);
+      addToDq(c, ds.y, k1_c);
+      addToDq(c, ds.z, k2_c);
+      addToDq(c, ds.w, k3_c);
     }
   }
   if (row < params.queries) {
-    for (var i = 0u; 4u * i < HEAD_WIDTH; i++) {
+    if (4u * i < HEAD_WIDTH) { //@ each i < VECTORS
       store(atQ, 4u * i, params.scale * dqs[i]);
     }
   }

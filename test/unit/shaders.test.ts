@@ -59,7 +59,7 @@ test("marked lines are repeated, whole blocks and inner ones too, and not there 
 const COLUMNS: u32 = 1u;
 const SOME: u32 = 1u;
 var x_r = r + r0; //@ each r < ROWS
-if (r < 9) { //@ each r < ROWS
+if (r < NINE) { //@ each r < ROWS
 f(a_r_c, c); //@ each c < COLUMNS
 }
 g(); //@ each s < SOME
@@ -74,7 +74,16 @@ g(); //@ each s < SOME
       "var x_0 = 0u + r0;",
       "var x_1 = 1u + r0;",
     ],
-    ...["if (0u < 9) {", "f(a_0_0, 0u);", "f(a_0_1, 1u);", "}", "if (1u < 9) {", "f(a_1_0, 0u);", "f(a_1_1, 1u);", "}"],
+    ...[
+      "if (0u < NINE) {",
+      "f(a_0_0, 0u);",
+      "f(a_0_1, 1u);",
+      "}",
+      "if (1u < NINE) {",
+      "f(a_1_0, 0u);",
+      "f(a_1_1, 1u);",
+      "}",
+    ],
     ...["h(b_0);", "h(b_1);", ""],
   ];
   assert.equal(

@@ -110,11 +110,12 @@ function repeat(lines: readonly string[], counts: ReadonlyMap<string, number>): 
 const braces = (line: string): number => line.split("{").length - line.split("}").length;
 
 const numbered = (lines: readonly string[], name: string, i: number): string[] =>
-  lines.map((line) =>
-    line
-      .replace(new RegExp(`_${name}(?![a-zA-Z0-9])`, "g"), `_${i}`)
-      .replace(new RegExp(`\\b${name}\\b(?! < [A-Z])`, "g"), `${i}u`),
-  );
+  lines.map((line) => {
+    const [code, ...mark] = line.split("//@");
+    const suffix = new RegExp(`_${name}(?![a-zA-Z0-9])`, "g");
+    const alone = new RegExp(`\\b${name}\\b`, "g");
+    return [code.replace(suffix, `_${i}`).replace(alone, `${i}u`), ...mark].join("//@");
+  });
 
 /** The shader for buffers `names` of f16: makes f16 of the `alias` that each one's array has for its element, or for its vec4's. A shader on
  *  disk says f32 (u32 where it only moves bits), converts what it loads to f32 and what it stores to the alias. Bindings without an alias

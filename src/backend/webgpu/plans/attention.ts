@@ -58,6 +58,25 @@ function dropoutParams(dropout: AttentionDropout | undefined) {
 const byRows = ({ software, subgroupSize }: DeviceFacts, headWidth: number): boolean =>
   software && (subgroupSize === 4 || subgroupSize === 8) && headWidth <= 8 * subgroupSize;
 
+function rowConstants({
+  lanes,
+  headWidth,
+  dropout,
+}: {
+  lanes: number;
+  headWidth: number;
+  dropout: AttentionDropout | undefined;
+}) {
+  const chunks = Math.ceil(headWidth / (4 * lanes));
+  return {
+    LANES: lanes,
+    HEAD_WIDTH: headWidth,
+    CHUNKS: chunks,
+    VECTORS: chunks * lanes,
+    DROPOUT: dropout !== undefined,
+  };
+}
+
 export const attentionPlans: Pick<Plans, "attention" | "attentionGrad"> = {
   attention({ q, kv, y, lse, batch, heads, kvHeads, headWidth, queries, keys, capacity, scale, dropout }, device) {
     if (byRows(device, headWidth)) {
@@ -66,7 +85,7 @@ export const attentionPlans: Pick<Plans, "attention" | "attentionGrad"> = {
       return [
         {
           shader: "attentionRows",
-          constants: { LANES: device.subgroupSize, HEAD_WIDTH: headWidth, DROPOUT: dropout !== undefined },
+          constants: rowConstants({ lanes: device.subgroupSize, headWidth, dropout }),
           buffers: { q, kv, y, lse },
           params: { heads, kvHeads, queries, keys, capacity, rowTiles, tiles, scale, ...dropoutParams(dropout) },
           workgroups: grid(tiles),
@@ -108,7 +127,7 @@ export const attentionPlans: Pick<Plans, "attention" | "attentionGrad"> = {
     const buffers = { qkv, dy, lse, delta, dqkv };
     if (byRows(device, headWidth)) {
       const rowTiles = Math.ceil(tokens / device.subgroupSize);
-      const constants = { LANES: device.subgroupSize, HEAD_WIDTH: headWidth, DROPOUT: dropout !== undefined };
+      const constants = rowConstants({ lanes: device.subgroupSize, headWidth, dropout });
       const byRow = (shader: string, tiles: number): Dispatch => {
         const params = { heads, kvHeads, queries: tokens, rowTiles, tiles, scale, ...dropoutParams(dropout) };
         return { shader, constants, buffers, params, workgroups: grid(tiles) };
