@@ -54,7 +54,7 @@ function torchRows(quick: boolean, repeats: number): { rows: Row[] } | { missing
 }
 
 async function main(): Promise<void> {
-  const { help, quick, json, repeats } = parseGpuOptions(process.argv.slice(2));
+  const { help, quick, json, repeats, tune } = parseGpuOptions(process.argv.slice(2));
   if (help) {
     console.log(gpuUsage);
     return;
@@ -62,7 +62,7 @@ async function main(): Promise<void> {
   const print = (line: string) => {
     if (!json && line) console.log(line);
   };
-  const backend = await openBackend("webgpu");
+  const { backend, tuning } = await openBackend("webgpu", { tune });
   const { description, software } = backend.adapter;
   const troubles: string[] = [];
   if (software) troubles.push(`rows of a hardware GPU are missing: there was none, ${description} is a CPU at work`);
@@ -79,6 +79,9 @@ async function main(): Promise<void> {
     const { subject, shape, form, flops, bytes } = task;
     try {
       const open = await task.open(backend);
+      await open.enqueue();
+      await open.finish();
+      await backend.tune?.();
       const reason = task.checked && wrongIn(task.checked, await open.result());
       if (reason) throw new Error(reason);
       const timing = await measure(open, { repeats, quick });
@@ -105,6 +108,7 @@ async function main(): Promise<void> {
       else print(textLine(row));
     for (const mean of means(group)) print(meanLine(mean));
   }
+  for (const [of, chosen] of Object.entries(tuning?.table.choices ?? {})) print(`${of}: ${chosen}`);
   backend.dispose();
   const date = new Date().toISOString().slice(0, 10);
   const heading = { subject: undefined, date, machine: description, commit: about.commit, load, repeats };

@@ -16,6 +16,8 @@ export interface GroupPlan {
   readonly threads?: number;
   readonly tasks: readonly Task[];
   readonly repeats: number;
+  /** whether ours on WebGPU takes the fastest variants of its kernels, or the fixed ones */
+  readonly tune: boolean;
   /** versions by the peer's package name; empty: ours alone */
   readonly peers: Readonly<Record<string, string>>;
   /** ours */
@@ -55,7 +57,7 @@ export async function runGroup(
   plan: GroupPlan,
   { report, openPeers }: { report: (event: Event) => void | Promise<void>; openPeers?: OpenPeers },
 ): Promise<void> {
-  const backend = await openBackend(plan.device, { threads: plan.threads });
+  const { backend } = await openBackend(plan.device, plan);
   const missing = (engine: string, reason: string) => void report({ event: "missing", engine, reason });
   const engines = [ours(backend, plan.version), ...((await openPeers?.(plan, missing)) ?? [])];
   if (plan.textbook && backend instanceof WebGpuBackend) engines.push(...textbook(backend));

@@ -34,9 +34,9 @@ interface Planned {
 }
 
 function plans(options: Options, { tasks, peers }: { tasks: readonly Task[]; peers: boolean }): Planned[] {
-  const { repeats, devices, threads } = options;
+  const { repeats, devices, threads, tune } = options;
   const shared = {
-    ...{ tasks, repeats, version: version("."), textbook: options.peers && !peers },
+    ...{ tasks, repeats, tune, version: version("."), textbook: options.peers && !peers },
     peers: peers ? Object.fromEntries(peerNames.map((name) => [name, version(`node_modules/${name}`)])) : {},
   };
   return devices.flatMap((device): Planned[] =>

@@ -78,7 +78,10 @@ async function overhead(backend: Backend, repeats: number) {
   const ms: Record<keyof typeof tasks, number[]> = { serial: [], mesh: [] };
   const names = ["serial", "mesh"] as const;
   // The first call makes the models, the second compiles pipelines and fills pools.
-  for (let i = 0; i < 3; i++) for (const name of names) await tasks[name].step();
+  for (let i = 0; i < 3; i++) {
+    for (const name of names) await tasks[name].step();
+    await backend.tune?.();
+  }
   for (let i = 0; i < repeats; i++) for (const name of names) ms[name].push(await timed(tasks[name].step));
   for (const name of names) await tasks[name].stop();
   return [
@@ -98,8 +101,8 @@ async function many(device: Backend) {
   return { name: "tiny step, 4x4x4 = 64 ranks", ...summary(ms), reservedBytes: bytes, processBytes };
 }
 
-export async function benchMesh({ devices, json, repeats }: Options): Promise<void> {
-  const { backend, note } = await createBackend({ backend: devices.length > 1 ? "auto" : devices[0] });
+export async function benchMesh({ devices, json, repeats, tune }: Options): Promise<void> {
+  const { backend, note } = await createBackend({ backend: devices.length > 1 ? "auto" : devices[0], tune });
   const rows = await overhead(backend, repeats);
   const ratio = rows[1].medianMs / rows[0].medianMs;
   backend.trim();

@@ -26,6 +26,8 @@ export interface Options {
   readonly where: readonly ("chromium" | "node")[];
   readonly peers: boolean;
   readonly repeats: number;
+  /** of webgpu */
+  readonly tune: boolean;
   readonly steps: number;
   readonly arch: "gpt2" | "llama";
 }
@@ -40,6 +42,7 @@ subjects     products attention norms step   beside other libraries, in Chromium
 --where      chromium, node or both (the default)
 --threads    of the cpu backend and of WebAssembly peers, one run each; all of the machine's, then 1, by default
 --alone      no other libraries
+--no-tune    on webgpu the fixed choice of kernels, not the fastest measured here
 --filter     only tasks with this in their subject, shape or form
 --shapes     MxNxK,... in place of the products' shapes
 --repeats    rounds of which the median counts, at least 9 (the default)
@@ -77,6 +80,7 @@ export function parseOptions(words: readonly string[], { cores }: { cores: numbe
     where: where === "both" ? ["chromium", "node"] : [where],
     peers: !values.alone,
     repeats: wholeNumber("repeats", { text: values.repeats, least: 9 }),
+    tune: !values["no-tune"],
     steps: wholeNumber("steps", { text: values.steps, least: 1 }),
     arch: one("arch", ["gpt2", "llama"]),
   };
@@ -112,6 +116,7 @@ const parse = (words: readonly string[]) =>
         json: { type: "boolean", default: false },
         save: { type: "boolean", default: false },
         alone: { type: "boolean", default: false },
+        "no-tune": { type: "boolean", default: false },
         backend: { type: "string", default: "auto" },
         where: { type: "string", default: "both" },
         threads: { type: "string" },
@@ -130,6 +135,7 @@ export const gpuUsage = `./run.sh [--quick] [--repeats 9] [--json]
 Measures this machine's GPU beside PyTorch, where python3 has it, and writes the results beside this program.
 --quick      small sizes
 --repeats    samples of which the median counts, at least 9 (the default)
+--no-tune    the fixed choice of kernels, not the fastest measured here
 --json       JSON lines on stdout
 `;
 
@@ -141,13 +147,14 @@ export function parseGpuOptions(words: readonly string[]) {
       options: {
         help: { type: "boolean", short: "h", default: false },
         quick: { type: "boolean", default: false },
+        "no-tune": { type: "boolean", default: false },
         json: { type: "boolean", default: false },
         repeats: { type: "string", default: "9" },
       },
     },
     "--help lists the options",
   );
-  return { ...values, repeats: wholeNumber("repeats", { text: values.repeats, least: 9 }) };
+  return { ...values, tune: !values["no-tune"], repeats: wholeNumber("repeats", { text: values.repeats, least: 9 }) };
 }
 
 function shape(text: string): [number, number, number] {

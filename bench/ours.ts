@@ -6,6 +6,7 @@ import { findAdapter } from "../src/backend/select.ts";
 import { WebGpuBackend } from "../src/backend/webgpu/backend.ts";
 import { openDevice } from "../src/backend/webgpu/device.ts";
 import { shaders } from "../src/backend/webgpu/shaders.ts";
+import { openTuned } from "../src/backend/webgpu/tuning/open.ts";
 import {
   AdamW,
   attention,
@@ -17,6 +18,7 @@ import {
   Serial,
   Tape,
   type Tensor,
+  type TuningTable,
   UserError,
 } from "../src/index.ts";
 import type { CheckpointTensors } from "../src/nn/model.ts";
@@ -33,12 +35,18 @@ const benchShaders = { copyRate, direct4, direct8, multiplyAdd, naive, shared64 
 
 export type Device = "webgpu" | "cpu";
 
-/** @throws UserError where there is no such backend */
-export async function openBackend(device: Device, { threads }: { threads?: number } = {}): Promise<Backend> {
-  if (device === "cpu") return (await createBackend({ backend: "cpu", threads })).backend;
+/** A webgpu backend tunes unless told not to.
+ *  @throws UserError where there is no such backend */
+export async function openBackend(
+  device: Device,
+  { threads, tune }: { threads?: number; tune: boolean },
+): Promise<{ backend: Backend; tuning?: { readonly table: TuningTable } }> {
+  if (device === "cpu") return createBackend({ backend: "cpu", threads });
   const found = await findAdapter();
   if ("missing" in found) throw new UserError(`webgpu: ${found.missing}`);
-  return new WebGpuBackend({ ...(await openDevice(found.adapter)), sources: { ...shaders, ...benchShaders } });
+  const opened = await openDevice(found.adapter);
+  if (tune) return openTuned(opened, { sources: benchShaders, tell: console.error });
+  return { backend: new WebGpuBackend({ ...opened, sources: { ...shaders, ...benchShaders } }) };
 }
 
 export function ours(backend: Backend, version: string): Engine {
@@ -47,10 +55,20 @@ export function ours(backend: Backend, version: string): Engine {
     version,
     adapter: backend.adapter.description,
     async prepare(task, weights) {
-      if (task.subject === "products") return product(backend, task);
-      if (task.subject === "attention") return attentionOf(backend, task);
-      if (task.subject === "norms") return normOf(backend, task);
-      return trainingStep(backend, weights);
+      const make = () => {
+        if (task.subject === "products") return product(backend, task);
+        if (task.subject === "attention") return attentionOf(backend, task);
+        if (task.subject === "norms") return normOf(backend, task);
+        return trainingStep(backend, weights);
+      };
+      if (backend.tune) {
+        // What the task calls is met once, then measured. It starts anew: a step's losses are compared from the first.
+        const first = make();
+        await first.run();
+        await backend.tune();
+        first.dispose?.();
+      }
+      return make();
     },
     close: () => backend.dispose(),
   };

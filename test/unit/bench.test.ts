@@ -23,6 +23,9 @@ test("without words every compared subject runs on both devices, in both places,
   assert.equal(options.threads, [3, 1]);
   assert.is(options.peers, true);
   assert.is(options.repeats, 9);
+  assert.is(options.tune, true);
+  assert.is(parse("--no-tune").tune, false);
+  assert.is(parseGpuOptions(["--no-tune"]).tune, false);
 });
 
 test("words choose subjects; a benchmark of ours alone brings no compared one with it", () => {
