@@ -2,9 +2,9 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { AdapterInfo } from "../../src/backend/backend.ts";
+import type { AdapterInfo, Backend } from "../../src/backend/backend.ts";
 import type { KernelArgs, KernelName } from "../../src/backend/kernels.ts";
-import { findAdapter } from "../../src/backend/select.ts";
+import { createBackend, findAdapter } from "../../src/backend/select.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/backend.ts";
 import { deviceFacts, openDevice } from "../../src/backend/webgpu/device.ts";
 import { shaders } from "../../src/backend/webgpu/shaders.ts";
@@ -199,7 +199,7 @@ else {
   const a = normal(shape.m * shape.k, { seed: 21 });
   const b = normal(shape.k * shape.n, { seed: 22 });
   const wanted = product(a, b, shape);
-  const multiply = async (on: WebGpuBackend) => {
+  const multiply = async (on: Backend) => {
     const { y } = await compute("matmul", { ...shape, a, b, y: blank(shape.m * shape.n) }, { backend: on });
     assertWithin(y, wanted, "y");
     return y;
@@ -320,10 +320,14 @@ else {
         { name: "right", plan: right.variants(args, facts)[0].plan },
       ],
     };
-    const { tuner, told, backend } = await tuned({ with: { matmul: products } });
+    const store = memory();
+    const { tuner, told, backend } = await tuned({ store, with: { matmul: products } });
     try {
       await compute("matmul", { ...shape, a, b, y: blank(shape.m * shape.n) }, { backend });
+      store.kept = { ...tuner.table, choices: { "matmul elsewhere": "fixed", "attention elsewhere": "fixed" } };
       await backend.tune!();
+      // Another process chose it for another class: nobody is to find that again.
+      assert.equal(Object.values(store.kept.choices).sort(), ["fixed", "right"]);
       assert.is(told.length, 1);
       assert.match(told[0], /^matmul by fixed is not used/);
       assert.equal(Object.values(tuner.table.choices), ["right"]);
@@ -400,6 +404,22 @@ else {
     await multiply(failing.backend);
     assert.equal(failing.told, ["here is ignored: no room", "choices of kernels are not kept: here: no room"]);
     failing.backend.dispose();
+  });
+
+  test("without tuning a backend has the fixed table's kernels, and gives the same bits twice", async () => {
+    const bits: Float32Array[] = [];
+    for (let i = 0; i < 2; i++) {
+      const { backend, tuning } = await createBackend({ backend: "webgpu", tune: false });
+      assert.is(backend.tune, undefined);
+      assert.is(tuning, undefined);
+      bits.push(await multiply(backend));
+      backend.dispose();
+    }
+    assertSame(bits[1], bits[0], "y");
+    const { software } = opened.info;
+    const variants = families.matmul!.variants({ ...shape } as KernelArgs["matmul"], deviceFacts(opened.info));
+    forced.plan = variants[0].plan as Variant<KernelName>["plan"];
+    if (software) assertSame(bits[0], await multiply(backend), "y by the table's first variant");
   });
 
   test("a table that is given is taken as it is, and nothing is measured", async () => {

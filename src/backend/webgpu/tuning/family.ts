@@ -74,12 +74,12 @@ export const blank = (length: number, dtype: DType): Trace => ({
   data: new Float32Array(length + guard).fill(Number.NaN),
 });
 
-/** Unit roundoff of f32 and of f16, and the error of n roundings in a row per sum of magnitudes: Higham, Accuracy and Stability of
+/** Unit roundoff of f32; of f16, where WGSL lets a device take either neighbour; and the error of n roundings in a row per sum of magnitudes: Higham, Accuracy and Stability of
  *  Numerical Algorithms, 2nd ed., lemma 3.1. */
 export const unit = 2 ** -24;
-export const unitHalf = 2 ** -11;
+export const unitHalf = 2 ** -10;
 export const gamma = (n: number): number => (n * unit) / (1 - n * unit);
 
 /** `bound` widened by what storing the value in `dtype` adds, with room for the smallest normal f32 and the spacing of small f16. */
 export const storedBound = (bound: number, { value, dtype }: { value: number; dtype: DType }): number =>
-  dtype === "f16" ? bound + unitHalf * (Math.abs(value) + bound) + 2 ** -25 : bound + 2 ** -126;
+  dtype === "f16" ? bound + unitHalf * (Math.abs(value) + bound) + 2 ** -24 : bound + 2 ** -126;

@@ -235,9 +235,10 @@ export class Tuner implements Chooser {
     if (!store) return;
     const kept = await store.load().catch(() => undefined);
     const fresh = kept?.adapter === this.#adapter && kept.shaders === this.#hash ? kept.choices : {};
+    const usable = Object.entries(fresh).filter(([of, chosen]) => !this.#dropped.has(`${of.split(" ")[0]} ${chosen}`));
     const { table } = this;
     try {
-      await store.save({ ...table, choices: { ...fresh, ...table.choices } });
+      await store.save({ ...table, choices: { ...Object.fromEntries(usable), ...table.choices } });
     } catch (error) {
       this.#tell(`choices of kernels are not kept: ${store.place}: ${messageOf(error)}`);
     }
