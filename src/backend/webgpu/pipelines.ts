@@ -29,14 +29,17 @@ export class Pipelines {
   ) {}
 
   /** The pipeline for a dispatch's shader, constants and types of buffers.
-   *  @throws Error when there is no such shader, or it has no such constant */
-  get({ shader, constants, buffers }: Dispatch, call: Call): Pipeline {
+   *  @throws Error when there is no such shader, or it lacks a name that the dispatch gives */
+  get(dispatch: Dispatch, call: Call): Pipeline {
+    const { shader, constants, buffers } = dispatch;
     const halves = halvesOf(buffers);
     let variants = this.#variants.get(shader);
     if (variants)
       for (const made of variants)
         if (made.halves === halves && sameConstants(made.constants, constants)) return made.pipeline;
     const pipeline = this.#compile(shader, { constants, halves, call });
+    // A plan's mistake is the same in every call.
+    checkNames(pipeline, dispatch);
     if (!variants) {
       variants = [];
       this.#variants.set(shader, variants);

@@ -7,7 +7,7 @@ const granule = 256;
 /** The class of a size: eight steps to each power of two, so at most 1/8 of a buffer is unused (beyond the granule). */
 export function sizeClass(bytes: number): number {
   if (bytes <= granule) return granule;
-  const power = bytes < 2 ** 31 ? 2 ** (31 - Math.clz32(bytes)) : 2 ** Math.floor(Math.log2(bytes));
+  const power = bytes < 2 ** 31 ? 1 << (31 - Math.clz32(bytes)) : 2 ** Math.floor(Math.log2(bytes));
   const step = Math.max(granule, power / 8);
   return Math.ceil(bytes / step) * step;
 }

@@ -44,8 +44,6 @@ export class PreparedCalls {
   readonly #facts: unknown[] = [];
   #length = 0;
   #hash = 0;
-  /** Some argument is neither: a copy's strides, attention's dropout. */
-  #other = false;
   /** the different buffers of the call read last, in the order of its arguments, and older ones behind them */
   readonly #buffers: DeviceBuffer[] = [];
   #bufferCount = 0;
@@ -57,8 +55,11 @@ export class PreparedCalls {
   /** Reads a call.
    *  @returns what was kept of one like it */
   find(kernel: string, args: object): PreparedCall | undefined {
-    this.#read(kernel, args as Record<string, unknown>);
-    if (this.#other) return undefined;
+    this.#bufferCount = 0;
+    this.#facts[0] = kernel;
+    this.#length = 1;
+    this.#hash = 0;
+    this.#read(args as Record<string, unknown>);
     let entry = this.#entries.get(this.#hash);
     while (entry && !this.#same(entry.facts)) entry = entry.next;
     return entry?.prepared;
@@ -69,8 +70,11 @@ export class PreparedCalls {
     return this.#buffers[index];
   }
 
-  add(buffer: DeviceBuffer): void {
-    this.#buffers[this.#bufferCount++] = buffer;
+  /** @returns its index */
+  add(buffer: DeviceBuffer): number {
+    for (let i = 0; i < this.#bufferCount; i++) if (this.#buffers[i] === buffer) return i;
+    this.#buffers[this.#bufferCount] = buffer;
+    return this.#bufferCount++;
   }
 
   /** Prepares the call read last, and keeps that. `lent`: what its plan borrowed; it is added.
@@ -81,7 +85,6 @@ export class PreparedCalls {
       dispatches: dispatches.map((dispatch) => this.#prepare(dispatch, call)),
       scratch: lent.map(({ length }) => length),
     };
-    if (this.#other) return prepared;
     if (this.#count === maxKept) this.forget();
     this.#count++;
     const facts = this.#facts.slice(0, this.#length);
@@ -92,17 +95,16 @@ export class PreparedCalls {
   /** Prepares a dispatch of no call. */
   single(dispatch: Dispatch, call: Call): PreparedDispatch {
     this.#bufferCount = 0;
-    for (const name in dispatch.buffers) this.add(dispatch.buffers[name]);
+    checkNames(this.#pipelines.get(dispatch, call), dispatch);
     return this.#prepare(dispatch, call);
   }
 
   #prepare(dispatch: Dispatch, call: Call): PreparedDispatch {
     const { shader, buffers, params, workgroups } = dispatch;
     const pipeline = this.#pipelines.get(dispatch, call);
-    checkNames(pipeline, dispatch);
     const bound = pipeline.storage.map(({ name }) => {
       if (!buffers[name]) throw new Error(`${shader}.wgsl: no buffer is given for ${name}`);
-      return this.#indexOf(buffers[name]);
+      return this.add(buffers[name]);
     });
     return { pipeline, bound, params: bitsOf(pipeline, params), workgroups };
   }
@@ -113,13 +115,10 @@ export class PreparedCalls {
     this.#count = 0;
   }
 
-  #read(kernel: string, args: Record<string, unknown>): void {
+  #read(args: Record<string, unknown>): void {
     const facts = this.#facts;
-    this.#bufferCount = 0;
-    this.#other = false;
-    facts[0] = kernel;
-    let length = 1;
-    let hash = 0;
+    let length = this.#length;
+    let hash = this.#hash;
     for (const name in args) {
       const value = args[name];
       facts[length++] = name;
@@ -128,15 +127,18 @@ export class PreparedCalls {
         hash = Math.imul(Math.imul(hash ^ halves[0], 0x9e3779b1) ^ halves[1], 0x85ebca6b);
         facts[length++] = value;
       } else if (typeof value === "object" && value !== null) {
-        const buffer = value as DeviceBuffer;
-        if (buffer.dtype === undefined) this.#other = true;
-        let at = this.#indexOf(buffer);
-        if (at < 0) {
-          at = this.#bufferCount;
-          this.add(buffer);
+        const { dtype } = value as Partial<DeviceBuffer>;
+        if (dtype === undefined) {
+          // A copy's strides, attention's dropout.
+          this.#length = length;
+          this.#hash = hash;
+          this.#read(value as Record<string, unknown>);
+          length = this.#length;
+          hash = this.#hash;
+        } else {
+          facts[length++] = dtype;
+          facts[length++] = this.add(value as DeviceBuffer);
         }
-        facts[length++] = at;
-        facts[length++] = buffer.dtype;
       } else {
         hash = (hash << 1) ^ Number(value === true);
         facts[length++] = value;
@@ -144,11 +146,6 @@ export class PreparedCalls {
     }
     this.#length = length;
     this.#hash = hash & 0x3fffffff;
-  }
-
-  #indexOf(buffer: DeviceBuffer): number {
-    for (let i = 0; i < this.#bufferCount; i++) if (this.#buffers[i] === buffer) return i;
-    return -1;
   }
 
   #same(facts: readonly unknown[]): boolean {
