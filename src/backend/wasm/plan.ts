@@ -10,8 +10,22 @@ export interface Pass {
   readonly args: readonly number[];
   /** independent pieces of work */
   readonly items: number;
-  /** items of a chunk, what a thread takes at a time: what is computed never depends on it */
-  readonly grain: number;
+  /** nanoseconds an item takes, by an estimate: how many a thread takes at a time. What is computed never depends on it. */
+  readonly cost: number;
+}
+
+/** Vectors of four, of n elements. */
+export const vectors = (n: number): number => Math.ceil(n / 4);
+
+/** One thread's work in nanoseconds: less is not worth waking another for (2 to 5 microseconds), more may keep the others waiting. */
+const least = 10_000;
+const most = 50_000;
+
+/** Items of a chunk, what a thread takes at a time. */
+export function grainOf({ items, cost }: Pass): number {
+  const whole = items * cost;
+  // Under 2 `least`, one chunk; then as many of `least` as there are, up to eight: enough to level threads of unequal speed.
+  return Math.ceil(items / Math.max(Math.min(Math.floor(whole / least), 8), Math.ceil(whole / most), 1));
 }
 
 /** Where things are in the linear memory. */
@@ -20,7 +34,7 @@ export interface Places {
   at(buffer: DeviceBuffer): number;
   /** Start of room for the passes of this kernel only. */
   temporary(bytes: number): number;
-  /** for a choice of grain, never of what is computed */
+  /** for a choice among passes that compute the same */
   readonly threads: number;
 }
 

@@ -4,6 +4,7 @@
 import { recordHead } from "./control.ts";
 import { deferred } from "./deferred.ts";
 import type { Request } from "./messages.ts";
+import { grainOf, type Pass } from "./plan.ts";
 import { commands, RingWriter } from "./ring.ts";
 import type { Thread } from "./threads.ts";
 
@@ -53,19 +54,21 @@ export class Queue {
     this.#leader = leader;
   }
 
-  /** A pass by its number, and its arguments. */
-  run(pass: number, { items, grain, args }: { items: number; grain: number; args: readonly number[] }): void {
+  /** A pass by its number. */
+  run(number: number, pass: Pass): void {
     if (this.#open.length > 0) this.#closeReads();
+    const { items, args } = pass;
+    const grain = grainOf(pass);
     const length = recordHead + args.length;
     let at = this.#room(length);
     if (at === undefined) {
-      this.#records.push(pass, items, grain, args.length, ...args);
+      this.#records.push(number, items, grain, args.length, ...args);
       if (++this.#gathered === passesInMessage) this.#flush();
       return;
     }
     const ring = this.#ring!;
     const { numbers } = ring;
-    numbers[at++] = pass;
+    numbers[at++] = number;
     numbers[at++] = items;
     numbers[at++] = grain;
     numbers[at++] = args.length;

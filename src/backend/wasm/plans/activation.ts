@@ -1,7 +1,6 @@
 // Plans of GELU, the gated SiLU and dropout.
 
-import type { Plans } from "../plan.ts";
-import { chunks, vectors } from "./grain.ts";
+import { type Plans, vectors } from "../plan.ts";
 
 /** Nanoseconds of a vector of four: an exponential and a quotient. */
 const cost = 6;
@@ -11,20 +10,20 @@ const dropoutCost = 2;
 export const activationPlans: Pick<Plans, "gelu" | "geluGrad" | "siluGate" | "siluGateGrad" | "dropout"> = {
   gelu({ x, y, n, form }, places) {
     const run = form === "tanh" ? "geluTanh" : "geluExact";
-    return [{ run, args: [places.at(x), places.at(y), n], ...vectors(n, cost) }];
+    return [{ run, args: [places.at(x), places.at(y), n], items: vectors(n), cost }];
   },
 
   geluGrad({ x, dy, dx, n, form }, places) {
     const run = form === "tanh" ? "geluTanhGrad" : "geluExactGrad";
-    return [{ run, args: [places.at(x), places.at(dy), places.at(dx), n], ...vectors(n, cost) }];
+    return [{ run, args: [places.at(x), places.at(dy), places.at(dx), n], items: vectors(n), cost }];
   },
 
   siluGate({ x, y, n }, places) {
-    return [{ run: "siluGate", args: [places.at(x), places.at(y), n], ...vectors(n, cost) }];
+    return [{ run: "siluGate", args: [places.at(x), places.at(y), n], items: vectors(n), cost }];
   },
 
   siluGateGrad({ x, dy, dx, n }, places) {
-    return [{ run: "siluGateGrad", args: [places.at(x), places.at(dy), places.at(dx), n], ...vectors(n, cost) }];
+    return [{ run: "siluGateGrad", args: [places.at(x), places.at(dy), places.at(dx), n], items: vectors(n), cost }];
   },
 
   dropout({ x, y, rows, cols, rowOffset, colOffset, probability, seed, stream, step }, places) {
@@ -35,7 +34,8 @@ export const activationPlans: Pick<Plans, "gelu" | "geluGrad" | "siluGate" | "si
       {
         run: "dropout",
         args: [places.at(x), places.at(y), ...place, ...mask],
-        ...chunks(rows, 20 + dropoutCost * cols),
+        items: rows,
+        cost: 20 + dropoutCost * cols,
       },
     ];
   },

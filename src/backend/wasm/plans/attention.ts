@@ -2,7 +2,6 @@
 
 import type { AttentionDropout } from "../../kernels.ts";
 import type { Pass, Plans } from "../plan.ts";
-import { chunks } from "./grain.ts";
 
 /** Queries, or keys, of a tile, as wasm/tiles.ts has it. */
 const tileRows = 64;
@@ -41,24 +40,25 @@ export const attentionPlans: Pick<Plans, "attention" | "attentionGrad"> = {
     const seen = keys - (queries - 1) / 2; // by a query, on average
     if (queries < leastForTiles) {
       const cost = 50 + seen * (weightCost + 2 * headWidth * rowProductCost);
-      return [{ run: "attentionRows", args, ...chunks(batch * heads * queries, cost) }];
+      return [{ run: "attentionRows", args, items: batch * heads * queries, cost }];
     }
     const cost = Math.min(queries, tileRows) * seen * (weightCost + 2 * headWidth * productCost);
-    return [{ run: "attention", args, ...chunks(batch * heads * Math.ceil(queries / tileRows), cost) }];
+    return [{ run: "attention", args, items: batch * heads * Math.ceil(queries / tileRows), cost }];
   },
 
   attentionGrad({ qkv, y, dy, lse, delta, dqkv, batch, heads, kvHeads, headWidth, tokens, scale, dropout }, places) {
     const deltas: Pass = {
       run: "attentionDelta",
       args: [places.at(y), places.at(dy), places.at(delta), heads, tokens, headWidth],
-      ...chunks(batch * tokens * heads, 5 + headWidth / 4),
+      items: batch * tokens * heads,
+      cost: 5 + headWidth / 4,
     };
     const buffers = [qkv, dy, lse, delta, dqkv].map((buffer) => places.at(buffer));
     const args = [...sharedArgs({ heads, kvHeads, headWidth, scale, queries: tokens, dropout }), ...buffers, batch];
     const pass = (run: string, items: number, products: number): Pass => {
       const pairs = (batch * heads * tokens * (tokens + 1)) / 2;
       const cost = pairs * (weightCost + products * headWidth * productCost);
-      return { run, args, ...chunks(items, cost / items) };
+      return { run, args, items, cost: cost / items };
     };
     // Two passes compute weights and their gradients twice and take 1.5 times as long in all, but divide into tiles.
     const groups = batch * kvHeads;

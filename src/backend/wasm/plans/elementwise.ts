@@ -1,7 +1,6 @@
 // Plans of elementwise sums and of strided copies.
 
-import type { Plans } from "../plan.ts";
-import { chunks, vectors } from "./grain.ts";
+import { type Plans, vectors } from "../plan.ts";
 
 /** Nanoseconds of a vector of four. */
 const cost = 1;
@@ -12,23 +11,23 @@ type Four = [number, number, number, number];
 
 export const elementwisePlans: Pick<Plans, "add" | "axpy" | "maximum" | "scale" | "fill" | "copy"> = {
   add({ a, b, y, n }, places) {
-    return [{ run: "add", args: [places.at(a), places.at(b), places.at(y), n], ...vectors(n, cost) }];
+    return [{ run: "add", args: [places.at(a), places.at(b), places.at(y), n], items: vectors(n), cost }];
   },
 
   axpy({ x, y, n, alpha }, places) {
-    return [{ run: "axpy", args: [places.at(x), places.at(y), n, alpha], ...vectors(n, cost) }];
+    return [{ run: "axpy", args: [places.at(x), places.at(y), n, alpha], items: vectors(n), cost }];
   },
 
   maximum({ x, y, n }, places) {
-    return [{ run: "maximum", args: [places.at(x), places.at(y), n], ...vectors(n, cost) }];
+    return [{ run: "maximum", args: [places.at(x), places.at(y), n], items: vectors(n), cost }];
   },
 
   scale({ x, y, n, alpha }, places) {
-    return [{ run: "scale", args: [places.at(x), places.at(y), n, alpha], ...vectors(n, cost) }];
+    return [{ run: "scale", args: [places.at(x), places.at(y), n, alpha], items: vectors(n), cost }];
   },
 
   fill({ y, n, value }, places) {
-    return [{ run: "fill", args: [places.at(y), n, value], ...vectors(n, cost) }];
+    return [{ run: "fill", args: [places.at(y), n, value], items: vectors(n), cost }];
   },
 
   copy({ x, y, xOffset, yOffset, ...rest }, places) {
@@ -38,7 +37,7 @@ export const elementwisePlans: Pick<Plans, "add" | "axpy" | "maximum" | "scale" 
     const to = places.at(y) + 4 * yOffset;
     const pieces = shape[0] * shape[1] * shape[2] * Math.ceil(shape[3] / piece);
     const each = 10 + Math.min(shape[3], piece) * (contiguous ? cost / 4 : 2);
-    return [{ run: "copy", args: [from, to, ...shape, ...xStrides, ...yStrides, piece], ...chunks(pieces, each) }];
+    return [{ run: "copy", args: [from, to, ...shape, ...xStrides, ...yStrides, piece], items: pieces, cost: each }];
   },
 };
 

@@ -1,7 +1,6 @@
 // Plans of embedding and its gradient.
 
 import type { Plans } from "../plan.ts";
-import { chunks } from "./grain.ts";
 
 /** Columns of an item of embeddingGrad, as wasm/embedding.ts has it. */
 const block = 16;
@@ -9,7 +8,7 @@ const block = 16;
 export const embeddingPlans: Pick<Plans, "embedding" | "embeddingGrad"> = {
   embedding({ ids, table, y, count, cols, rows, rowOffset, accumulate }, places) {
     const args = [places.at(ids), places.at(table), places.at(y), cols, rows, rowOffset, accumulate ? 1 : 0];
-    return [{ run: "embedding", args, ...chunks(count, 10 + cols / 4) }];
+    return [{ run: "embedding", args, items: count, cost: 10 + cols / 4 }];
   },
 
   embeddingGrad({ unique, starts, order, dy, dtable, segments, count, cols, rows, rowOffset }, places) {
@@ -19,7 +18,8 @@ export const embeddingPlans: Pick<Plans, "embedding" | "embeddingGrad"> = {
       {
         run: "embeddingGrad",
         args: [...buffers, cols, rows, rowOffset],
-        ...chunks(items, 10 + (3 * count) / segments),
+        items,
+        cost: 10 + (3 * count) / segments,
       },
     ];
   },

@@ -1,7 +1,6 @@
 // Plan of AdamW: one pass, which looks at the norm itself.
 
-import type { Plans } from "../plan.ts";
-import { vectors } from "./grain.ts";
+import { type Plans, vectors } from "../plan.ts";
 
 /** Nanoseconds of a vector of four: seven times as many bytes as a fill. */
 const cost = 3;
@@ -16,7 +15,7 @@ export const optimizerPlans: Pick<Plans, "adamw"> = {
     const second = [beta2, (1 - beta2) / lossScale ** 2];
     const rates = [learningRate * weightDecay, learningRate / correction1, 1 / correction2, args.eps];
     return [
-      { run: "adamw", args: [...buffers, n, clip * lossScale, ...first, ...second, ...rates], ...vectors(n, cost) },
+      { run: "adamw", args: [...buffers, n, clip * lossScale, ...first, ...second, ...rates], items: vectors(n), cost },
     ];
   },
 };

@@ -1,7 +1,6 @@
 // Plans of matrix products.
 
 import type { Plans } from "../plan.ts";
-import { chunks } from "./grain.ts";
 
 /** Rows from which packing b, which touches each of its elements twice, pays: between 10 and 16 where b is in the second-level cache, later
  *  where it is not. */
@@ -21,9 +20,9 @@ export const productPlans: Pick<Plans, "matmul"> = {
     const adds = accumulate ? 1 : 0;
     if (m < (transposeB ? dotRows : packedRows)) {
       const args = [places.at(a), places.at(b), ...shape, aRow, aStep, adds, bStep];
-      if (transposeB) return [{ run: "dotProduct", args, ...chunks(batch * m * n, k * dot) }];
+      if (transposeB) return [{ run: "dotProduct", args, items: batch * m * n, cost: k * dot }];
       const cost = Math.min(n, groupCols) * k * (read + m * step);
-      return [{ run: "rowsProduct", args, ...chunks(batch * Math.ceil(n / groupCols), cost) }];
+      return [{ run: "rowsProduct", args, items: batch * Math.ceil(n / groupCols), cost }];
     }
     const panels = Math.ceil(n / panelCols);
     const packed = places.temporary(4 * batch * panels * panelCols * k);
@@ -32,12 +31,14 @@ export const productPlans: Pick<Plans, "matmul"> = {
       {
         run: "packPanels",
         args: [places.at(b), packed, n, k, bStep, bCol],
-        ...chunks(batch * panels, panelCols * k * pack),
+        items: batch * panels,
+        cost: panelCols * k * pack,
       },
       {
         run: "product",
         args: [places.at(a), packed, ...shape, aRow, aStep, adds],
-        ...chunks(items, Math.min(m, blockRows) * Math.min(n, groupCols) * k * step),
+        items,
+        cost: Math.min(m, blockRows) * Math.min(n, groupCols) * k * step,
       },
     ];
   },

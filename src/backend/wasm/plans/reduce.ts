@@ -1,7 +1,6 @@
 // Plans of sums: spans of a size that the shape alone decides, then the spans' sums.
 
-import type { Pass, Places, Plans } from "../plan.ts";
-import { chunks, vectors } from "./grain.ts";
+import { type Pass, type Places, type Plans, vectors } from "../plan.ts";
 
 /** Elements of a span of `sum`, as wasm/reduce.ts has it. */
 const span = 4096;
@@ -33,9 +32,15 @@ export function sumColumns({ run, x, more, y, rows, cols, accumulate }: ColumnSu
     {
       run,
       args: [x, partials, rows, cols, height, blockCols, ...more],
-      ...chunks(items, 30 + (height * width) / 8),
+      items,
+      cost: 30 + (height * width) / 8,
     },
-    { run: "columnPartials", args: [partials, spans, cols, y, accumulate ? 1 : 0], ...vectors(cols, 2 + spans) },
+    {
+      run: "columnPartials",
+      args: [partials, spans, cols, y, accumulate ? 1 : 0],
+      items: vectors(cols),
+      cost: 2 + spans,
+    },
   ];
 }
 
@@ -44,8 +49,13 @@ export const reducePlans: Pick<Plans, "sum" | "columnSum"> = {
     const spans = Math.ceil(n / span);
     const partials = places.temporary(8 * spans);
     return [
-      { run: "sumSpans", args: [places.at(x), partials, n, square ? 1 : 0], ...chunks(spans, Math.min(n, span) / 10) },
-      { run: "sumPartials", args: [partials, spans, places.at(y), scale, accumulate ? 1 : 0], items: 1, grain: 1 },
+      {
+        run: "sumSpans",
+        args: [places.at(x), partials, n, square ? 1 : 0],
+        items: spans,
+        cost: Math.min(n, span) / 10,
+      },
+      { run: "sumPartials", args: [partials, spans, places.at(y), scale, accumulate ? 1 : 0], items: 1, cost: 0 },
     ];
   },
 
