@@ -48,6 +48,11 @@ export const numberFlags = {
   clip: { kind: notNegative, help: "largest gradient norm; 0: no clipping", fallback: 1 },
   dropout: { kind: fraction, help: "probability of dropping", fallback: 0 },
   accumulate: { kind: size, help: "micro-batches a step", fallback: 1 },
+  "loss-blocks": {
+    kind: size,
+    help: "blocks of rows in which the output head and the loss are computed: less memory with a large vocabulary, more time",
+    fallback: 1,
+  },
   seed: { kind: seed, help: "the same seed gives the same run", fallback: 1 },
   "eval-every": { kind: count, help: "steps between evaluations; 0: only at the end", fallback: 200 },
   "eval-batches": { kind: count, help: "batches of an evaluation; 0: the whole validation split", fallback: 16 },

@@ -97,6 +97,7 @@ function trainParameters({ numbers, recompute, dtype }: TrainFlags): TrainParame
     dropout: numbers.dropout ?? fallbackOf("dropout"),
     accumulate: numbers.accumulate ?? fallbackOf("accumulate"),
     recompute,
+    lossBlocks: numbers["loss-blocks"] ?? fallbackOf("loss-blocks"),
     dtype,
     seed: numbers.seed ?? fallbackOf("seed"),
     evalEvery: numbers["eval-every"] ?? fallbackOf("eval-every"),
@@ -107,9 +108,13 @@ function trainParameters({ numbers, recompute, dtype }: TrainFlags): TrainParame
 }
 
 /** What would exhaust the host before a device could refuse it. */
-function requireFits(config: ModelConfig, { batch, context, accumulate }: TrainParameters): void {
+function requireFits(config: ModelConfig, { batch, context, accumulate, lossBlocks = 1 }: TrainParameters): void {
   const width = config.model_type === "gpt2" ? config.n_embd : config.hidden_size;
-  const activationBytes = 4 * batch * context * Math.max(width, config.vocab_size);
+  if ((batch * context) % lossBlocks !== 0)
+    throw new UserError(
+      `got --loss-blocks ${lossBlocks} with --batch ${batch} and --context ${context}, need a divisor of their product, ${batch * context}`,
+    );
+  const activationBytes = 4 * batch * context * Math.max(width, config.vocab_size / lossBlocks);
   if (activationBytes > maxActivationBytes) {
     throw new UserError(
       `got --batch ${batch} with --context ${context}, one activation of ${bytesText(activationBytes)}, need at most ${bytesText(maxActivationBytes)}; use a smaller --batch and more --accumulate`,

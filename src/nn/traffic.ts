@@ -56,14 +56,15 @@ export function trainingTraffic(
 /** What each rank receives for the loss of one batch without gradients. */
 export function evaluationTraffic(
   config: ModelConfig,
-  run: { shape: MeshExtents; batch: number; context: number },
+  run: { shape: MeshExtents; batch: number; context: number; lossBlocks?: number },
 ): Traffic {
   const model = extentsOf(config);
+  const { lossBlocks = 1 } = run;
   return perRank(run.shape, (volume) => {
     const T = volume.rows({ batch: run.batch, tokens: run.context });
     const total = new Total("f32");
-    addPass(total, { volume, model, T, count: { blocks: 1, rest: 1, backward: 0 } });
-    total.add("loss", volume.loss({ T }), "f32");
+    addPass(total, { volume, model, T, count: { blocks: 1, rest: 1, backward: 0 }, lossBlocks });
+    total.add("loss", times(lossBlocks, volume.loss({ T: T / lossBlocks })), "f32");
     return total;
   });
 }

@@ -156,5 +156,24 @@ for (const shape of shapes)
         );
   });
 
+for (const shape of shapes)
+  test(`${shape.name}: evaluation of a whole batch, its loss in two blocks of rows`, async () => {
+    const [, config] = wide[0];
+    const [batch, context] = [24, 4];
+    const ledgers = await ledgersOf(
+      shape,
+      async ({ backend, ledger, model }) => {
+        ledger.step = 1;
+        using tape = new Tape(backend, { recording: false });
+        const sequence = { batch, tokens: context, offset: 0 };
+        await model.loss(tape, { tokens: ids(96, 0), targets: ids(96, 1), sequence, scale: 1 / 96, lossBlocks: 2 });
+      },
+      config,
+    );
+    const form = evaluationTraffic(config, { shape, batch, context, lossBlocks: 2 });
+    for (const [rank, ledger] of ledgers.entries())
+      assert.equal(receivedIn(ledger, 1), expectedOf(form, rank), `rank ${rank}`);
+  });
+
 test.after(closeBackend);
 test.run();

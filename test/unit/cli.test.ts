@@ -90,6 +90,7 @@ test("models that do not fit are refused before anything is allocated", async ()
     [...tiny, "--batch", "99999999"],
     /one activation of .* GiB, need at most 16\.0 GiB; use a smaller --batch/,
   );
+  await refuses([...tiny, "--loss-blocks", "7"], /got --loss-blocks 7 .* need a divisor of their product, /);
   await refuses([...tiny, "--accumulate", "2000000000"], /tokens a step, need at most 268435456; use a smaller --acc/);
   await refuses([...tiny, "--kv-heads", "1"], /--kv-heads 1 with gpt2, need --arch llama/);
   const llama = [...tiny, "--arch", "llama"];
