@@ -12,8 +12,7 @@ import { MemoryAccount, type Purpose } from "../memory.ts";
 import { deviceFacts } from "./device.ts";
 import { type Call, Faults } from "./faults.ts";
 import { Pipelines } from "./pipelines.ts";
-import type { Chooser, DeviceFacts, Dispatch, Plan, Workshop } from "./plan.ts";
-import { plans } from "./plans.ts";
+import type { Chooser, Dispatch } from "./plan.ts";
 import { BufferPool, partElements, type Slot, sizeClass } from "./pool.ts";
 import { PreparedCalls, type PreparedDispatch } from "./prepared.ts";
 import { shaders } from "./shaders.ts";
@@ -23,10 +22,6 @@ import { describeAllocate, describeOther, describeRun, describeTransfer, inUnits
 /** STORAGE | COPY_SRC | COPY_DST and MAP_READ | COPY_DST; the global GPUBufferUsage is missing in Node. */
 const storageUsage = 0x80 | 0x4 | 0x8;
 const stagingUsage = 0x1 | 0x8;
-
-/** Dispatches a submit. A software adapter takes up to some 20 ms for one, and a submit should stay well under a second; a GPU
- *  wants enough of them to hide the submit's own 10-20 us. */
-const maxDispatches = { software: 24, hardware: 128 };
 
 class WebGpuBuffer implements DeviceBuffer {
   constructor(
@@ -59,7 +54,6 @@ export class WebGpuBackend implements Backend {
   readonly maxBufferBytes: number;
   readonly tune?: () => Promise<void> | undefined;
   #device: GPUDevice;
-  #facts: DeviceFacts;
   #faults: Faults;
   #calls: PreparedCalls;
   #stream: Stream;
@@ -72,10 +66,6 @@ export class WebGpuBackend implements Backend {
   /** of the dispatch being enqueued, and older ones behind them */
   #slots: Slot[] = [];
   #resting: Promise<void> | undefined;
-  #chooser: Chooser | undefined;
-  /** of the chooser, when the calls kept were prepared */
-  #generation = 0;
-  #workshop: Workshop;
   /** lent to the plan of the call under way */
   #lent: DeviceBuffer[] = [];
 
@@ -84,17 +74,14 @@ export class WebGpuBackend implements Backend {
     this.adapter = info;
     this.maxBufferBytes = Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize) / 16) * 16;
     this.#device = device;
-    this.#facts = deviceFacts(info);
-    this.#chooser = chooser;
     if (chooser) this.tune = () => chooser.tune(() => this.#stream.submit());
-    this.#workshop = { ...this.#facts, scratch: (length) => this.#lend(length) };
     this.#faults = new Faults(device);
-    this.#calls = new PreparedCalls(new Pipelines(device, this.#faults, sources));
-    this.#stream = new Stream({
-      device,
-      faults: this.#faults,
-      maxDispatches: maxDispatches[info.software ? "software" : "hardware"],
+    this.#calls = new PreparedCalls(new Pipelines(device, this.#faults, sources), {
+      facts: deviceFacts(info),
+      chooser,
+      lend: (length) => this.#lend(length),
     });
+    this.#stream = new Stream({ device, faults: this.#faults, software: info.software });
     this.#pool = new BufferPool((bytes) => this.#createBuffer(bytes, storageUsage), this.maxBufferBytes);
     this.#onDispose = onDispose;
   }
@@ -214,17 +201,7 @@ export class WebGpuBackend implements Backend {
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
     const call = this.#faults.call(describeRun, kernel, args);
     checkKernel(kernel, args);
-    if (this.#chooser && this.#chooser.generation !== this.#generation) {
-      this.#generation = this.#chooser.generation;
-      this.#calls.forget();
-    }
-    let prepared = this.#calls.find(kernel, args);
-    if (prepared) for (let i = 0; i < prepared.scratch.length; i++) this.#calls.add(this.#lend(prepared.scratch[i]));
-    else {
-      const plan = this.#chooser?.choose(kernel, args) ?? (plans[kernel] as Plan<K>);
-      prepared = this.#calls.make(plan(args, this.#workshop), { lent: this.#lent, call });
-    }
-    const { dispatches } = prepared;
+    const dispatches = this.#calls.prepare(kernel, args, call);
     for (let i = 0; i < dispatches.length; i++) this.#enqueue(dispatches[i], call);
     // Whoever gets this memory next uses it after the dispatches above.
     for (let buffer = this.#lent.pop(); buffer; buffer = this.#lent.pop()) this.free(buffer);

@@ -1,9 +1,11 @@
 // Kernel calls made ready for the stream, and found again: a step of training makes the same ones as the step before, on other buffers.
 
 import type { DeviceBuffer } from "../buffer.ts";
+import type { KernelArgs, KernelName } from "../kernels.ts";
 import type { Call } from "./faults.ts";
 import { checkNames, type Pipeline, type Pipelines } from "./pipelines.ts";
-import type { Dispatch } from "./plan.ts";
+import type { Chooser, DeviceFacts, Dispatch, Plan, Workshop } from "./plan.ts";
+import { plans } from "./plans.ts";
 
 /** A dispatch with everything in it that does not depend on where its buffers are. */
 export interface PreparedDispatch {
@@ -15,15 +17,11 @@ export interface PreparedDispatch {
   readonly workgroups: readonly [number, number, number];
 }
 
-export interface PreparedCall {
-  readonly dispatches: readonly PreparedDispatch[];
-  /** lengths of what the plan borrowed, see Workshop */
-  readonly scratch: readonly number[];
-}
-
 interface Entry {
   readonly facts: readonly unknown[];
-  readonly prepared: PreparedCall;
+  readonly dispatches: readonly PreparedDispatch[];
+  /** lengths of what the plan borrowed, in its order */
+  readonly scratch: readonly number[];
   /** another one of the same hash */
   readonly next: Entry | undefined;
 }
@@ -37,6 +35,11 @@ const halves = new Int32Array(f64.buffer);
 
 export class PreparedCalls {
   readonly #pipelines: Pipelines;
+  readonly #chooser: Chooser | undefined;
+  readonly #lend: (length: number) => DeviceBuffer;
+  readonly #workshop: Workshop;
+  /** of the chooser, when the calls kept were prepared */
+  #generation = 0;
   readonly #entries = new Map<number, Entry>();
   #count = 0;
   /** All of the call read last that a plan may depend on: names and values of its scalars, types of its buffers and which of them are one.
@@ -44,73 +47,91 @@ export class PreparedCalls {
   readonly #facts: unknown[] = [];
   #length = 0;
   #hash = 0;
+  /** lengths borrowed by the plan under way */
+  #borrowed: number[] = [];
   /** the different buffers of the call read last, in the order of its arguments, and older ones behind them */
   readonly #buffers: DeviceBuffer[] = [];
   #bufferCount = 0;
 
-  constructor(pipelines: Pipelines) {
+  /** `lend` gives a plan its scratch, see Workshop. */
+  constructor(
+    pipelines: Pipelines,
+    options: { facts: DeviceFacts; chooser: Chooser | undefined; lend: (length: number) => DeviceBuffer },
+  ) {
     this.#pipelines = pipelines;
+    this.#chooser = options.chooser;
+    this.#lend = options.lend;
+    this.#workshop = { ...options.facts, scratch: (length) => this.#borrow(length) };
   }
 
-  /** Reads a call.
-   *  @returns what was kept of one like it */
-  find(kernel: string, args: object): PreparedCall | undefined {
+  /** The dispatches of a call, made by its kernel's plan where there was none like it.
+   *  @throws Error where plan and shader do not fit each other */
+  prepare<K extends KernelName>(kernel: K, args: KernelArgs[K], call: Call): readonly PreparedDispatch[] {
+    if (this.#chooser && this.#chooser.generation !== this.#generation) {
+      this.#generation = this.#chooser.generation;
+      this.#forget();
+    }
     this.#bufferCount = 0;
     this.#facts[0] = kernel;
     this.#length = 1;
     this.#hash = 0;
-    this.#read(args as Record<string, unknown>);
+    this.#read(args as unknown as Record<string, unknown>);
     let entry = this.#entries.get(this.#hash);
     while (entry && !this.#same(entry.facts)) entry = entry.next;
-    return entry?.prepared;
-  }
-
-  /** Buffer `index` of the call read last: those of its arguments, then those added. */
-  buffer(index: number): DeviceBuffer {
-    return this.#buffers[index];
-  }
-
-  /** @returns its index */
-  add(buffer: DeviceBuffer): number {
-    for (let i = 0; i < this.#bufferCount; i++) if (this.#buffers[i] === buffer) return i;
-    this.#buffers[this.#bufferCount] = buffer;
-    return this.#bufferCount++;
-  }
-
-  /** Prepares the call read last, and keeps that. `lent`: what its plan borrowed; it is added.
-   *  @throws Error where plan and shader do not fit each other */
-  make(dispatches: readonly Dispatch[], { lent, call }: { lent: readonly DeviceBuffer[]; call: Call }): PreparedCall {
-    for (const buffer of lent) this.add(buffer);
-    const prepared = {
-      dispatches: dispatches.map((dispatch) => this.#prepare(dispatch, call)),
-      scratch: lent.map(({ length }) => length),
-    };
-    if (this.#count === maxKept) this.forget();
-    this.#count++;
-    const facts = this.#facts.slice(0, this.#length);
-    this.#entries.set(this.#hash, { facts, prepared, next: this.#entries.get(this.#hash) });
-    return prepared;
+    if (!entry) return this.#keep(kernel, args, call);
+    for (let i = 0; i < entry.scratch.length; i++) this.#add(this.#lend(entry.scratch[i]));
+    return entry.dispatches;
   }
 
   /** Prepares a dispatch of no call. */
   single(dispatch: Dispatch, call: Call): PreparedDispatch {
     this.#bufferCount = 0;
     checkNames(this.#pipelines.get(dispatch, call), dispatch);
-    return this.#prepare(dispatch, call);
+    return this.#ready(dispatch, call);
   }
 
-  #prepare(dispatch: Dispatch, call: Call): PreparedDispatch {
+  /** Buffer `index` of the call or dispatch prepared last: one of its arguments, or one that its plan borrowed. */
+  buffer(index: number): DeviceBuffer {
+    return this.#buffers[index];
+  }
+
+  #keep<K extends KernelName>(kernel: K, args: KernelArgs[K], call: Call): readonly PreparedDispatch[] {
+    const plan = this.#chooser?.choose(kernel, args) ?? (plans[kernel] as Plan<K>);
+    const scratch: number[] = [];
+    this.#borrowed = scratch;
+    const dispatches = plan(args, this.#workshop).map((dispatch) => this.#ready(dispatch, call));
+    if (this.#count === maxKept) this.#forget();
+    this.#count++;
+    const facts = this.#facts.slice(0, this.#length);
+    this.#entries.set(this.#hash, { facts, dispatches, scratch, next: this.#entries.get(this.#hash) });
+    return dispatches;
+  }
+
+  #borrow(length: number): DeviceBuffer {
+    const buffer = this.#lend(length);
+    this.#borrowed.push(length);
+    this.#add(buffer);
+    return buffer;
+  }
+
+  /** @returns its index */
+  #add(buffer: DeviceBuffer): number {
+    for (let i = 0; i < this.#bufferCount; i++) if (this.#buffers[i] === buffer) return i;
+    this.#buffers[this.#bufferCount] = buffer;
+    return this.#bufferCount++;
+  }
+
+  #ready(dispatch: Dispatch, call: Call): PreparedDispatch {
     const { shader, buffers, params, workgroups } = dispatch;
     const pipeline = this.#pipelines.get(dispatch, call);
     const bound = pipeline.storage.map(({ name }) => {
       if (!buffers[name]) throw new Error(`${shader}.wgsl: no buffer is given for ${name}`);
-      return this.add(buffers[name]);
+      return this.#add(buffers[name]);
     });
     return { pipeline, bound, params: bitsOf(pipeline, params), workgroups };
   }
 
-  /** For when the plans are others. */
-  forget(): void {
+  #forget(): void {
     this.#entries.clear();
     this.#count = 0;
   }
@@ -137,7 +158,7 @@ export class PreparedCalls {
           hash = this.#hash;
         } else {
           facts[length++] = dtype;
-          facts[length++] = this.add(value as DeviceBuffer);
+          facts[length++] = this.#add(value as DeviceBuffer);
         }
       } else {
         hash = (hash << 1) ^ Number(value === true);
