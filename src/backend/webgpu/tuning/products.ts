@@ -33,17 +33,17 @@ const wide = ({ n, k, transposeB }: Form): boolean => n % 4 === 0 && (!transpose
 /** Whether it may read a four at a time too. */
 const wideA = ({ m, k, transposeA }: Form): boolean => (transposeA ? m : k) % 4 === 0;
 
-/** Rows of a workgroup beside the table's, on a software adapter whose subgroups have so many lanes. Few, since each costs its compilation:
- *  0.1 s on lavapipe; on SwiftShader 2 s for 16 rows, and of 16 x 32, 16 x 64 and 16 x 80 none was ever faster than the table's by more
- *  than two runs of the same differ. Half as many rows on lavapipe are 5 to 10% faster for some shapes, and slower for others. */
-const otherRows = ({ m }: Form, lanes: number): number[] =>
-  m === 1 ? [] : m <= 4 ? [4] : m > 8 && lanes === 8 ? [8] : [];
+/** Rows of a workgroup beside the table's on a software adapter: for few rows alone. Every alternative has to be compiled, and that takes
+ *  lavapipe seconds where no disk cache has it (28 s and more for 8 and 16 rows of one class, with and without accumulation, on a busy
+ *  machine), SwiftShader two; of 8 x 32 on lavapipe, 16 x 32, 16 x 64 and 16 x 80 on SwiftShader none was faster than the table's by more
+ *  than two runs of the same differ. */
+const otherRows = ({ m }: Form): number[] => (m > 1 && m <= 4 ? [4] : []);
 
 /** Products by subgroups as the table's, with other rows. */
 function byLanes(form: Form, { device, table }: { device: DeviceFacts; table: ProductVariant }): ProductVariant[] {
   const { LANES: lanes, GROUPS: groups } = table.constants;
   if (!device.software || table.shader !== "matmulLanes") return [];
-  return otherRows(form, lanes).map((rows) => lanesVariant(form, { lanes, rows, groups }));
+  return otherRows(form).map((rows) => lanesVariant(form, { lanes, rows, groups }));
 }
 
 const kernels: readonly ProductKernel[] = [

@@ -15,12 +15,15 @@ export interface TuningTable {
 const version = 1;
 
 /** All that WebGPU tells of what runs a shader. */
-export function adapterWords({ vendor, architecture, description, software, limits }: AdapterInfo): string {
+export function adapterWords(info: AdapterInfo): string {
+  const { vendor, architecture, description, software, limits, subgroupMatrices } = info;
   const subgroups = `subgroups ${limits.subgroupMinSize} to ${limits.subgroupMaxSize}`;
   // The browser compiles the shaders before the driver does; Node's driver says its version in the description.
   const browser = globalThis.process?.versions?.node ? "" : (globalThis.navigator?.userAgent ?? "");
   const kind = software ? "software" : "hardware";
-  return [vendor, architecture, description, kind, subgroups, browser].filter(Boolean).join(", ");
+  // The feature comes and goes with a browser's flag, and the fastest product with it.
+  const matrices = subgroupMatrices ? "subgroup matrices" : "";
+  return [vendor, architecture, description, kind, subgroups, matrices, browser].filter(Boolean).join(", ");
 }
 
 export async function hashOf(text: string): Promise<string> {
