@@ -10,9 +10,12 @@ const LINES: u32 = 1u;
 const STRIPS: u32 = 1u;
 /// vec4 columns a lane, LANES apart
 const GROUPS: u32 = 1u;
-/// 1 when n is a multiple of 4, and k too when b is transposed: b and y are vec4s. Else SCALARS is 1.
+/// 1 when the rows of b are multiples of 4: it is of vec4s. Else SCALARS is 1.
 const VECTORS: u32 = 1u;
 const SCALARS: u32 = 0u;
+/// 1 when n is a multiple of 4: y and the bias are of vec4s. Else NARROW is 1.
+const WIDE: u32 = 1u;
+const NARROW: u32 = 0u;
 /// 1 when k is no multiple of 4
 const TAIL: u32 = 1u;
 /// 1 when y is added to. The loads for it take a compiler as long as all the rest, and most products do without.
@@ -36,11 +39,11 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> a: array<T>;
 @group(0) @binding(1) var<storage, read> b: array<vec4<T>>; //@ each v < VECTORS
-@group(0) @binding(2) var<storage, read> bias: array<vec4f>; //@ each v < VECTORS
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<Y>>; //@ each v < VECTORS
+@group(0) @binding(2) var<storage, read> bias: array<vec4f>; //@ each v < WIDE
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<Y>>; //@ each v < WIDE
 //@+ @group(0) @binding(1) var<storage, read> b: array<T>; //@ each s < SCALARS
-//@+ @group(0) @binding(2) var<storage, read> bias: array<f32>; //@ each s < SCALARS
-//@+ @group(0) @binding(3) var<storage, read_write> y: array<Y>; //@ each s < SCALARS
+//@+ @group(0) @binding(2) var<storage, read> bias: array<f32>; //@ each s < NARROW
+//@+ @group(0) @binding(3) var<storage, read_write> y: array<Y>; //@ each s < NARROW
 @group(0) @binding(4) var<uniform> params: Params;
 
 /// What stands for a repeated line's number in the text as it is.
@@ -98,20 +101,20 @@ fn addFour(sum: vec4f, x: vec4f, v: mat4x4f) -> vec4f {
 
 /// Four of the bias.
 fn biasAt(at: vec4u) -> vec4f {
-  return bias[at.x / 4u]; //@ each v < VECTORS
-  //@+ return vec4f(bias[at.x], bias[at.y], bias[at.z], bias[at.w]); //@ each s < SCALARS
+  return bias[at.x / 4u]; //@ each v < WIDE
+  //@+ return vec4f(bias[at.x], bias[at.y], bias[at.z], bias[at.w]); //@ each s < NARROW
 }
 
 /// Four of the row that begins at i.
 fn load(i: u32, at: vec4u) -> vec4f {
-  return vec4f(y[(i + at.x) / 4u]); //@ each v < VECTORS
-  //@+ return vec4f(vec4<Y>(y[i + at.x], y[i + at.y], y[i + at.z], y[i + at.w])); //@ each s < SCALARS
+  return vec4f(y[(i + at.x) / 4u]); //@ each v < WIDE
+  //@+ return vec4f(vec4<Y>(y[i + at.x], y[i + at.y], y[i + at.z], y[i + at.w])); //@ each s < NARROW
 }
 
 fn store(i: u32, column: u32, sum: vec4f) {
   if (column < params.n) {
-    y[(i + column) / 4u] = vec4<Y>(sum); //@ each v < VECTORS
-    //@+ for (var j = 0u; j < min(4u, params.n - column); j++) { //@ each s < SCALARS
+    y[(i + column) / 4u] = vec4<Y>(sum); //@ each v < WIDE
+    //@+ for (var j = 0u; j < min(4u, params.n - column); j++) { //@ each s < NARROW
     //@+   y[i + column + j] = Y(sum[j]);
     //@+ }
   }

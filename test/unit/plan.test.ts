@@ -4,7 +4,8 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { matmulVariant } from "../../src/backend/webgpu/plans/matmul.ts";
 
-const gpu = { software: false, vendor: "", architecture: "", maxInvocations: 256, subgroupSize: 32 };
+const subgroups = { subgroupSize: 32, subgroupMaxSize: 32, subgroupMatrices: [] };
+const gpu = { software: false, vendor: "", architecture: "", maxInvocations: 256, ...subgroups };
 
 test("the plan: GPUs take tiles, software adapters subgroups, and strides neither can read the general kernel", () => {
   const shape = { m: 96, n: 64, k: 32, transposeA: false, transposeB: false };
@@ -14,6 +15,8 @@ test("the plan: GPUs take tiles, software adapters subgroups, and strides neithe
   assert.is(matmulVariant(shape, { ...lavapipe, subgroupSize: 0 }).shader, "matmul");
   assert.is(matmulVariant({ ...shape, n: 65 }, gpu).shader, "matmul");
   assert.is(matmulVariant({ ...shape, n: 65 }, lavapipe).constants.SCALARS, 1);
+  assert.is(matmulVariant({ ...shape, n: 65, transposeB: true }, lavapipe).constants.SCALARS, 0);
+  assert.is(matmulVariant({ ...shape, n: 65, transposeB: true }, lavapipe).constants.NARROW, 1);
   assert.is(matmulVariant({ ...shape, k: 33, transposeB: true }, lavapipe).constants.SCALARS, 1);
   assert.is(matmulVariant({ ...shape, k: 33 }, lavapipe).constants.TAIL, 1);
   const swiftShader = { ...lavapipe, subgroupSize: 4 };

@@ -10,12 +10,13 @@ import { reflect, specialise, withHalves } from "../../src/backend/webgpu/specia
 const files = readdirSync("shaders").map((name) => ({ name, source: readFileSync(`shaders/${name}`, "utf8") }));
 
 // Dawn crashes when its entry object is collected while a device lives.
-const dawn = create(["backend=null"]);
+const dawn = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
+const matrixFeature = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
 
 test("every shader compiles into a pipeline as it stands on disk", async () => {
   const adapter = await dawn.requestAdapter();
   assert.ok(adapter, "Dawn's null adapter needs no hardware");
-  const device = await adapter.requestDevice({ requiredFeatures: ["subgroups"] });
+  const device = await adapter.requestDevice({ requiredFeatures: ["subgroups", matrixFeature] });
   assert.ok(files.length > 25);
   for (const { name, source } of files) {
     assert.ok(name.endsWith(".wgsl"), name);
@@ -30,7 +31,7 @@ test("every shader compiles into a pipeline as it stands on disk", async () => {
 
 test("every shader whose bindings have aliases compiles for f16 in all of them", async () => {
   const adapter = await dawn.requestAdapter();
-  const device = await adapter!.requestDevice({ requiredFeatures: ["subgroups", "shader-f16"] });
+  const device = await adapter!.requestDevice({ requiredFeatures: ["subgroups", "shader-f16", matrixFeature] });
   let compiled = 0;
   for (const { name, source } of files) {
     if (!/^alias /m.test(source)) continue;
@@ -102,9 +103,10 @@ test("the product by lanes compiles in every form it is made in", async () => {
     [4, 4, 4, 5],
     [8, 8, 2, 1],
   ])
-    for (const bits of Array.from({ length: 16 }, (_, i) => [1, 2, 4, 8].map((bit) => Number((i & bit) > 0)))) {
-      const [VECTORS, TAIL, ACCUMULATE, transposed] = bits;
-      const counts = { LANES, LINES, STRIPS, GROUPS, VECTORS, SCALARS: 1 - VECTORS, TAIL, ACCUMULATE };
+    for (const bits of Array.from({ length: 32 }, (_, i) => [1, 2, 4, 8, 16].map((bit) => Number((i & bit) > 0)))) {
+      const [VECTORS, WIDE, TAIL, ACCUMULATE, transposed] = bits;
+      const kinds = { VECTORS, SCALARS: 1 - VECTORS, WIDE, NARROW: 1 - WIDE };
+      const counts = { LANES, LINES, STRIPS, GROUPS, ...kinds, TAIL, ACCUMULATE };
       const code = specialise(source, { ...counts, TRANSPOSE_A: transposed === 1, TRANSPOSE_B: transposed === 1 });
       device.pushErrorScope("validation");
       const module = device.createShaderModule({ code });

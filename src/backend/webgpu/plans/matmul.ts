@@ -45,11 +45,13 @@ export function lanesVariant(
   { n, k, transposeB }: Shape,
   { lanes, rows, groups }: { lanes: number; rows: number; groups: number },
 ): ProductVariant {
-  const vectors = n % 4 === 0 && (!transposeB || k % 4 === 0);
+  const vectors = (transposeB ? k : n) % 4 === 0;
+  const wide = n % 4 === 0;
   const lines = Math.min(lanes, rows);
   const constants = {
     ...{ LANES: lanes, LINES: lines, STRIPS: rows / lines, GROUPS: groups },
-    ...{ VECTORS: Number(vectors), SCALARS: Number(!vectors), TAIL: Number(k % 4 !== 0) },
+    ...{ VECTORS: Number(vectors), SCALARS: Number(!vectors), WIDE: Number(wide), NARROW: Number(!wide) },
+    TAIL: Number(k % 4 !== 0),
   };
   return { shader: "matmulLanes", rows, columns: 4 * lanes * groups, constants };
 }
