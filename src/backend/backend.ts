@@ -5,6 +5,15 @@ import type { DeviceBuffer, DType, HostArray } from "./buffer.ts";
 import type { KernelArgs, KernelName } from "./kernels.ts";
 import type { MemoryAccount, Purpose } from "./memory.ts";
 
+/** A product that subgroups compute as one instruction, [m, k] by [k, n]; the types are WGSL's. */
+export interface SubgroupMatrix {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly component: string;
+  readonly result: string;
+}
+
 export interface AdapterInfo {
   /** one line a person understands, e.g. "llvmpipe (LLVM 19.1.7, 256 bits)" */
   readonly description: string;
@@ -14,6 +23,8 @@ export interface AdapterInfo {
   readonly software: boolean;
   readonly features: readonly string[];
   readonly limits: Readonly<Record<string, number>>;
+  /** where the features have chromium-experimental-subgroup-matrix */
+  readonly subgroupMatrices?: readonly SubgroupMatrix[];
 }
 
 export interface Backend {

@@ -220,7 +220,8 @@ function dispatchIn<K extends KernelName>(
   { constants, elements }: typeof manyGroups,
   { backend, kernel, bound }: { backend: WebGpuBackend; kernel: K; bound: KernelArgs[K] },
 ): void {
-  const facts = { software: true, vendor: "", architecture: "", maxInvocations: 256, subgroupSize: 0 };
+  const subgroups = { subgroupSize: 0, subgroupMaxSize: 0, subgroupMatrices: [] };
+  const facts = { software: true, vendor: "", architecture: "", maxInvocations: 256, ...subgroups };
   const [planned, ...more] = (plans[kernel] as Plan<K>)(bound, facts);
   if (more.length > 0) throw new Error(`${kernel} is ${more.length + 1} dispatches, not one over elements`);
   const workgroups = grid(Math.ceil(elements / (constants.THREADS * constants.PER_THREAD)));

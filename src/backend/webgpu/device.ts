@@ -1,7 +1,7 @@
 // From a GPUAdapter to a GPUDevice with all the adapter gives, and to words about it. Runs in the browser and
 // in Node alike; where the adapter comes from is select.ts.
 
-import type { AdapterInfo } from "../backend.ts";
+import type { AdapterInfo, SubgroupMatrix } from "../backend.ts";
 import type { DeviceFacts } from "./plan.ts";
 
 /** Limits are 'default' unless asked for: 128 MiB a binding, 256 invocations a workgroup. */
@@ -17,7 +17,17 @@ const wantedLimits = [
   "maxComputeWorkgroupsPerDimension",
 ] as const;
 
-const wantedFeatures = ["shader-f16", "subgroups", "timestamp-query"] as const;
+/** A GPU's units for products of small matrices. Chromium alone has the feature, and only where unsafe WebGPU is allowed. */
+const matrixFeature = "chromium-experimental-subgroup-matrix";
+
+const wantedFeatures = ["shader-f16", "subgroups", "timestamp-query", matrixFeature] as GPUFeatureName[];
+
+/** What @webgpu/types does not know yet: objects of the browser's, with getters. */
+interface MatrixInfo {
+  readonly subgroupMatrixConfigs?: Iterable<
+    Readonly<Record<"M" | "N" | "K", number> & Record<"componentType" | "resultComponentType", string>>
+  >;
+}
 
 /** Drivers that run shaders on the CPU, as their names appear in vendor, architecture or description. */
 const softwareNames = /llvmpipe|lavapipe|swiftshader|basic render|software/i;
@@ -30,6 +40,7 @@ export function describeAdapter(adapter: GPUAdapter): AdapterInfo {
   for (const limit of wantedLimits) limits[limit] = adapter.limits[limit];
   limits.subgroupMinSize = subgroupMinSize ?? 0;
   limits.subgroupMaxSize = subgroupMaxSize ?? 0;
+  const subgroupMatrices = matricesOf(adapter);
   return {
     description: name,
     vendor,
@@ -37,7 +48,14 @@ export function describeAdapter(adapter: GPUAdapter): AdapterInfo {
     software: isFallbackAdapter === true || softwareNames.test(`${vendor} ${architecture} ${description}`),
     features: [...adapter.features].sort(),
     limits,
+    ...(subgroupMatrices.length > 0 && { subgroupMatrices }),
   };
+}
+
+function matricesOf({ info }: GPUAdapter): SubgroupMatrix[] {
+  return [...((info as MatrixInfo).subgroupMatrixConfigs ?? [])].map(
+    ({ M: m, N: n, K: k, componentType: component, resultComponentType: result }) => ({ m, n, k, component, result }),
+  );
 }
 
 /** Opens the adapter's device; an adapter gives one device only. */
@@ -52,8 +70,9 @@ export async function openDevice(adapter: GPUAdapter): Promise<{ device: GPUDevi
 }
 
 export function deviceFacts(info: AdapterInfo): DeviceFacts {
-  const { software, vendor, architecture, limits, features } = info;
+  const { software, vendor, architecture, limits, features, subgroupMatrices: matrices = [] } = info;
   const { maxComputeInvocationsPerWorkgroup: maxInvocations, subgroupMinSize, subgroupMaxSize } = limits;
   const subgroupSize = features.includes("subgroups") && subgroupMinSize === subgroupMaxSize ? subgroupMaxSize : 0;
-  return { software, vendor, architecture, maxInvocations, subgroupSize };
+  const subgroupMatrices = features.includes(matrixFeature) && features.includes("subgroups") ? matrices : [];
+  return { software, vendor, architecture, maxInvocations, subgroupSize, subgroupMaxSize, subgroupMatrices };
 }

@@ -1,5 +1,6 @@
 // What a kernel call becomes on WebGPU: a list of dispatches of specialised shaders. Pure data, no device.
 
+import type { SubgroupMatrix } from "../backend.ts";
 import type { DeviceBuffer } from "../buffer.ts";
 import type { KernelArgs, KernelName } from "../kernels.ts";
 
@@ -23,6 +24,10 @@ export interface DeviceFacts {
   readonly maxInvocations: number;
   /** threads a subgroup when all have the same number, else 0; 0 also without the feature */
   readonly subgroupSize: number;
+  /** threads a subgroup has at most */
+  readonly subgroupMaxSize: number;
+  /** empty without the feature */
+  readonly subgroupMatrices: readonly SubgroupMatrix[];
 }
 
 export type Plan<K extends KernelName> = (args: KernelArgs[K], device: DeviceFacts) => Dispatch[];

@@ -52,7 +52,16 @@ function matrixDispatch(
     },
     // A binding cannot be left empty: without a bias its place is taken by b, which is not read there.
     buffers: { a, b, bias: bias ?? b, y },
-    params: { m, n, k, rowTiles, columnTiles, tiles, accumulate: Number(accumulate), hasBias: Number(bias !== undefined) },
+    params: {
+      m,
+      n,
+      k,
+      rowTiles,
+      columnTiles,
+      tiles,
+      accumulate: Number(accumulate),
+      hasBias: Number(bias !== undefined),
+    },
     workgroups: grid(tiles),
   };
 }

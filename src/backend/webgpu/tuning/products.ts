@@ -16,6 +16,7 @@ import {
   unit,
   type Variant,
 } from "./family.ts";
+import { inSquares, matrixVariants, squareSide } from "./matrices.ts";
 
 type Args = KernelArgs["matmul"];
 type Form = Pick<Args, "batch" | "m" | "n" | "k" | "transposeA" | "transposeB">;
@@ -140,15 +141,16 @@ export const products: Family<"matmul"> = {
   classOf({ a, y, batch, m, n, k, transposeA, transposeB }) {
     const divisible = Number(m % 4 === 0) | (Number(n % 4 === 0) << 1) | (Number(k % 4 === 0) << 2);
     const types = Number(a.dtype === "f16") | (Number(y.dtype === "f16") << 1);
-    const extents = (((exponent(batch) * 32 + exponent(m)) * 32 + exponent(n)) * 32 + exponent(k)) * 128;
-    return extents + (divisible | (types << 3) | (Number(transposeA) << 5) | (Number(transposeB) << 6));
+    const extents = (((exponent(batch) * 32 + exponent(m)) * 32 + exponent(n)) * 32 + exponent(k)) * 256;
+    const transposes = Number(transposeA) | (Number(transposeB) << 1) | (Number(inSquares({ m, n, k })) << 2);
+    return extents + (divisible | (types << 3) | (transposes << 5));
   },
 
   nameOf(args) {
     const { a, y, batch, m, n, k } = args;
     const divisible = Object.entries({ m, n, k }).flatMap(([name, extent]) => (extent % 4 === 0 ? [name] : []));
     const extents = [m, n, k].map((extent) => 2 ** exponent(extent)).join("x");
-    return `matmul ${formName(args)} ${a.dtype} to ${y.dtype}, ${extents} in batches of ${2 ** exponent(batch)}, multiples of 4: ${divisible.join(" ") || "none"}`;
+    return `matmul ${formName(args)} ${a.dtype} to ${y.dtype}, ${extents} in batches of ${2 ** exponent(batch)}, multiples of 4: ${divisible.join(" ") || "none"}${inSquares(args) ? ", in squares of 32" : ""}`;
   },
 
   variants(args, device) {
@@ -158,7 +160,7 @@ export const products: Family<"matmul"> = {
       (kernel): Variant<"matmul"> => ({ name: nameOf(kernel), plan: (call) => [productDispatch(call, kernel)] }),
     );
     const cut = splits.filter((slices) => worthSplitting(args, slices, device)).map(split);
-    const [first, ...rest] = [...whole, ...cut];
+    const [first, ...rest] = [...whole, ...matrixVariants(args, device), ...cut];
     return [first, ...rest];
   },
 
@@ -186,12 +188,14 @@ function shrunk(
   { bytes, flop }: { bytes: number; flop: number },
 ): Pick<Form, "batch" | "m" | "n" | "k"> {
   const size = { batch, m, n, k };
-  const half = (extent: number) => (extent % 4 === 0 ? Math.max(4, 4 * Math.ceil(extent / 8)) : (extent >> 1) | 1);
+  const least = inSquares({ m, n, k }) ? squareSide : 4;
+  const half = (extent: number) =>
+    extent % least === 0 ? Math.max(least, least * Math.ceil(extent / (2 * least))) : (extent >> 1) | 1;
   const tooLarge = () => {
     const { batch, m, n } = size;
     return 4 * batch * (m * k + k * n + m * n) > bytes || 2 * batch * m * n * k > flop;
   };
-  while (tooLarge() && size.batch * size.m * size.n > 16) {
+  while (tooLarge() && size.batch * size.m * size.n > least * least) {
     if (size.batch > 1) size.batch = Math.ceil(size.batch / 2);
     else if (size.m >= size.n) size.m = half(size.m);
     else size.n = half(size.n);
