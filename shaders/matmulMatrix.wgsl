@@ -95,7 +95,7 @@ fn main(
     if (row >= m || column >= n) {
       continue;
     }
-    var sums_i_j: Sums; //@ each i < DOWN, j < ACROSS
+    var sums_i_j = Sums(); //@ each i < DOWN, j < ACROSS
     for (var q = 0u; q < k; q += DEPTH) {
       let left_i = loadA(z * m * k, row + i * ROWS, q); //@ each i < DOWN
       let right_j = loadB(z * k * n, q, column + j * COLUMNS); //@ each j < ACROSS
