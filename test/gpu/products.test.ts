@@ -43,12 +43,16 @@ const aligned = [
   { batch: 1, m: 1, n: 256, k: 384 },
   { batch: 1, m: 768, n: 100, k: 8 },
   { batch: 1, m: 12, n: 8, k: 2052 },
+  { batch: 1, m: 7, n: 132, k: 260 },
 ];
-/** One extent off a multiple of 4 at a time: a vec4 path may look at any of the three. */
+/** One extent off a multiple of 4 at a time: a vec4 path may look at any of the three. Large ones too: a
+ *  kernel that is slow to compile may be left to them. */
 const mixed = [
   { batch: 2, m: 63, n: 64, k: 32 },
   { batch: 2, m: 64, n: 61, k: 32 },
   { batch: 2, m: 64, n: 64, k: 30 },
+  { batch: 1, m: 250, n: 65, k: 132 },
+  { batch: 2, m: 89, n: 91, k: 131 },
 ];
 
 for (const { name, transposeA, transposeB } of forms) {

@@ -13,11 +13,19 @@ export interface ProductVariant {
   readonly constants: Readonly<Record<string, number>>;
 }
 
+/** Multiplications below which a software adapter takes the general kernel: the faster one is compiled for a second in every form, and a small
+ *  model would wait for many of them. Extents that are no multiples of 4 make forms of their own, and are rare. */
+const fewProducts = { even: 2 ** 17, uneven: 2 ** 21 };
+
 /** The kernel for a shape: GPUs take tiles in workgroup memory (reasoned: no GPU was at hand), software adapters subgroups that are vectors of
  *  the CPU, what neither can read the general kernel. */
-export function matmulVariant(shape: Shape, { software, subgroupSize, maxInvocations }: DeviceFacts): ProductVariant {
-  const { m, n, k, transposeA, transposeB } = shape;
-  if (software && (subgroupSize === 4 || subgroupSize === 8)) {
+export function matmulVariant(
+  shape: Shape & { batch: number },
+  { software, subgroupSize, maxInvocations }: DeviceFacts,
+): ProductVariant {
+  const { batch, m, n, k, transposeA, transposeB } = shape;
+  const few = fewProducts[n % 4 === 0 && k % 4 === 0 ? "even" : "uneven"];
+  if (software && (subgroupSize === 4 || subgroupSize === 8) && (m === 1 || batch * m * n * k >= few)) {
     // One token at a time, in generation: fifteen of sixteen rows would be computed for nothing.
     const rows = m === 1 ? 1 : m <= 8 ? 8 : 16;
     return lanesVariant(shape, { lanes: subgroupSize, rows, groups: subgroupSize === 8 ? 1 : groupsFor(n) });
