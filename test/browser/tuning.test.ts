@@ -49,12 +49,12 @@ test("a page measures a product once, keeps the choice in IndexedDB, and ignores
             const { backend, tuning } = await library.createBackend({ backend: "webgpu", tune, tell });
             const tape = new library.Tape(backend, { recording: false });
             const x = tape.input(
-              Float32Array.from({ length: 3 * 40 }, (_, i) => i % 5),
-              { shape: [3, 40] },
+              Float32Array.from({ length: 3 * 400 }, (_, i) => i % 5),
+              { shape: [3, 400] },
             );
             const w = tape.input(
-              Float32Array.from({ length: 40 * 20 }, (_, i) => (i % 7) - 3),
-              { shape: [40, 20] },
+              Float32Array.from({ length: 400 * 112 }, (_, i) => (i % 7) - 3),
+              { shape: [400, 112] },
             );
             const multiply = async () => [...(await library.matmul(x, w, { form: "nn" }).read())];
             const before = await multiply();
@@ -89,7 +89,7 @@ test("a page measures a product once, keeps the choice in IndexedDB, and ignores
       { timeoutMs: 60_000 },
     );
     const sums = Array.from({ length: 3 }, (_, column) =>
-      Array.from({ length: 40 }, (_, k) => (k % 5) * (((k * 20 + column) % 7) - 3)).reduce(
+      Array.from({ length: 400 }, (_, k) => (k % 5) * (((k * 112 + column) % 7) - 3)).reduce(
         (sum, term) => sum + term,
         0,
       ),
