@@ -39,7 +39,10 @@ export interface OpenTask {
 
 export function gpuTasks({ quick }: { quick: boolean }): GpuTask[] {
   const products: [number, number, number][] = quick
-    ? [[256, 256, 256]]
+    ? [
+        [512, 512, 512],
+        [1024, 1024, 1024],
+      ]
     : [
         [4096, 4096, 4096],
         [2048, 2048, 2048],

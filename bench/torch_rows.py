@@ -85,7 +85,7 @@ def uniform(*shape, dtype=torch.float32):
     return torch.rand(*shape, device=device, dtype=dtype) - 0.5
 
 
-products = [(256, 256, 256)] if quick else [(4096, 4096, 4096), (2048, 2048, 2048), (8192, 1024, 4096), (1024, 1024, 1024)]
+products = [(512, 512, 512), (1024, 1024, 1024)] if quick else [(4096, 4096, 4096), (2048, 2048, 2048), (8192, 1024, 4096), (1024, 1024, 1024)]
 for m, n, k in products:
     for name, dtype in dtypes.items():
         for form in ("NN", "NT", "TN"):

@@ -16,7 +16,11 @@ const SCALARS: u32 = 0u;
 /// 1 when n is a multiple of 4: y and the bias are of vec4s. Else NARROW is 1.
 const WIDE: u32 = 1u;
 const NARROW: u32 = 0u;
-/// 1 when k is no multiple of 4
+/// of k at a time: 4 when FOUR is 1, 2 when TWO is
+const STEPS: u32 = 4u;
+const FOUR: u32 = 1u;
+const TWO: u32 = 0u;
+/// 1 when k is no multiple of STEPS
 const TAIL: u32 = 1u;
 /// 1 when y is added to. The loads for it take a compiler as long as all the rest, and most products do without.
 const ACCUMULATE: u32 = 1u;
@@ -67,15 +71,22 @@ fn along(i: u32) -> vec4f {
   //@+ return vec4f(vec4<T>(b[i], b[i + 1u], b[i + 2u], b[i + 3u])); //@ each s < SCALARS
 }
 
-/// Rows q .. q + 3 of op(b) in four columns. at: where these begin in a row of op(b), or, transposed, where their rows of b begin.
-fn loadB(q: u32, at: vec4u) -> mat4x4f {
+alias Steps = vec4f; //@ each s < FOUR
+alias Rows = mat4x4f; //@ each s < FOUR
+//@+ alias Steps = vec2f; //@ each s < TWO
+//@+ alias Rows = mat2x4f; //@ each s < TWO
+
+/// Rows q .. q + STEPS - 1 of op(b) in four columns. at: where these begin in a row of op(b), or, transposed, where their rows of b begin.
+fn loadB(q: u32, at: vec4u) -> Rows {
   if (TRANSPOSE_B) {
     let i = q / WIDTH;
-    return transpose(mat4x4f(along(at.x + i), along(at.y + i), along(at.z + i), along(at.w + i)));
+    return transpose(mat4x4f(along(at.x + i), along(at.y + i), along(at.z + i), along(at.w + i))); //@ each s < FOUR
+    //@+ return Rows(loadRow(q, at), loadRow(q + 1u, at)); //@ each s < TWO
   }
   let step = params.n / WIDTH;
   let i = q * step;
-  return mat4x4f(across(i, at), across(i + step, at), across(i + 2u * step, at), across(i + 3u * step, at));
+  return Rows(across(i, at), across(i + step, at), across(i + 2u * step, at), across(i + 3u * step, at)); //@ each s < FOUR
+  //@+ return Rows(across(i, at), across(i + step, at)); //@ each s < TWO
 }
 
 /// Row q alone.
@@ -88,15 +99,17 @@ fn loadRow(q: u32, at: vec4u) -> vec4f {
   return across(q * (params.n / WIDTH), at);
 }
 
-/// Four of a, `step` apart.
-fn loadA(i: u32, step: u32) -> vec4f {
-  return vec4f(vec4<T>(a[i], a[i + step], a[i + 2u * step], a[i + 3u * step]));
+/// STEPS of a, `step` apart.
+fn loadA(i: u32, step: u32) -> Steps {
+  return vec4f(vec4<T>(a[i], a[i + step], a[i + 2u * step], a[i + 3u * step])); //@ each s < FOUR
+  //@+ return vec2f(vec2<T>(a[i], a[i + step])); //@ each s < TWO
 }
 
-/// Four steps of k for one row: x of a, and as many rows of b. In one expression, so that a sum goes to memory once in four steps:
-/// SwiftShader keeps a variable there, and writes it under a mask.
-fn addFour(sum: vec4f, x: vec4f, v: mat4x4f) -> vec4f {
-  return sum + x.x * v[0] + x.y * v[1] + x.z * v[2] + x.w * v[3];
+/// STEPS of k for one row: x of a, and as many rows of b. In one expression, so that a sum goes to memory once in all of them:
+/// SwiftShader keeps a variable there, and writes it under a mask; lavapipe has not the registers for all sums.
+fn add(sum: vec4f, x: Steps, v: Rows) -> vec4f {
+  return sum + x.x * v[0] + x.y * v[1] + x.z * v[2] + x.w * v[3]; //@ each s < FOUR
+  //@+ return sum + x.x * v[0] + x.y * v[1]; //@ each s < TWO
 }
 
 /// Four of the bias.
@@ -149,17 +162,16 @@ fn main(
   { //@ each e < ACCUMULATE
     c_h_l_g += load(min(first + row + h * LINES + l, last) * n, columns_g); //@ each h < STRIPS, l < LINES, g < GROUPS
   }
-  for (var q = 0u; q + 3u < k; q += 4u) {
+  for (var q = 0u; q + (STEPS - 1u) < k; q += STEPS) {
+    // Every load before the first sum: on lavapipe one behind the stores of sums waits for these.
+    let s_h = loadA(i_h + q * stepA, stepA); //@ each h < STRIPS
     let v_g = loadB(q, at_g); //@ each g < GROUPS
-    { //@ each h < STRIPS
-      let s = loadA(i_h + q * stepA, stepA);
-      { //@ each l < LINES
-        let x = subgroupBroadcast(s, l);
-        c_h_l_g = addFour(c_h_l_g, x, v_g); //@ each g < GROUPS
-      }
+    { //@ each h < STRIPS, l < LINES
+      let x = subgroupBroadcast(s_h, l);
+      c_h_l_g = add(c_h_l_g, x, v_g); //@ each g < GROUPS
     }
   }
-  for (var q = k - k % 4u; q < k; q++) { //@ each t < TAIL
+  for (var q = k - k % STEPS; q < k; q++) { //@ each t < TAIL
     let v_g = loadRow(q, at_g); //@ each g < GROUPS
     { //@ each h < STRIPS
       let s = f32(a[i_h + q * stepA]);

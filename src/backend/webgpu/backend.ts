@@ -4,7 +4,7 @@
 import type { AdapterInfo, Backend } from "../backend.ts";
 import { bytesOf, type DeviceBuffer, type DType, type HostArray } from "../buffer.ts";
 import { checkKernel } from "../check.ts";
-import { collectGarbage } from "../dawn.ts";
+import { collectGarbage, giveWay } from "../dawn.ts";
 import { OutOfMemoryError } from "../errors.ts";
 import { fromF16, toF16 } from "../f16.ts";
 import type { KernelArgs, KernelName } from "../kernels.ts";
@@ -185,7 +185,7 @@ export class WebGpuBackend implements Backend {
     const staging = this.#staging.get(size)?.pop() ?? this.#createBuffer(size, stagingUsage);
     this.#stream.copyOut(slot, { to: staging, bytes, call });
     try {
-      await staging.mapAsync(1, 0, bytes); // GPUMapMode.READ
+      await this.#wait(staging.mapAsync(1, 0, bytes)); // GPUMapMode.READ
     } catch (cause) {
       return this.#faults.explain(call, cause);
     }
@@ -217,11 +217,15 @@ export class WebGpuBackend implements Backend {
     const call = this.#faults.call(describeOther, "sync", "");
     this.#stream.submit();
     try {
-      await this.#device.queue.onSubmittedWorkDone();
+      await this.#wait(this.#device.queue.onSubmittedWorkDone());
     } catch (cause) {
       return this.#faults.explain(call, cause);
     }
     await this.#faults.settle(call);
+  }
+
+  #wait(done: Promise<unknown>): Promise<unknown> {
+    return this.adapter.software ? giveWay(done) : done;
   }
 
   rest(): Promise<void> | undefined {

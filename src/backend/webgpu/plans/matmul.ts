@@ -17,6 +17,9 @@ export interface ProductVariant {
  *  model would wait for many of them. Extents that are no multiples of 4 make forms of their own, and are rare. */
 const fewProducts = { even: 2 ** 17, uneven: 2 ** 21 };
 
+/** Multiplications from which lavapipe takes a tile twice as high and wide: a quarter faster, compiled four times as long. */
+const manyProducts = 2 ** 26;
+
 /** The kernel for a shape: GPUs take tiles in workgroup memory (reasoned: no GPU was at hand), software adapters subgroups that are vectors of
  *  the CPU, what neither can read the general kernel. */
 export function matmulVariant(
@@ -28,7 +31,13 @@ export function matmulVariant(
   if (software && (subgroupSize === 4 || subgroupSize === 8) && (m === 1 || batch * m * n * k >= few)) {
     // One token at a time, in generation: fifteen of sixteen rows would be computed for nothing.
     const rows = m === 1 ? 1 : m <= 8 ? 8 : 16;
-    return lanesVariant(shape, { lanes: subgroupSize, rows, groups: subgroupSize === 8 ? 1 : groupsFor(n) });
+    if (subgroupSize === 4) return lanesVariant(shape, { lanes: 4, rows, groups: groupsFor(n), steps: 4 });
+    const many = batch * m * n * k >= manyProducts && m >= 32 && n >= 64;
+    return lanesVariant(shape, {
+      lanes: 8,
+      rows: many ? 32 : rows,
+      ...(transposeB ? { groups: 1, steps: 4 } : { groups: many ? 2 : 1, steps: 2 }),
+    });
   }
   const general: ProductVariant = { shader: "matmul", rows: 32, columns: 32, constants: {} };
   const aligned = n % 4 === 0 && (transposeB ? k % 4 === 0 : true) && (transposeA ? m % 4 === 0 : k % 4 === 0);
@@ -46,20 +55,21 @@ function groupsFor(n: number): number {
   return [4, 1, 2, 5].reduce((best, groups) => (cost(groups) < 0.9 * cost(best) ? groups : best));
 }
 
-/** The kernel for subgroups of `lanes`: `rows` (1, or a multiple of half the lanes) and 4 `groups` columns a lane. On lavapipe (8 lanes), GFLOP/s at
- *  512 x 512 x 512 of one run: 16 x 4 13.6, 8 x 4 10.4, and 9.7 where every sum was written in every step of k; 16 x 8 is no faster, and 16 x 16
- *  compiles for 12 s. */
+/** The kernel for subgroups of `lanes`: `rows` (1, or a multiple of half the lanes) and 4 `groups` columns a lane, `steps` (2 or 4) of k at a time.
+ *  On lavapipe (8 lanes), GFLOP/s at 768 x 768 x 768 and seconds to compile: rows x columns 16 x 4 56 and 0.3, 16 x 8 66 and 0.7,
+ *  32 x 8 75 and 1.5, 32 x 16 72 and 3.3; in four steps 16 x 4 43, 16 x 8 47. Rows of a transposed b lie far apart, and go by cache lines:
+ *  there four steps of four columns are best (32 rows 53, 16 rows 50; two steps 42 and 30, eight columns 25). */
 export function lanesVariant(
   { n, k, transposeB }: Shape,
-  { lanes, rows, groups }: { lanes: number; rows: number; groups: number },
+  { lanes, rows, groups, steps }: { lanes: number; rows: number; groups: number; steps: 2 | 4 },
 ): ProductVariant {
-  const vectors = (transposeB ? k : n) % 4 === 0;
+  const vectors = transposeB ? k % 4 === 0 && steps === 4 : n % 4 === 0;
   const wide = n % 4 === 0;
   const lines = Math.min(lanes, rows);
   const constants = {
     ...{ LANES: lanes, LINES: lines, STRIPS: rows / lines, GROUPS: groups },
     ...{ VECTORS: Number(vectors), SCALARS: Number(!vectors), WIDE: Number(wide), NARROW: Number(!wide) },
-    TAIL: Number(k % 4 !== 0),
+    ...{ STEPS: steps, FOUR: Number(steps === 4), TWO: Number(steps === 2), TAIL: Number(k % steps !== 0) },
   };
   return { shader: "matmulLanes", rows, columns: 4 * lanes * groups, constants };
 }

@@ -42,9 +42,9 @@ const otherRows = ({ m }: Form): number[] => (m > 1 && m <= 4 ? [4] : []);
 
 /** Products by subgroups as the table's, with other rows. */
 function byLanes(form: Form, { device, table }: { device: DeviceFacts; table: ProductVariant }): ProductVariant[] {
-  const { LANES: lanes, GROUPS: groups } = table.constants;
+  const { LANES: lanes, GROUPS: groups, STEPS } = table.constants;
   if (!device.software || table.shader !== "matmulLanes") return [];
-  return otherRows(form).map((rows) => lanesVariant(form, { lanes, rows, groups }));
+  return otherRows(form).map((rows) => lanesVariant(form, { lanes, rows, groups, steps: STEPS === 2 ? 2 : 4 }));
 }
 
 const kernels: readonly ProductKernel[] = [
