@@ -70,6 +70,15 @@ for (const { name, transposeA, transposeB } of forms) {
   }
 }
 
+// What is large enough for the widest tiles; with and without tails and an accumulation, which make kernels of their own.
+for (const { name, transposeA, transposeB } of forms) {
+  const form = { batch: 1, transposeA, transposeB };
+  test(`matmul ${name} 332x460x444: within gamma(k) |a||b| of f64`, () =>
+    check({ ...form, m: 332, n: 460, k: 444, accumulate: false, withBias: true }));
+  test(`matmul ${name} 303x517x463, accumulate: within gamma(k) |a||b| of f64`, () =>
+    check({ ...form, m: 303, n: 517, k: 463, accumulate: true, withBias: false }));
+}
+
 for (const { name, transposeA, transposeB } of forms) {
   test(`matmul ${name} 2097161x1x2: more rows than 65535 workgroups of 32 take`, async () => {
     await check({
