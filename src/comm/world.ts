@@ -59,6 +59,8 @@ export class World<P extends Disposable> {
   readonly size: number;
   /** called once, when the first failure is known */
   onFailure: (() => void) | undefined;
+  /** called with waits that have taken half of what they may: ranks that do not share this world would like to know */
+  onLongWait: ((waits: Edge[]) => void) | undefined;
   readonly #timeoutMs: number;
   readonly #lookEveryMs: number;
   readonly #messages = new Register<Sent<P>>();
@@ -66,6 +68,8 @@ export class World<P extends Disposable> {
   /** calls that some ranks have entered and others not yet */
   readonly #entered = new Register<{ call: Call; rank: number; missing: number }>();
   readonly #ended = new Set<number>();
+  /** what ranks outside this process said they wait for, and have not gone on since */
+  readonly #noted = new Map<number, readonly Edge[]>();
   #failure: CommunicationError | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
 
@@ -101,6 +105,7 @@ export class World<P extends Disposable> {
     const { from, to, call, parcel } = message;
     const { group } = call;
     const box = this.#box(message);
+    this.#noted.delete(from);
     const wait = this.#waits.get(group, box);
     if (wait && !sameCall(wait.call, call)) this.#disagree({ rank: from, call }, { rank: to, call: wait.call });
     if (this.#ended.has(to)) this.#tooFew(to, `rank ${from} sends to it in ${named(call)}`);
@@ -135,6 +140,11 @@ export class World<P extends Disposable> {
       this.#waits.set(group, { id: box, value: { from, to, call, part: edge.part, looks: 0, resolve, reject } });
       this.#timer ??= setInterval(() => this.#look(), this.#lookEveryMs);
     });
+  }
+
+  /** A rank outside this process waits on these edges. */
+  note(rank: number, edges: readonly Edge[]): void {
+    this.#noted.set(rank, edges);
   }
 
   /** The rank's program is over. What others still send it, or wait for from it, will never meet. */
@@ -183,9 +193,11 @@ export class World<P extends Disposable> {
   #look(): void {
     const waits = this.#waits.all();
     if (waits.length === 0) this.#stopTimer();
+    const most = this.#timeoutMs / this.#lookEveryMs;
+    let long = false;
     for (const wait of waits)
-      if (++wait.looks > this.#timeoutMs / this.#lookEveryMs) {
-        const chain = chainFrom(wait, waits);
+      if (++wait.looks > most) {
+        const chain = chainFrom(wait, [...waits, ...[...this.#noted.values()].flat()]);
         const silent = chain[chain.length - 1].from;
         const seconds = `${(this.#timeoutMs / 1000).toFixed(1)} s`;
         const circle = chain.some(({ to }) => to === silent);
@@ -195,7 +207,8 @@ export class World<P extends Disposable> {
         const links = chain.map(({ from, to, call }) => `rank ${to} waits for rank ${from} in ${named(call)}`);
         this.fail(new CommunicationError(`${who}: ${links.join(", ")}; ${sameCalls}`, { rank: silent }));
         return;
-      }
+      } else if (wait.looks === Math.ceil(most / 2)) long = true;
+    if (long) this.onLongWait?.(waits.map(({ from, to, call, part }) => ({ from, to, call, part })));
   }
 
   #stopTimer(): void {

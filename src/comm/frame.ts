@@ -1,0 +1,133 @@
+// What ranks say to each other, as bytes: 16 of head, then what the kind has. Most frames are tensors of calls. What a call is, is put into
+// words once and known by a number from then on, so that 16 bytes are all that a tensor costs beside its elements.
+//
+// Head, little-endian as every machine with WebGPU: kind u8, element type u8, number of the words u16, which u32, part u32, length u32.
+
+import type { DType } from "../backend/buffer.ts";
+
+export const headBytes = 16;
+
+/** Elements as they travel, after the head: 4-byte ones aligned. */
+export interface Elements {
+  readonly dtype: DType;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+export type Frame =
+  /** JSON of a call and a shape, from here on known as `number` */
+  | { readonly kind: "words"; readonly number: number; readonly text: string }
+  /** a message of a call: `which` is the call's number in its group, or the tag of a message between two ranks */
+  | {
+      readonly kind: "message";
+      readonly words: number;
+      readonly which: number | string;
+      readonly part: number;
+      readonly elements: Elements | undefined;
+    }
+  /** the sender's program is over */
+  | { readonly kind: "ended" }
+  /** the run is over: why, JSON */
+  | { readonly kind: "failed"; readonly text: string }
+  /** for whom the sender has been waiting for long, JSON; an empty list when it no longer is */
+  | { readonly kind: "waiting"; readonly text: string };
+
+const kinds = ["words", "message", "tagged", "ended", "failed", "waiting"] as const;
+/** 0: the message has none */
+const elementTypes = [undefined, "f32", "i32", "f16"] as const;
+
+/** Longest text of a frame: far more than any call has. */
+const maxText = 65_536;
+/** Words of calls a rank may define: 16 bits. */
+export const maxWords = 65_536;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+/** What a peer sends that is no frame. */
+export class FrameError extends Error {
+  override name = "FrameError";
+}
+
+/** Room for a message's elements behind its head: written once, and sent as it is. */
+export const messageBytes = (elementBytes: number): Uint8Array<ArrayBuffer> => new Uint8Array(headBytes + elementBytes);
+
+/** Writes the head of a message whose elements, of that type, are behind it already. */
+export function finishMessage(
+  bytes: Uint8Array<ArrayBuffer>,
+  head: { words: number; which: number | string; part: number; dtype: DType | undefined },
+): Uint8Array<ArrayBuffer> {
+  const { words, which, part, dtype } = head;
+  const type = elementTypes.indexOf(dtype);
+  const length = bytes.length - headBytes;
+  if (typeof which === "number") {
+    writeHead(bytes, { kind: "message", type, words, which, part, length });
+    return bytes;
+  }
+  const tag = encoder.encode(which);
+  const tagged = new Uint8Array(bytes.length + tag.length);
+  tagged.set(bytes);
+  tagged.set(tag, bytes.length);
+  writeHead(tagged, { kind: "tagged", type, words, which: tag.length, part, length });
+  return tagged;
+}
+
+export function encodeText(
+  kind: "words" | "failed" | "waiting" | "ended",
+  { number = 0, text = "" }: { number?: number; text?: string } = {},
+): Uint8Array<ArrayBuffer> {
+  const content = encoder.encode(text);
+  const bytes = new Uint8Array(headBytes + content.length);
+  bytes.set(content, headBytes);
+  writeHead(bytes, { kind, type: 0, words: number, which: 0, part: 0, length: content.length });
+  return bytes;
+}
+
+function writeHead(
+  bytes: Uint8Array<ArrayBuffer>,
+  head: { kind: (typeof kinds)[number]; type: number; words: number; which: number; part: number; length: number },
+): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, headBytes);
+  view.setUint8(0, kinds.indexOf(head.kind));
+  view.setUint8(1, head.type);
+  view.setUint16(2, head.words, true);
+  view.setUint32(4, head.which, true);
+  view.setUint32(8, head.part, true);
+  view.setUint32(12, head.length, true);
+}
+
+/** @throws FrameError for anything that no rank sends */
+export function decode(bytes: Uint8Array<ArrayBuffer>): Frame {
+  if (bytes.length < headBytes) throw new FrameError(`${bytes.length} bytes are no frame`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, headBytes);
+  const kind = kinds[view.getUint8(0)];
+  const type = view.getUint8(1);
+  const [number, which, part, length] = [
+    view.getUint16(2, true),
+    view.getUint32(4, true),
+    view.getUint32(8, true),
+    view.getUint32(12, true),
+  ];
+  if (kind === undefined || type >= elementTypes.length) throw new FrameError(`no frame begins with these bytes`);
+  const tagLength = kind === "tagged" ? which : 0;
+  if (bytes.length !== headBytes + length + tagLength)
+    throw new FrameError(`a frame of ${bytes.length} bytes says that it has ${headBytes + length + tagLength}`);
+  if (kind === "ended") return { kind };
+  const content = bytes.subarray(headBytes, headBytes + length);
+  if (kind === "message" || kind === "tagged") {
+    const dtype = elementTypes[type];
+    if (!dtype && length > 0) throw new FrameError(`a frame has ${length} bytes of no type`);
+    const name = kind === "tagged" ? textOf(bytes.subarray(headBytes + length)) : which;
+    return { kind: "message", words: number, which: name, part, elements: dtype && { dtype, bytes: content } };
+  }
+  const text = textOf(content);
+  return kind === "words" ? { kind, number, text } : { kind, text };
+}
+
+function textOf(bytes: Uint8Array<ArrayBuffer>): string {
+  if (bytes.length > maxText) throw new FrameError(`a frame has a text of ${bytes.length} bytes, at most ${maxText}`);
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    throw new FrameError("a frame's text is not UTF-8");
+  }
+}
