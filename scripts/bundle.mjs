@@ -51,6 +51,9 @@ const kernels = {
   },
 };
 
+/** Packages that Node loads when they are needed, and pages never. */
+const native = ["webgpu", "gpu.js", "node-datachannel", "ws"];
+
 /** Threads start from a text, so that the library is the same in one file or many, and wherever it is served from. */
 const threads = {
   name: "threads",
@@ -61,8 +64,10 @@ const threads = {
     }));
     builder.onLoad({ filter: /.*/, namespace: "threads" }, async ({ path }) => {
       const { outputFiles } = await build({
-        ...{ entryPoints: [path], bundle: true, write: false, minify: true },
-        ...{ format: "iife", target: "es2022", platform: "node", logLevel: "silent" },
+        ...{ entryPoints: [path], bundle: true, write: false, minify: true, plugins: [shaders, kernels, threads] },
+        ...{ format: "iife", target: "es2022", platform: "node", logLevel: "silent", external: native },
+        // Without a module there is no such thing; who needs it is told.
+        define: { "import.meta.resolve": "undefined" },
       });
       return { contents: outputFiles[0].text, loader: "text" };
     });
@@ -90,7 +95,7 @@ export function bundle({ platform = "node", ...options }) {
     target: "es2022",
     platform,
     logLevel: "silent",
-    ...(platform === "node" ? { packages: "external" } : { external: ["webgpu", "gpu.js", "node:*"] }),
+    ...(platform === "node" ? { packages: "external" } : { external: [...native, "node:*"] }),
     plugins: [shaders, kernels, threads, scriptsStay],
     ...options,
   });

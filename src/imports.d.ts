@@ -16,3 +16,8 @@ declare module "*.wasm" {
   const binary: Uint8Array<ArrayBuffer>;
   export default binary;
 }
+
+/** comlink declares this file's types under another name. */
+declare module "comlink/dist/esm/node-adapter.mjs" {
+  export { default } from "comlink/dist/esm/node-adapter";
+}

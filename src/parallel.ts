@@ -3,10 +3,16 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 export { type MeshTrainOptions, trainOnMesh, verifyOnMesh } from "./cluster/launch.ts";
+export type { RankContext, RankProgram, Reply } from "./cluster/rank.ts";
+export { loopbackRanks, type Ranks, type Run } from "./cluster/ranks.ts";
+export { type WorkerOptions, workerRanks } from "./cluster/workers.ts";
+export type { Channel, ChannelListener } from "./comm/channel.ts";
 export { bytesReceived, Ledger, type LedgerEntry, totals, trafficMatrix } from "./comm/ledger.ts";
 export { CommunicationError, type Link } from "./comm/link.ts";
 export { type Rank, runRanks } from "./comm/loopback.ts";
+export { MessagePortChannel } from "./comm/message-port.ts";
 export { ProcessGroup } from "./comm/process-group.ts";
+export { RemoteLink, type RemoteOptions } from "./comm/remote.ts";
 export { trainingTraffic } from "./nn/traffic.ts";
 export { lowerBound, score } from "./parallel/bound.ts";
 export { collect, distribute } from "./parallel/distribute.ts";

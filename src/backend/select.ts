@@ -2,8 +2,9 @@
 // that knows where adapters come from: navigator.gpu, or Dawn in Node.
 
 import type { AdapterInfo, Backend } from "./backend.ts";
-import { inNode, loadDawn, requestQuietly } from "./dawn.ts";
+
 import { UserError } from "./errors.ts";
+import { inNode } from "./node.ts";
 import { describeAdapter, openDevice } from "./webgpu/device.ts";
 import type { TuningTable } from "./webgpu/tuning/table.ts";
 
@@ -50,14 +51,17 @@ export interface OpenBackend {
   readonly tuning?: { readonly table: TuningTable };
 }
 
+/** Which backend `createBackend` would open, without opening it.
+ *  @throws UserError when "webgpu" is asked for and there is no adapter */
+export async function resolveBackend(backend: BackendChoice) {
+  const found = backend === "cpu" ? { missing: "not asked for" } : await findAdapter();
+  return { found, ...choose(backend, "adapter" in found ? { adapter: describeAdapter(found.adapter) } : found) };
+}
+
 /** Opens a backend.
  *  @throws UserError when `backend` is "webgpu" and there is no adapter */
 export async function createBackend({ backend, threads, tune = true, tell }: BackendOptions): Promise<OpenBackend> {
-  const found = backend === "cpu" ? { missing: "not asked for" } : await findAdapter();
-  const { backend: name, note } = choose(
-    backend,
-    "adapter" in found ? { adapter: describeAdapter(found.adapter) } : found,
-  );
+  const { found, backend: name, note } = await resolveBackend(backend);
   if (name === "cpu" || "missing" in found) {
     // A page without WebGPU may still have a GPU: WebGL2 gets its chance at the products.
     return openCpu({ threads, note, webgl: backend === "auto" && "missing" in found && !inNode() });
@@ -109,8 +113,10 @@ export async function findAdapter(
 ): Promise<{ adapter: GPUAdapter } | { missing: string }> {
   try {
     const page = globalThis.navigator?.gpu;
-    const dawn = page || !inNode() ? undefined : await loadDawn();
-    const adapter = dawn ? await requestQuietly(dawn, options) : await page?.requestAdapter(options);
+    const adapter =
+      page || !inNode()
+        ? await page?.requestAdapter(options)
+        : await (await import("./dawn.ts")).requestDawnAdapter(options);
     return adapter ? { adapter } : missing();
   } catch {
     return missing();
@@ -124,11 +130,5 @@ async function missing(): Promise<{ missing: string }> {
       missing: `this browser offers no WebGPU adapter${secure}; try a current Chrome, Edge, Safari or Firefox with hardware acceleration on`,
     };
   }
-  if (!(await loadDawn())) return { missing: "the webgpu package did not load; npm install webgpu" };
-  if (globalThis.process.platform === "linux")
-    return {
-      missing:
-        "no Vulkan driver found; install the GPU's own, or apt-get install libvulkan1 mesa-vulkan-drivers (Mesa 23 or later)",
-    };
-  return { missing: "no driver found for this machine's GPU" };
+  return { missing: await (await import("./dawn.ts")).missingInNode() };
 }

@@ -2,7 +2,8 @@
 
 import { type Command, Option } from "commander";
 import { UserError } from "../backend/errors.ts";
-import { type BackendChoice, createBackend, type OpenBackend } from "../backend/select.ts";
+import { type BackendChoice, createBackend, type OpenBackend, resolveBackend } from "../backend/select.ts";
+import type { Where } from "../cluster/ranks.ts";
 import { type LayoutName, layoutNames, type MeshShape, meshShape, parseMesh } from "../parallel/shape.ts";
 
 /** What computes, as given on the command line. */
@@ -34,6 +35,44 @@ export const openBackend = ({ backend, threads, tune = false }: BackendFlags): P
     tune,
     tell: (line) => process.stderr.write(`${line}\n`),
   });
+
+/** How ranks are joined, as given on the command line. */
+export interface LinkFlags {
+  link: "loopback" | "worker";
+}
+
+export const addLinkOption = (command: Command): Command =>
+  command.addOption(
+    new Option(
+      "--link <name>",
+      "how ranks are joined: loopback shares one device of this process, worker gives each rank a thread and a device of its own",
+    )
+      .choices(["loopback", "worker"])
+      .default("loopback"),
+  );
+
+/** Ranks that can run, and what is to be told of them. */
+export interface OpenRanks {
+  where: Where;
+  note: string;
+  dispose(): void;
+}
+
+/** @throws UserError as openBackend */
+export async function openRanks(flags: BackendFlags & LinkFlags): Promise<OpenRanks> {
+  if (flags.link === "loopback") {
+    const { backend, note } = await openBackend(flags);
+    return { where: { backend }, note, dispose: () => backend.dispose() };
+  }
+  const { workerRanks } = await import("../cluster/workers.ts");
+  const threads = flags.threads === undefined ? undefined : wholeNumber("threads", flags.threads);
+  const { backend, note } = await resolveBackend(flags.backend);
+  return {
+    where: { ranks: workerRanks({ backend, threads }) },
+    note: `${note}; each rank in a thread of its own`,
+    dispose: () => undefined,
+  };
+}
 
 export const jsonOption = () => new Option("--json", "JSON lines on stdout, words for people on stderr").default(false);
 

@@ -3,17 +3,20 @@
 
 import { totalmem } from "node:os";
 import { type Command, Option } from "commander";
-import { measureProduct, type ProductResult, type ProductRun, type Timing } from "../cluster/matmul.ts";
+import { measureProduct, type ProductResult } from "../cluster/matmul.ts";
+import type { ProductRun, Timing } from "../cluster/product-rank.ts";
 import type { Form } from "../parallel/operands.ts";
 import { layoutNames, type MeshShape } from "../parallel/shape.ts";
 import {
   addBackendOptions,
+  addLinkOption,
   addMeshOptions,
   addTuneOption,
   type BackendFlags,
   jsonOption,
+  type LinkFlags,
   type MeshFlags,
-  openBackend,
+  openRanks,
   shapeOf,
   wholeNumber,
 } from "./common.ts";
@@ -37,7 +40,7 @@ export function addMatmul(program: Command): void {
     .description("multiply two random matrices on a mesh: words moved, lower bound, time, error");
   for (const [name, { help, fallback }] of Object.entries(numbers))
     command.option(`--${name} <number>`, `${help} (default: ${fallback})`);
-  addTuneOption(addBackendOptions(addMeshOptions(command, productLayouts)))
+  addTuneOption(addBackendOptions(addLinkOption(addMeshOptions(command, productLayouts))))
     .addOption(
       new Option("--form <name>", "A B, A times B transposed, or A transposed times B")
         .choices(["AB", "ABT", "ATB"])
@@ -47,7 +50,7 @@ export function addMatmul(program: Command): void {
     .action(runMatmul);
 }
 
-interface MatmulOptions extends MeshFlags, BackendFlags, Partial<Record<keyof Numbers, string>> {
+interface MatmulOptions extends MeshFlags, BackendFlags, LinkFlags, Partial<Record<keyof Numbers, string>> {
   form: Form;
   json: boolean;
 }
@@ -57,19 +60,18 @@ async function runMatmul(options: MatmulOptions): Promise<void> {
   const shape = shapeOf(options);
   const { form } = options;
   const output = new Output(options.json);
-  const { backend, note } = await openBackend(options);
+  const { where, note, dispose } = await openRanks(options);
   try {
     output.say(note);
     // The same numbers in every run; what a device of its own memory cannot hold it refuses itself.
     const run: ProductRun = { shape, form, size, repeats, seed: 1, maxBytes: totalmem() };
-    const result = await measureProduct(backend, run);
+    const result = await measureProduct(where, run);
     const mesh = { layout: shape.layout, dims: shape.dims };
-    const adapter = backend.adapter.description;
-    output.event({ event: "matmul", ...size, form, mesh, backend: backend.name, adapter, ...result });
-    for (const line of lines(result, run)) output.say(line);
+    output.event({ event: "matmul", ...size, form, mesh, ...result });
+    for (const line of lines(result, { ...run, link: options.link })) output.say(line);
     if (!result.equal || !(result.error.worst <= 1)) process.exitCode = 1;
   } finally {
-    backend.dispose();
+    dispose();
   }
 }
 
@@ -82,7 +84,7 @@ function numbersOf(options: MatmulOptions): Numbers {
   return Object.fromEntries(parsed);
 }
 
-function lines(result: ProductResult, { shape, form, size, repeats }: ProductRun): string[] {
+function lines(result: ProductResult, { shape, form, size, repeats, link }: ProductRun & LinkFlags): string[] {
   const { m, n, k } = size;
   const factors = {
     AB: `[${m}, ${k}] [${k}, ${n}]`,
@@ -90,6 +92,7 @@ function lines(result: ProductResult, { shape, form, size, repeats }: ProductRun
     ATB: `[${k}, ${m}]T [${k}, ${n}]`,
   };
   const { ranks, error, time } = result;
+  const devices = link === "loopback" ? "on this one device" : "on devices of their own";
   return [
     `${form}: ${factors[form]} on ${productMeshText(shape)}`,
     "",
@@ -97,7 +100,7 @@ function lines(result: ProductResult, { shape, form, size, repeats }: ProductRun
     "",
     boundText(result),
     `error        at most ${error.worst.toPrecision(2)} of gamma(${k}) |a||b|, ${countText(error.checked)} of ${countText(m * n)} elements against f64`,
-    `mesh         ${timingText(time.mesh, repeats)}, ${shape.size === 1 ? "one rank" : `${shape.size} ranks on this one device`}`,
+    `mesh         ${timingText(time.mesh, repeats)}, ${shape.size === 1 ? "one rank" : `${shape.size} ranks ${devices}`}`,
     time.serial
       ? `one product  ${timingText(time.serial, repeats)}`
       : "one product  not measured: a whole matrix does not fit a buffer of this device",

@@ -1,7 +1,6 @@
 // A training run as a person follows it: a bar on a terminal, a line now and then elsewhere.
 
 import cliProgress from "cli-progress";
-import type { MemoryAccount } from "../backend/memory.ts";
 import type { StepEvent, TrainEvent } from "../train/events.ts";
 import { bytesText, countText, durationText, type Output } from "./output.ts";
 
@@ -20,16 +19,14 @@ const barWords = 76;
 
 export class Progress {
   readonly #output: Output;
-  readonly #memory: MemoryAccount;
   readonly #steps: number;
   #bar: cliProgress.SingleBar | undefined;
   #validation = "-";
   #msPerStep: number | undefined;
   #lastLine = performance.now();
 
-  constructor(output: Output, { memory, steps }: { memory: MemoryAccount; steps: number }) {
+  constructor(output: Output, { steps }: { steps: number }) {
     this.#output = output;
-    this.#memory = memory;
     this.#steps = steps;
     if (!output.human.isTTY) return;
     const barsize = Math.min(30, Math.max(4, (output.human.columns || 80) - barWords));
@@ -49,7 +46,7 @@ export class Progress {
         loss: event.loss.toFixed(3),
         validation: this.#validation,
         rate: countText((event.tokensPerSecond * event.durationMs) / this.#msPerStep),
-        memory: bytesText(this.#memory.total),
+        memory: bytesText(event.memoryBytes),
         traffic: trafficText(event),
         left: durationText((this.#steps - event.step) * this.#msPerStep),
       };

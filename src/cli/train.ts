@@ -3,19 +3,21 @@
 import { resolve } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { type Command, Option } from "commander";
-import type { Backend } from "../backend/backend.ts";
 import { UserError } from "../backend/errors.ts";
 import { trainOnMesh } from "../cluster/launch.ts";
 import { parameterCount } from "../nn/config.ts";
 import type { DoneEvent } from "../train/events.ts";
 import {
   addBackendOptions,
+  addLinkOption,
   addMeshOptions,
   addTuneOption,
   type BackendFlags,
   jsonOption,
+  type LinkFlags,
   meshText,
-  openBackend,
+  type OpenRanks,
+  openRanks,
 } from "./common.ts";
 import { prepareOutput, writeWhole } from "./files.ts";
 import { type NumberFlagName, numberFlags, parseNumberFlag } from "./flags.ts";
@@ -61,11 +63,11 @@ export function addTrain(program: Command): void {
     .option("--report <file>", `writes the run as one HTML page (default without --data: ${defaultReport})`)
     .addOption(jsonOption())
     .action(runTrain);
-  addTuneOption(addBackendOptions(addMeshOptions(command)));
+  addTuneOption(addBackendOptions(addLinkOption(addMeshOptions(command))));
 }
 
 /** Options as commander hands them over: texts, names in camel case. */
-interface TrainOptions extends Omit<TrainFlags, "numbers">, BackendFlags {
+interface TrainOptions extends Omit<TrainFlags, "numbers">, BackendFlags, LinkFlags {
   json: boolean;
   report?: string;
 }
@@ -81,12 +83,12 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
     await prepareOutput(reportPath);
   }
 
-  const { backend, note } = await openBackend(options);
+  const { where, note, dispose } = await openRanks(options);
   try {
     const record = recordOf(plan, note);
     output.say(note);
     try {
-      await follow(plan, { backend, record, output });
+      await follow(plan, { where, record, output });
     } catch (error) {
       record.failure = error instanceof Error ? error.message : String(error);
       throw error;
@@ -107,7 +109,7 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
     if (plan.shape.size > 1) output.say(trafficLine(record.steps));
     if (reportPath !== undefined && record.steps.length > 0) output.say(`report: ${reportPath}`);
   } finally {
-    backend.dispose();
+    dispose();
   }
 }
 
@@ -143,13 +145,13 @@ function recordOf({ textName, tokenizer, corpus, config }: TrainPlan, note: stri
 /** Runs to the end, or to the first Ctrl-C: then with what it has. */
 async function follow(
   { config, tokenizer, corpus, parameters, shape, textName }: TrainPlan,
-  { backend, record, output }: { backend: Backend; record: TrainRecord; output: Output },
+  { where, record, output }: { where: OpenRanks["where"]; record: TrainRecord; output: Output },
 ): Promise<void> {
   output.say(
     `${config.model_type} of ${countText(parameterCount(config))} parameters on ${textName}: ${countText(record.textTokens)} ${tokenizer.name} tokens, ${tokenizer.vocabSize} different`,
   );
   if (shape.size > 1) output.say(meshText(shape));
-  const progress = new Progress(output, { memory: backend.memory, steps: parameters.steps });
+  const progress = new Progress(output, { steps: parameters.steps });
   const controller = new AbortController();
   let sampling = false;
   // Ctrl-C pressed twice while a step kept the thread busy arrives twice in one turn; later, without a listener, the second
@@ -166,9 +168,11 @@ async function follow(
   process.on("SIGINT", interrupt);
   try {
     const { signal } = controller;
-    for await (const event of trainOnMesh({ backend, config, tokenizer, corpus, parameters, shape, signal })) {
+    for await (const event of trainOnMesh({ ...where, config, tokenizer, corpus, parameters, shape, signal })) {
       remember(record, event);
-      if (event.event === "start" && event.dtypeNote !== undefined) output.say(event.dtypeNote);
+      if (event.event === "start") {
+        if (event.dtypeNote !== undefined) output.say(event.dtypeNote);
+      }
       // The sample has them all.
       if (event.event !== "token") output.event(event);
       progress.show(event);

@@ -7,12 +7,14 @@ import { bytesReceived, type LedgerEntry, totals } from "../comm/ledger.ts";
 import { type ReferenceFiles, type VerifyResult, verifyTolerances } from "../train/events.ts";
 import {
   addBackendOptions,
+  addLinkOption,
   addMeshOptions,
   type BackendFlags,
   jsonOption,
+  type LinkFlags,
   type MeshFlags,
   meshText,
-  openBackend,
+  openRanks,
   shapeOf,
 } from "./common.ts";
 import { named, readInput } from "./files.ts";
@@ -33,26 +35,30 @@ export function addVerify(program: Command): void {
     .argument("<dir>", `folder of ${Object.values(fileNames).join(", ")}`)
     .addOption(jsonOption())
     .action(runVerify);
-  addBackendOptions(addMeshOptions(command));
+  addBackendOptions(addLinkOption(addMeshOptions(command)));
 }
 
-async function runVerify(dir: string, options: MeshFlags & BackendFlags & { json: boolean }): Promise<void> {
+async function runVerify(
+  dir: string,
+  options: MeshFlags & BackendFlags & LinkFlags & { json: boolean },
+): Promise<void> {
   const output = new Output(options.json);
   const shape = shapeOf(options);
   const files = await readReference(dir);
   named(dir, () => requireReferenceFits(files, shape));
-  const { backend, note } = await openBackend(options);
+  const { where, note, dispose } = await openRanks(options);
   try {
     output.say(note);
-    const { traffic, slack, ...result } = await verifyOnMesh({ backend, files, shape }).catch((error: unknown) =>
-      named(dir, () => {
-        throw error;
-      }),
+    const { traffic, slack, backend, adapter, ...result } = await verifyOnMesh({ ...where, files, shape }).catch(
+      (error: unknown) =>
+        named(dir, () => {
+          throw error;
+        }),
     );
     const { layout, dims, size } = shape;
     const received = bytesReceived(traffic, size);
     output.event({
-      ...{ event: "verify", dir, backend: backend.name, adapter: backend.adapter.description, layout, dims },
+      ...{ event: "verify", dir, backend, adapter, layout, dims },
       ...{ ...result, bytesReceived: received },
     });
     if (size > 1) output.say(`${meshText(shape)}: limits ${slack} times as wide`);
@@ -60,7 +66,7 @@ async function runVerify(dir: string, options: MeshFlags & BackendFlags & { json
     if (size > 1) for (const line of trafficTable(traffic)) output.say(line);
     if (!result.pass) process.exitCode = 1;
   } finally {
-    backend.dispose();
+    dispose();
   }
 }
 

@@ -41,6 +41,11 @@ export function makeCorpus(spec: { tokens: Int32Array; context: number; trainFra
       `the text has ${tokens.length} tokens: got ${part.length} in its ${name} part, need ${context + 1} (the context and one more); use ${advice}`,
     );
   }
+  return corpusOf(splits, context);
+}
+
+/** Of tokens that are split already. */
+export function corpusOf(splits: Readonly<Record<Split, Int32Array>>, context: number): Corpus {
   return {
     context,
     tokens: splits,

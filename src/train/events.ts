@@ -80,6 +80,8 @@ export interface StepEvent {
   skipped?: true;
   tokensPerSecond: number;
   durationMs: number;
+  /** held after the step, of all ranks together */
+  memoryBytes: number;
   /** on a mesh: bytes each rank received in this step, counted */
   bytesReceived?: readonly number[];
   /** on a mesh: the same by the closed form */

@@ -84,7 +84,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent> 
     const durationMs = performance.now() - stepStarted;
     const tokensPerSecond = (tokensPerStep / durationMs) * 1000;
     await backend.tune?.();
-    yield { event: "step", step: done, ...result, learningRate, tokensPerSecond, durationMs };
+    const memoryBytes = backend.memory.total;
+    yield { event: "step", step: done, ...result, learningRate, tokensPerSecond, durationMs, memoryBytes };
     if (parameters.evalEvery > 0 && done % parameters.evalEvery === 0 && done < parameters.steps) {
       const losses = await run.evaluate(corpus, parameters.evalBatches);
       await backend.tune?.();

@@ -24,6 +24,7 @@ const record: TrainRecord = {
       learningRate: 1e-3,
       tokensPerSecond: 100 * step,
       durationMs: 9,
+      memoryBytes: 2 ** 20,
     },
   })),
   evals: [{ event: "eval", step: 3, trainLoss: 1.25, validationLoss: 1.5 }],

@@ -1,6 +1,6 @@
 // Starts threads for the cpu backend, in a page or in Node: who computes never is the thread that asks.
 
-import { inNode } from "../dawn.ts";
+import { inNode } from "../node.ts";
 import type { Answer, Request, Start } from "./messages.ts";
 import source from "./thread.script";
 

@@ -4,11 +4,11 @@
 import type { AdapterInfo, Backend } from "../backend.ts";
 import { bytesOf, type DeviceBuffer, type DType, type HostArray } from "../buffer.ts";
 import { checkKernel } from "../check.ts";
-import { collectGarbage, giveWay } from "../dawn.ts";
 import { OutOfMemoryError } from "../errors.ts";
 import { fromF16, toF16 } from "../f16.ts";
 import type { KernelArgs, KernelName } from "../kernels.ts";
 import { MemoryAccount, type Purpose } from "../memory.ts";
+import { collectGarbage, giveWay } from "../node.ts";
 import { deviceFacts } from "./device.ts";
 import { type Call, Faults } from "./faults.ts";
 import { Pipelines } from "./pipelines.ts";

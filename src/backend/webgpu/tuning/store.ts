@@ -1,6 +1,6 @@
 // Where tables of choices outlive a process: a file in the user's cache folder, or IndexedDB in a page.
 
-import { inNode } from "../../dawn.ts";
+import { inNode } from "../../node.ts";
 import { hashOf, isTable, type TuningTable } from "./table.ts";
 
 /** The table of one adapter. */

@@ -2,7 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { giveWay } from "../../src/backend/dawn.ts";
+import { giveWay } from "../../src/backend/node.ts";
 
 const after = (ms: number) => new Promise<string>((resolve) => setTimeout(resolve, ms, "done"));
 

@@ -1,0 +1,88 @@
+// What ranks run: one program each, the same on every link. What they are given and what they tell is plain data.
+
+import type { Backend } from "../backend/backend.ts";
+import { Ledger, type LedgerEntry } from "../comm/ledger.ts";
+import type { ModelConfig } from "../nn/config.ts";
+import { createLayout, type MeshShape } from "../parallel/shape.ts";
+import { corpusOf, type Split } from "../train/corpus.ts";
+import type { ReferenceFiles, TrainEvent, TrainParameters, VerifyResult } from "../train/events.ts";
+import { type TokenizerJson, tokenizerFromJson } from "../train/tokenizer.ts";
+import { train } from "../train/trainer.ts";
+import { verifyReference } from "../train/verify.ts";
+import { type ProductRun, productRank, timeAlone } from "./product-rank.ts";
+import type { RankContext } from "./rank.ts";
+
+export interface TrainRun {
+  shape: MeshShape;
+  config: ModelConfig;
+  tokenizer: TokenizerJson;
+  tokens: Readonly<Record<Split, Int32Array>>;
+  parameters: TrainParameters;
+}
+
+/** What a rank tells while it trains: an event, and the messages it received in training steps since the one before. */
+export interface TrainNews {
+  event: TrainEvent;
+  entries: readonly LedgerEntry[];
+}
+
+async function trainRank({ link, backend, tell }: RankContext, run: TrainRun): Promise<void> {
+  const { shape, config, tokens, parameters } = run;
+  const ledger = new Ledger();
+  const layout = createLayout(shape, { backend, link, ledger });
+  const corpus = corpusOf(tokens, parameters.context);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const tokenizer = tokenizerFromJson(run.tokenizer);
+  for await (const event of train({ backend, config, tokenizer, corpus, parameters, layout, ledger, signal })) {
+    const entries = ledger.entries.filter(({ step }) => step > 0);
+    // A long run's need not be kept.
+    ledger.clear();
+    // Ranks go on together, so that all of them end after the same step.
+    const { goOn, aborted } = await tell({ event, entries } satisfies TrainNews);
+    if (!goOn) return;
+    if (aborted) controller.abort();
+  }
+}
+
+export interface VerifyRun {
+  shape: MeshShape;
+  files: ReferenceFiles;
+  /** factor on all limits */
+  slack: number;
+}
+
+async function verifyRank(
+  { link, backend }: RankContext,
+  { shape, files, slack }: VerifyRun,
+): Promise<{ result: VerifyResult; entries: readonly LedgerEntry[]; backend: Backend["name"]; adapter: string }> {
+  const ledger = new Ledger();
+  const layout = createLayout(shape, { backend, link, ledger });
+  const result = await verifyReference({ backend, files, layout, slack });
+  return { result, entries: ledger.entries, backend: backend.name, adapter: backend.adapter.description };
+}
+
+/** What a device is, as plain data. */
+export interface DeviceFacts {
+  backend: Backend["name"];
+  adapter: string;
+  maxBufferBytes: number;
+}
+
+export const factsOf = ({ name, adapter, maxBufferBytes }: Backend): DeviceFacts => ({
+  backend: name,
+  adapter: adapter.description,
+  maxBufferBytes,
+});
+
+export const programs = {
+  train: trainRank,
+  verify: verifyRank,
+  product: productRank,
+  productAlone: ({ backend }: RankContext, run: ProductRun) => timeAlone(backend, run),
+  device: async ({ backend }: RankContext, _: undefined) => factsOf(backend),
+};
+
+export type ProgramName = keyof typeof programs;
+export type ProgramOptions<N extends ProgramName> = Parameters<(typeof programs)[N]>[1];
+export type ProgramResult<N extends ProgramName> = Awaited<ReturnType<(typeof programs)[N]>>;

@@ -1,0 +1,84 @@
+// A worker that is a rank: opens a device of its own, joins the others and runs a program. A worker of a page or a worker thread of Node;
+// bundled into a text of its own, which has no imports to resolve.
+
+import { expose, type ProxyMarked } from "comlink";
+import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
+import { loadDawnFrom } from "../backend/dawn.ts";
+import { type BackendChoice, createBackend } from "../backend/select.ts";
+import type { Channel } from "../comm/channel.ts";
+import { CommunicationError } from "../comm/link.ts";
+import { MessagePortChannel } from "../comm/message-port.ts";
+import { RemoteLink } from "../comm/remote.ts";
+import { type Thrown, thrown } from "./errors.ts";
+import type { Reply } from "./rank.ts";
+import { programOf } from "./ranks.ts";
+
+/** What a rank is told to do: plain data, and ports. */
+export interface RankStart {
+  rank: number;
+  /** by rank, to each other one */
+  ports: readonly (MessagePort | undefined)[];
+  program: string;
+  /** the program is a module: else one of the engine's */
+  isModule: boolean;
+  options: unknown;
+  backend: BackendChoice;
+  threads: number | undefined;
+  timeoutMs: number | undefined;
+  /** where Node finds Dawn: this text lies in no folder */
+  dawn: string | undefined;
+}
+
+/** Functions of the thread that started this one. */
+export interface Starter {
+  take(rank: number, item: unknown): Promise<Reply>;
+}
+
+let link: RemoteLink | undefined;
+let lost: CommunicationError | undefined;
+
+const worker = {
+  /** Runs the program to its end. */
+  async run(start: RankStart, starter: Starter & ProxyMarked): Promise<{ result: unknown } | { thrown: Thrown }> {
+    const { rank, ports, dawn, timeoutMs, options } = start;
+    if (dawn !== undefined) loadDawnFrom(dawn);
+    const channels: (Channel | undefined)[] = ports.map((port) => port && new MessagePortChannel(port));
+    try {
+      // Two ranks of one run must take the same kernels: nothing is measured.
+      const { backend } = await createBackend({ backend: start.backend, threads: start.threads, tune: false });
+      try {
+        link = new RemoteLink({ rank, channels, backend, timeoutMs });
+        if (lost) link.fail(lost);
+        const program = await programOf(start.isModule ? new URL(start.program) : start.program);
+        const tell = (item: unknown) => starter.take(rank, item);
+        const result = await program({ link, backend, tell }, options);
+        await link.end();
+        return { result };
+      } catch (error) {
+        link?.fail(error);
+        // What others are told must have left before their ports close.
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        throw error;
+      } finally {
+        backend.dispose();
+      }
+    } catch (error) {
+      return { thrown: thrown(error) };
+    } finally {
+      link?.close();
+    }
+  },
+
+  /** A rank is gone that cannot say so itself. */
+  async lose(rank: number, reason: string): Promise<void> {
+    lost = new CommunicationError(`rank ${rank} is gone: ${reason}`, { rank });
+    link?.fail(lost);
+  },
+};
+
+export type RankWorker = typeof worker;
+
+if (typeof globalThis.process?.versions?.node === "string") {
+  const { parentPort } = require("node:worker_threads") as typeof import("node:worker_threads");
+  if (parentPort) expose(worker, nodeEndpoint(parentPort));
+} else expose(worker);
