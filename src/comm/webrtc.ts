@@ -1,0 +1,137 @@
+// Channels between ranks over WebRTC, on a page's RTCPeerConnection or node-datachannel's: the same code for both. How two ranks find a way
+// to each other is webrtc-pair.ts, how messages go over it webrtc-channel.ts.
+
+import { inNode } from "../backend/node.ts";
+import type { Channel } from "./channel.ts";
+import { CommunicationError } from "./link.ts";
+import type { RtcChannel } from "./webrtc-channel.ts";
+import { Pair } from "./webrtc-pair.ts";
+import type { SignalData } from "./webrtc-signal.ts";
+
+/** How ranks that are not connected yet reach each other. It may lose messages, repeat them and change their order. */
+export interface Signalling {
+  send(to: number, data: SignalData): void;
+  /** `data` is whatever the other rank, or who says it is, has sent. Called once. */
+  listen(take: (from: number, data: unknown) => void): void;
+}
+
+/** STUN servers tell a rank its public address; TURN servers, which want a name and a password, relay what has no direct path. */
+export interface IceServer {
+  /** stun:HOST:PORT, turn:HOST:PORT or turns:HOST:PORT */
+  readonly urls: string | readonly string[];
+  readonly username?: string;
+  readonly credential?: string;
+}
+
+export interface ConnectOptions {
+  rank: number;
+  /** number of ranks */
+  size: number;
+  signalling: Signalling;
+  /** ranks this one needs, each of which must need this one; all others by default */
+  peers?: readonly number[];
+  /** none by default: enough for ranks of one network */
+  iceServers?: readonly IceServer[];
+  /** for all of them together; 30,000 by default */
+  timeoutMs?: number;
+}
+
+/** An open channel to each peer, by rank; the others are undefined. All or none.
+ *  @throws CommunicationError naming the ranks that could not be reached
+ *  @throws Error where there is no WebRTC, RangeError for ranks that do not exist, SyntaxError for ICE servers that are none */
+export async function connectRanks(options: ConnectOptions): Promise<(Channel | undefined)[]> {
+  const { rank, size, signalling, iceServers = [], timeoutMs = 30_000 } = options;
+  const others = Array.from({ length: size }, (_, other) => other).filter((other) => other !== rank);
+  const peers = [...new Set(options.peers ?? others)];
+  if (others.length !== size - 1) throw new RangeError(`rank ${rank} of ${size}: ranks go from 0 to ${size - 1}`);
+  const wrong = peers.find((peer) => !others.includes(peer));
+  if (wrong !== undefined) throw new RangeError(`rank ${rank} of ${size} cannot be connected to rank ${wrong}`);
+
+  const pairs = new Map<number, Pair>();
+  let begin!: () => void;
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
+  // At once, so that nothing said meanwhile is lost: it would be said again, but only after a second.
+  signalling.listen((from, data) => void begun.then(() => pairs.get(from)?.take(data)));
+  const create = await peerConnections(iceServers);
+  tryServers(create, iceServers);
+  const advice = adviceFor(iceServers);
+  for (const peer of peers)
+    pairs.set(peer, new Pair({ rank, peer, create, send: say(signalling, peer), timeoutMs, advice }));
+  begin();
+
+  const settled = await Promise.allSettled([...pairs.values()].map(({ channel }) => channel));
+  const errors = settled.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
+  if (errors.length === 0) {
+    const channels: (Channel | undefined)[] = Array.from({ length: size }, () => undefined);
+    for (const [i, peer] of peers.entries()) channels[peer] = (settled[i] as PromiseFulfilledResult<RtcChannel>).value;
+    return channels;
+  }
+  for (const result of settled) if (result.status === "fulfilled") result.value.close();
+  const [first] = errors;
+  if (!(first instanceof CommunicationError)) throw first;
+  throw new CommunicationError(errors.map(({ message }) => message).join("; "), { rank: first.rank });
+}
+
+type CreateConnection = () => RTCPeerConnection;
+
+/** The page's RTCPeerConnection, in Node node-datachannel's, with these servers. */
+async function peerConnections(iceServers: readonly IceServer[]): Promise<CreateConnection> {
+  const Own = globalThis.RTCPeerConnection;
+  // Copies: both kinds may write to what they are given.
+  const servers = () => iceServers.map(({ urls, ...rest }) => ({ urls: [urls].flat(), ...rest }));
+  if (Own) return () => new Own({ iceServers: servers() });
+  if (!inNode()) throw new Error("there is no RTCPeerConnection here: browsers have it in pages, not in workers");
+  try {
+    const { RTCPeerConnection } = await import("node-datachannel/polyfill");
+    const Foreign = RTCPeerConnection as unknown as typeof globalThis.RTCPeerConnection;
+    // It puts names and passwords into URLs as they are: with a colon in it, as time-limited names have, a name would end too early.
+    const escaped = () =>
+      servers().map(({ urls, username, credential }) => ({
+        urls,
+        ...(username !== undefined && { username: encodeURIComponent(username) }),
+        ...(credential !== undefined && { credential: encodeURIComponent(credential) }),
+      }));
+    return () => new Foreign({ iceServers: escaped() });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(
+      `WebRTC in Node needs the package node-datachannel, which does not load: ${reason}; npm install node-datachannel, or use another link`,
+      { cause },
+    );
+  }
+}
+
+/** @throws SyntaxError */
+function tryServers(create: CreateConnection, iceServers: readonly IceServer[]): void {
+  try {
+    create().close();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const urls = iceServers.flatMap(({ urls }) => urls).join(", ");
+    throw new SyntaxError(
+      `ICE servers ${urls}: ${reason}; use stun:HOST:PORT, or turn:HOST:PORT with username and credential`,
+      { cause },
+    );
+  }
+}
+
+function adviceFor(iceServers: readonly IceServer[]): string {
+  const urls = iceServers.flatMap(({ urls }) => urls);
+  if (urls.some((url) => /^turns?:/.test(url)))
+    return "see that both reach the TURN server, and that it takes their name and password";
+  const turn = "a TURN server, which relays where nothing direct gets through";
+  return urls.length > 0
+    ? `give iceServers ${turn}`
+    : `open the firewall between them, or give iceServers a STUN server, or ${turn}`;
+}
+
+/** What cannot be sent now is lost like anything that is: a pair says it again. */
+const say = (signalling: Signalling, to: number) => (data: SignalData) => {
+  try {
+    signalling.send(to, data);
+  } catch {
+    // as the comment says
+  }
+};
