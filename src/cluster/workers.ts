@@ -21,6 +21,9 @@ interface RankThread {
   end(): void;
 }
 
+/** How long ranks may take to end once one has failed: longer than any kernel, shorter than anyone's patience. */
+const noticeMs = 1000;
+
 /** Ranks in workers of this page or process. */
 export function workerRanks({ backend = "auto", threads = 1 }: WorkerOptions = {}): Ranks {
   const run = async (program: string | URL, run: Run<unknown>): Promise<unknown[]> => {
@@ -50,12 +53,16 @@ export function workerRanks({ backend = "auto", threads = 1 }: WorkerOptions = {
         if ("thrown" in answer) throw rethrown(answer.thrown);
         return answer.result;
       });
-      const settled = await Promise.allSettled(results);
-      const failed = settled.filter((each) => each.status === "rejected").map(({ reason }) => reason as Error);
-      // What a rank threw by itself, rather than that another failed.
-      const cause = failed.find(({ name }) => name !== "CommunicationError") ?? failed[0];
-      if (cause) throw cause;
-      return Promise.all(results);
+      const failed: Error[] = [];
+      const settled = results.map((result) => result.catch((error: Error) => void failed.push(error)));
+      try {
+        return await Promise.all(results);
+      } catch {
+        // The others have been told: they say why they end, unless their programs never look.
+        await Promise.race([Promise.all(settled), new Promise((resolve) => setTimeout(resolve, noticeMs))]);
+        // What a rank threw by itself, rather than that another failed.
+        throw failed.find(({ name }) => name !== "CommunicationError") ?? failed[0];
+      }
     } finally {
       for (const worker of workers) worker?.end();
     }
