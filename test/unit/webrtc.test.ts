@@ -20,6 +20,7 @@ import { chunkBytes, RtcChannel } from "../../src/comm/webrtc-channel.ts";
 import { parseSignal, type SignalData } from "../../src/comm/webrtc-signal.ts";
 import { constant } from "../../src/tensor/tensor.ts";
 import { randomNumbers, values } from "../parallel/ranks.ts";
+import { content, exchange, inbox, same, sizes } from "./webrtc-messages.ts";
 
 type Carry = (message: { from: number; to: number; data: SignalData }, deliver: () => void) => void;
 
@@ -50,63 +51,17 @@ async function connectTwo(meeting = rendezvous()): Promise<[Channel, Channel]> {
   return [a!, b!];
 }
 
-/** What comes, and why nothing more does. */
-function inbox(channel: Channel) {
-  const messages: Uint8Array<ArrayBuffer>[] = [];
-  let look = () => {};
-  let close: (reason: string) => void;
-  const closed = new Promise<string>((resolve) => {
-    close = resolve;
-  });
-  channel.listen({
-    message: (bytes) => {
-      messages.push(bytes);
-      look();
-    },
-    closed: (reason) => close(reason),
-  });
-  const count = (wanted: number) =>
-    new Promise<void>((resolve) => {
-      look = () => messages.length >= wanted && resolve();
-      look();
-    });
-  return { messages, count, closed };
-}
-
-/** Another content for every seed; a prime number of values, so that no chunk is like another. */
-function content(length: number, seed: number): Uint8Array<ArrayBuffer> {
-  const next = randomNumbers(seed);
-  const pattern = Uint8Array.from({ length: 65_521 }, () => 256 * next());
-  const bytes = new Uint8Array(length);
-  for (let at = 0; at < length; at += pattern.length) bytes.set(pattern.subarray(0, length - at), at);
-  return bytes;
-}
-
-const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
-
-const sizes = [0, 1, 15, 16, 65_523, 65_524, 65_525, 65_535, 65_536, 65_537, 1_000_003, 20_000_000];
-
 test("messages of 0 to 20 million bytes arrive whole and in order, both ways at once, in aligned buffers of their own", async () => {
   const [a, b] = await connectTwo();
-  const [atA, atB] = [inbox(a), inbox(b)];
-  for (const [i, size] of sizes.entries()) {
-    a.send(content(size, i));
-    b.send(content(size, 100 + i));
-  }
-  await Promise.all([atA.count(sizes.length), atB.count(sizes.length)]);
-  for (const [i, size] of sizes.entries())
-    for (const [{ messages }, seed] of [
-      [atB, i],
-      [atA, 100 + i],
-    ] as const) {
-      assert.ok(same(messages[i], content(size, seed)), `${size} bytes`);
-      assert.is(messages[i].byteOffset % 4, 0);
-      assert.is(messages[i].buffer.byteLength, size);
-    }
+  const wrong = await Promise.all([
+    exchange(a, { box: inbox(a), mine: 0, theirs: 100 }),
+    exchange(b, { box: inbox(b), mine: 100, theirs: 0 }),
+  ]);
+  assert.equal(wrong, [[], []]);
   const bytes = sizes.reduce((sum, size) => sum + size, 0);
   assert.ok(a.overheadBytes > 0 && a.overheadBytes < 0.01 * bytes, `${a.overheadBytes} bytes beside ${bytes}`);
   a.close();
-  assert.is(await atB.closed, "it has closed its side");
+  b.close();
 });
 
 test("20,000 small messages arrive in order; what comes before there is a listener waits for it", async () => {
