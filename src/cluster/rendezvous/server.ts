@@ -1,0 +1,284 @@
+// The rendezvous of one Node process: rooms over WebSockets, their pages over HTTP. Sockets, addresses and headers are here; who may do what
+// is room.ts.
+
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { type AddressInfo, isIPv6 } from "node:net";
+import { networkInterfaces } from "node:os";
+import type { Duplex } from "node:stream";
+import { type WebSocket, WebSocketServer } from "ws";
+import { UserError } from "../../backend/errors.ts";
+import { Bucket, type Rate } from "./bucket.ts";
+import { joinLink } from "./link.ts";
+import { isolationHeaders, ownPage, type Page } from "./pages.ts";
+import { bounds, type Member, type Plan } from "./protocol.ts";
+import { Room, type RoomLimits, type Wire } from "./room.ts";
+import { newSecret } from "./secret.ts";
+
+export interface RoomSpec {
+  plan: Plan;
+  /** 16 to 128 characters of a-z, A-Z, 0-9 and -._~; a random one of 128 bits when absent */
+  secret?: string;
+  /** from then on nobody joins any more; members stay. Never when absent. */
+  expiresInMs?: number;
+  limits?: Partial<RoomLimits>;
+}
+
+export interface RendezvousOptions extends RoomSpec {
+  /** address to listen at; 0.0.0.0: all of this machine's */
+  host: string;
+  /** 0: any free one */
+  port: number;
+  /** further pages; what they give goes before the room's own page */
+  pages?: (path: string) => Page | undefined;
+  /** path of the page that takes part in a run; the room is its query's `room`, the secret its fragment */
+  part?: string;
+  /** origins of other servers whose pages may connect; those of this one may */
+  origins?: readonly string[];
+  /** rooms at once; 16 by default */
+  mostRooms?: number;
+  /** connections from one address; 100 at once and 10 a second by default: a class behind one router */
+  connections?: Rate;
+}
+
+export interface OpenRoom {
+  /** without the secret */
+  readonly url: string;
+  /** what to give to those who shall join: the secret is after its # */
+  readonly joinUrl: string;
+  readonly members: readonly Member[];
+  /** Another plan, to which members have to agree anew; a run goes on.
+   *  @throws UserError for a plan that cannot be */
+  propose(plan: Plan): void;
+  /** Sends everybody out. */
+  close(): void;
+}
+
+export interface Rendezvous extends OpenRoom {
+  /** A further room beside the first.
+   *  @param name 1 to 40 of a-z, 0-9 and -
+   *  @throws UserError for a name that is taken or no name, or too many rooms */
+  open(name: string, spec: RoomSpec): OpenRoom;
+  /** Ends all rooms and all connections, and frees the port. */
+  close(): Promise<void>;
+}
+
+/** A member that does not read what it is sent is dropped at so many bytes. */
+const mostBufferedBytes = 4 * 1024 * 1024;
+/** for the other side to answer a close, before the connection is cut */
+const closeMs = 500;
+const mostAddresses = 10_000;
+const mostConnections = 1024;
+
+/** Starts a server with one room.
+ *  @throws UserError when the address or port cannot be had, or for a plan or secret that cannot be */
+export async function startRendezvous(options: RendezvousOptions): Promise<Rendezvous> {
+  const server = new Server(options);
+  try {
+    await server.listen();
+    return server.facade(server.add("/", options));
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
+}
+
+class Server {
+  readonly #options: RendezvousOptions;
+  readonly #rooms = new Map<string, Room>();
+  readonly #http = createServer((request, response) => this.#answer(request, response));
+  readonly #sockets = new WebSocketServer({
+    noServer: true,
+    clientTracking: true,
+    maxPayload: bounds.messageBytes,
+    perMessageDeflate: false,
+  });
+  readonly #addresses = new Map<string, Bucket>();
+  readonly #firstGeneration = Math.floor(Date.now() / 1000);
+  readonly #connections: Rate;
+  #ticks: ReturnType<typeof setInterval> | undefined;
+  #origin = "";
+
+  constructor(options: RendezvousOptions) {
+    this.#options = options;
+    this.#connections = options.connections ?? { perSecond: 10, burst: 100 };
+    this.#http.headersTimeout = 10_000;
+    this.#http.requestTimeout = 20_000;
+    this.#http.maxConnections = mostConnections;
+    this.#http.on("upgrade", (request, socket, head) => this.#upgrade(request, { socket, head }));
+  }
+
+  async listen(): Promise<void> {
+    const { host, port } = this.#options;
+    await new Promise<void>((resolve, reject) => {
+      this.#http.once("error", (error: NodeJS.ErrnoException) => reject(notListening(error, { host, port })));
+      this.#http.listen(port, host, resolve);
+    });
+    const address = this.#http.address() as AddressInfo;
+    const name = reachable(host);
+    this.#origin = `http://${isIPv6(name) ? `[${name}]` : name}:${address.port}`;
+  }
+
+  add(path: string, { plan, secret = newSecret(), expiresInMs, limits }: RoomSpec): OpenRoom {
+    const room = new Room({
+      ...{ plan, secret, limits },
+      secretExpiresMs: expiresInMs === undefined ? undefined : performance.now() + expiresInMs,
+      // Seconds since 1970: a room that is opened again starts later generations, unless it made more than one start a second.
+      firstGeneration: this.#firstGeneration,
+      nowMs: () => performance.now(),
+    });
+    this.#rooms.set(path, room);
+    this.#ticks ??= setInterval(() => this.#tick(), this.#tickMs());
+    const url = `${this.#origin}${path}`;
+    return {
+      url,
+      joinUrl: joinLink({ url, secret }),
+      get members() {
+        return room.members;
+      },
+      propose: (next) => room.propose(next),
+      close: () => {
+        this.#rooms.delete(path);
+        room.close("the room is closed");
+      },
+    };
+  }
+
+  facade(first: OpenRoom): Rendezvous {
+    return {
+      url: first.url,
+      joinUrl: first.joinUrl,
+      get members() {
+        return first.members;
+      },
+      propose: (plan) => first.propose(plan),
+      open: (name, spec) => this.#open(name, spec),
+      close: () => this.close(),
+    };
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#ticks);
+    for (const room of this.#rooms.values()) room.close("the rendezvous has ended");
+    this.#rooms.clear();
+    const closed = new Promise((resolve) => this.#http.close(resolve));
+    this.#http.closeIdleConnections();
+    const all = [...this.#sockets.clients].map((socket) => new Promise((resolve) => socket.once("close", resolve)));
+    await Promise.all(all);
+    this.#http.closeAllConnections();
+    await closed;
+  }
+
+  #open(name: string, spec: RoomSpec): OpenRoom {
+    const { mostRooms = 16 } = this.#options;
+    if (!/^[a-z0-9-]{1,40}$/.test(name))
+      throw new UserError("a room's name needs 1 to 40 characters of a-z, 0-9 and -");
+    const path = `/room/${name}`;
+    if (this.#rooms.has(path)) throw new UserError(`there is a room ${name} already; use another name`);
+    if (this.#rooms.size >= mostRooms)
+      throw new UserError(`there are ${mostRooms} rooms already; close one, or give this rendezvous room for more`);
+    return this.add(path, spec);
+  }
+
+  /** A quarter of the shortest time that a room goes by. */
+  #tickMs(): number {
+    const [{ limits }] = this.#rooms.values();
+    const { pingMs, silentMs, joinMs, readyMs, settleMs } = limits;
+    return Math.max(5, Math.min(pingMs, silentMs, joinMs, readyMs, settleMs) / 4);
+  }
+
+  #tick(): void {
+    const nowMs = performance.now();
+    for (const room of this.#rooms.values()) room.tick();
+    for (const [address, bucket] of this.#addresses) if (bucket.full(nowMs)) this.#addresses.delete(address);
+  }
+
+  #answer({ method, url }: IncomingMessage, response: ServerResponse): void {
+    const send = (status: number, { type, body, policy }: Page & { policy?: string }) => {
+      const headers = { ...isolationHeaders, "Content-Type": type, "Cache-Control": "no-store" };
+      response.writeHead(status, { ...headers, ...(policy && { "Content-Security-Policy": policy }) });
+      response.end(method === "HEAD" ? undefined : body);
+    };
+    const type = "text/plain; charset=utf-8";
+    const { pages, part } = this.#options;
+    const path = pathOf(url);
+    const page = pages?.(path) ?? ownPage(path, { rooms: this.#rooms, part });
+    if (method !== "GET" && method !== "HEAD") send(405, { type, body: "pages are read with GET or HEAD\n" });
+    else if (page) send(200, page);
+    else send(404, { type, body: "there is no such page; use the whole link that `shardgrad serve` printed\n" });
+  }
+
+  #upgrade(request: IncomingMessage, { socket, head }: { socket: Duplex; head: Buffer }): void {
+    socket.on("error", () => socket.destroy());
+    const room = this.#rooms.get(pathOf(request.url));
+    if (!this.#welcomeOrigin(request)) refuse(socket, "403 Forbidden");
+    else if (!this.#welcomeAddress(request.socket.remoteAddress ?? "")) refuse(socket, "429 Too Many Requests");
+    else if (!room) refuse(socket, "404 Not Found");
+    else this.#sockets.handleUpgrade(request, socket, head, (webSocket) => attach(room, webSocket));
+  }
+
+  /** A page of another site could connect with its visitor's network; terminals say no origin. */
+  #welcomeOrigin({ headers: { origin, host } }: IncomingMessage): boolean {
+    if (origin === undefined || this.#options.origins?.includes(origin)) return true;
+    return URL.canParse(origin) && new URL(origin).host === host;
+  }
+
+  #welcomeAddress(address: string): boolean {
+    const nowMs = performance.now();
+    let bucket = this.#addresses.get(address);
+    if (!bucket) {
+      if (this.#addresses.size >= mostAddresses) return false;
+      bucket = new Bucket(this.#connections, nowMs);
+      this.#addresses.set(address, bucket);
+    }
+    return bucket.take(1, nowMs);
+  }
+}
+
+function refuse(socket: Duplex, status: string): void {
+  const answer = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
+  socket.end(answer, () => socket.destroy());
+}
+
+/** Makes a WebSocket a room's wire. */
+function attach(room: Room, socket: WebSocket): void {
+  const wire: Wire = {
+    send(message) {
+      if (socket.readyState !== socket.OPEN) return;
+      if (socket.bufferedAmount > mostBufferedBytes) socket.terminate();
+      else socket.send(JSON.stringify(message));
+    },
+    close(reason) {
+      socket.close(1008, cut(reason));
+      setTimeout(() => socket.terminate(), closeMs).unref();
+    },
+  };
+  const connection = room.connect(wire);
+  socket.on("message", (data, isBinary) => {
+    if (isBinary) connection.refuse("a message is no text");
+    else connection.receive(String(data));
+  });
+  socket.on("error", ({ code }: NodeJS.ErrnoException) => {
+    if (code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH")
+      connection.refuse(`a message has more than ${bounds.messageBytes} bytes`);
+    else if (code?.startsWith("WS_ERR_")) connection.refuse("its WebSocket breaks the rules of WebSockets");
+  });
+  socket.on("close", () => connection.closed());
+}
+
+/** As long as a close frame has room for, 123 bytes, of which a character takes up to 3. */
+const cut = (reason: string) => reason.slice(0, 41);
+
+const pathOf = (url = "/"): string => url.replace(/[?#].*$/s, "");
+
+/** Under which name others reach a server that listens at `host`. */
+function reachable(host: string): string {
+  if (host !== "0.0.0.0" && host !== "::") return host;
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return all.find(({ family, internal }) => family === "IPv4" && !internal)?.address ?? "127.0.0.1";
+}
+
+function notListening({ code, message }: NodeJS.ErrnoException, { host, port }: { host: string; port: number }) {
+  if (code === "EADDRINUSE") return new UserError(`port ${port} of ${host} is taken; use another --port, or 0 for any`);
+  if (code === "EACCES") return new UserError(`port ${port} of ${host} is not for this user; use a --port from 1024`);
+  return new UserError(`cannot listen at ${host}, port ${port}: ${message}; use another --host or --port`);
+}
