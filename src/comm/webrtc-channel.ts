@@ -18,6 +18,8 @@ const maxMessageBytes = 2 ** 31;
 const [pauseBytes, resumeBytes] = [4 << 20, 1 << 20];
 
 const goodbye = "closed";
+/** Both look alike from here. */
+const lost = "it ended without a goodbye, or the network between failed";
 /** What was sent before close() may take this long to arrive. */
 const lingerMs = 2000;
 /** How long a connection may be interrupted: changes of network take seconds, and ICE goes on trying meanwhile. */
@@ -66,8 +68,10 @@ export class RtcChannel implements Channel {
     channel.addEventListener("open", () => this.#open(), { signal });
     channel.addEventListener("message", ({ data }) => this.#take(data), { signal });
     channel.addEventListener("bufferedamountlow", () => this.#pump(), { signal });
-    channel.addEventListener("close", () => this.#end("its side ended without a goodbye"), { signal });
+    channel.addEventListener("close", () => this.#end(lost), { signal });
     connection.addEventListener("connectionstatechange", () => this.#look(), { signal });
+    // A page that is left has no time for what is still to be sent. Node has no such event: what ends there ends without a word.
+    globalThis.addEventListener?.("pagehide", () => this.#leave(), { signal });
     if (channel.readyState === "open") this.#open();
   }
 
@@ -103,6 +107,12 @@ export class RtcChannel implements Channel {
     this.#state = "closing";
     this.#endAfter(lingerMs, "it was closed on this side");
     this.#pump();
+  }
+
+  #leave(): void {
+    this.#queue = [];
+    this.close();
+    this.#end("its page was left");
   }
 
   #open(): void {
@@ -195,7 +205,7 @@ export class RtcChannel implements Channel {
 
   #look(): void {
     const { connectionState } = this.#connection;
-    if (connectionState === "failed" || connectionState === "closed") this.#end("the connection failed");
+    if (connectionState === "failed" || connectionState === "closed") this.#end(lost);
     if (this.#state !== "open") return;
     if (connectionState === "connected") clearTimeout(this.#timer);
     if (connectionState === "disconnected")
