@@ -32,6 +32,8 @@ export interface RendezvousOptions extends RoomSpec {
   pages?: (path: string) => Page | undefined;
   /** path of the page that takes part in a run; the room is its query's `room`, the secret its fragment */
   part?: string;
+  /** how others reach this server when not at its own address: that of a proxy which speaks https, say */
+  publicUrl?: string;
   /** origins of other servers whose pages may connect; those of this one may */
   origins?: readonly string[];
   /** rooms at once; 16 by default */
@@ -54,6 +56,8 @@ export interface OpenRoom {
 }
 
 export interface Rendezvous extends OpenRoom {
+  /** of the first room, from this machine: also where its public address leads nowhere */
+  readonly localUrl: string;
   /** A further room beside the first.
    *  @param name 1 to 40 of a-z, 0-9 and -
    *  @throws UserError for a name that is taken or no name, or too many rooms */
@@ -97,9 +101,11 @@ class Server {
   readonly #connections: Rate;
   #ticks: ReturnType<typeof setInterval> | undefined;
   #origin = "";
+  #localOrigin = "";
 
   constructor(options: RendezvousOptions) {
     this.#options = options;
+    this.#origin = publicOrigin(options.publicUrl);
     this.#connections = options.connections ?? { perSecond: 10, burst: 100 };
     this.#http.headersTimeout = 10_000;
     this.#http.requestTimeout = 20_000;
@@ -114,8 +120,9 @@ class Server {
       this.#http.listen(port, host, resolve);
     });
     const address = this.#http.address() as AddressInfo;
-    const name = reachable(host);
-    this.#origin = `http://${isIPv6(name) ? `[${name}]` : name}:${address.port}`;
+    const origin = (name: string) => `http://${isIPv6(name) ? `[${name}]` : name}:${address.port}`;
+    this.#localOrigin = origin(host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host);
+    this.#origin ||= origin(reachable(host));
   }
 
   add(path: string, { plan, secret = newSecret(), expiresInMs, limits }: RoomSpec): OpenRoom {
@@ -146,6 +153,7 @@ class Server {
   facade(first: OpenRoom): Rendezvous {
     return {
       url: first.url,
+      localUrl: `${this.#localOrigin}/`,
       joinUrl: first.joinUrl,
       get members() {
         return first.members;
@@ -218,7 +226,7 @@ class Server {
 
   /** A page of another site could connect with its visitor's network; terminals say no origin. */
   #welcomeOrigin({ headers: { origin, host } }: IncomingMessage): boolean {
-    if (origin === undefined || this.#options.origins?.includes(origin)) return true;
+    if (origin === undefined || origin === this.#origin || this.#options.origins?.includes(origin)) return true;
     return URL.canParse(origin) && new URL(origin).host === host;
   }
 
@@ -275,6 +283,20 @@ function reachable(host: string): string {
   if (host !== "0.0.0.0" && host !== "::") return host;
   const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
   return all.find(({ family, internal }) => family === "IPv4" && !internal)?.address ?? "127.0.0.1";
+}
+
+/** @throws UserError for what is no address of a whole server */
+function publicOrigin(url: string | undefined): string {
+  if (url === undefined) return "";
+  const {
+    protocol = "",
+    pathname,
+    search,
+    hash,
+    origin = "",
+  } = URL.canParse(url) ? new URL(url) : ({} as Partial<URL>);
+  if (/^https?:$/.test(protocol) && pathname === "/" && !search && !hash) return origin;
+  throw new UserError("the public address needs the form https://HOST or https://HOST:PORT, with no path behind it");
 }
 
 function notListening({ code, message }: NodeJS.ErrnoException, { host, port }: { host: string; port: number }) {

@@ -1,0 +1,120 @@
+// `shardgrad serve`: opens a room and prints its link; who opens the link, or gives it to `shardgrad join`, becomes a rank.
+
+import type { Command } from "commander";
+import { renderUnicodeCompact } from "uqr";
+import { UserError } from "../backend/errors.ts";
+import { joinRoom } from "../cluster/rendezvous/client.ts";
+import { parseLink } from "../cluster/rendezvous/link.ts";
+import type { Page } from "../cluster/rendezvous/pages.ts";
+import type { Plan } from "../cluster/rendezvous/protocol.ts";
+import { type Rendezvous, startRendezvous } from "../cluster/rendezvous/server.ts";
+import type { MeshShape } from "../parallel/shape.ts";
+import { addMeshOptions, jsonOption, type MeshFlags, shapeOf, wholeNumber } from "./common.ts";
+import { interruptible } from "./interrupt.ts";
+import { Output } from "./output.ts";
+import { membersText, planLines } from "./room-text.ts";
+
+/** What a room is for, beside its mesh. */
+export interface Served extends Pick<Plan, "program" | "options" | "about"> {
+  pages?: (path: string) => Page | undefined;
+  /** path of the page that takes part */
+  part?: string;
+}
+
+export interface ServeFlags extends MeshFlags {
+  host: string;
+  port: string;
+  public?: string;
+  expires?: string;
+  json: boolean;
+}
+
+const defaultPort = 8642;
+
+/** @param served what the room runs, of the command's options: `program` may have added some of its own */
+export function addServe<O extends ServeFlags>(
+  program: Command,
+  served: (options: O, shape: MeshShape) => Promise<Served>,
+): Command {
+  const command = program
+    .command("serve")
+    .description("open a room on this machine and print the link by which others join it")
+    .option("--host <address>", "of this machine to listen at", "0.0.0.0")
+    .option("--port <number>", "0: any free one", String(defaultPort))
+    .option("--public <url>", "how others reach this machine when not at its own address: https://HOST")
+    .option("--expires <minutes>", "how long the link lets others in (default: as long as this runs)")
+    .addOption(jsonOption())
+    .addHelpText("after", "\nSHARDGRAD_SECRET: the link's secret, for a room that is opened again under the same link.")
+    .action((options: O) => runServe(options, served));
+  return addMeshOptions(command);
+}
+
+async function runServe<O extends ServeFlags>(
+  options: O,
+  served: (options: O, shape: MeshShape) => Promise<Served>,
+): Promise<void> {
+  const { host, json, public: publicUrl } = options;
+  const port = portNumber(options.port);
+  const expiresInMs = options.expires === undefined ? undefined : wholeNumber("expires", options.expires) * 60_000;
+  const shape = shapeOf(options);
+  const { pages, part, ...rest } = await served(options, shape);
+  const plan = { layout: shape.layout, dims: shape.dims, ...rest };
+  const secret = process.env.SHARDGRAD_SECRET || undefined;
+  const output = new Output(json);
+  await interruptible(async (signal) => {
+    const rendezvous = await startRendezvous({ host, port, publicUrl, plan, secret, expiresInMs, pages, part });
+    try {
+      output.event({ event: "room", joinUrl: rendezvous.joinUrl, plan });
+      for (const line of linkLines(rendezvous.joinUrl, output)) output.say(line);
+      for (const line of planLines(plan)) output.say(line);
+      await watch(rendezvous, { size: shape.size, output, signal });
+    } finally {
+      await rendezvous.close();
+    }
+  });
+}
+
+/** Tells who comes and goes, until it is interrupted. */
+async function watch(
+  { localUrl, joinUrl }: Rendezvous,
+  { size, output, signal }: { size: number; output: Output; signal: AbortSignal },
+): Promise<void> {
+  let told = "";
+  const room = await joinRoom({
+    ...{ url: localUrl, secret: parseLink(joinUrl).secret },
+    name: "serve",
+    adapter: "",
+    role: "watcher",
+    events: {
+      members(all) {
+        const members = all.filter(({ role }) => role === "rank");
+        output.event({ event: "members", members });
+        const text = membersText(members, size);
+        if (text !== told) output.say(text);
+        told = text;
+      },
+    },
+  });
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+  room.leave();
+}
+
+function linkLines(joinUrl: string, { human }: Output): string[] {
+  const { hostname, protocol } = new URL(joinUrl);
+  const local = hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
+  return [
+    ...(human.isTTY ? [renderUnicodeCompact(joinUrl, { border: 2 })] : []),
+    `join with  ${joinUrl}`,
+    `or         npx shardgrad join '${joinUrl}'`,
+    // Browsers give GPUs and shared memory to pages that came over https or from the machine itself.
+    ...(protocol === "https:" || local
+      ? []
+      : ["pages get no GPU and one thread from this address, which is not https; a proxy and --public change that"]),
+    "",
+  ];
+}
+
+function portNumber(text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) < 65_536) return Number(text);
+  throw new UserError(`got --port ${text === "" ? '""' : text}, need 0 to 65535; the default is ${defaultPort}`);
+}
