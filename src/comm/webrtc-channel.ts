@@ -93,8 +93,8 @@ export class RtcChannel implements Channel {
   }
 
   flush(): Promise<void> {
+    if (this.#state === "closed") return Promise.resolve();
     return new Promise((resolve) => {
-      if (this.#state === "closed") resolve();
       this.#flushes.push(resolve);
       this.#pump();
     });

@@ -82,7 +82,9 @@ async function peerConnections(iceServers: readonly IceServer[]): Promise<Create
   // Copies: both kinds may write to what they are given.
   const servers = () => iceServers.map(({ urls, ...rest }) => ({ urls: [urls].flat(), ...rest }));
   if (Own) return () => new Own({ iceServers: servers() });
-  if (!inNode()) throw new Error("there is no RTCPeerConnection here: browsers have it in pages, not in workers");
+  // Browsers have none in workers. node-datachannel ends the process when a second thread uses it.
+  if (!inNode() || !(await import("node:worker_threads")).isMainThread)
+    throw new Error("there is no WebRTC in workers: connect in the page, or in the main thread, and pass messages on");
   try {
     const { RTCPeerConnection } = await import("node-datachannel/polyfill");
     const Foreign = RTCPeerConnection as unknown as typeof globalThis.RTCPeerConnection;

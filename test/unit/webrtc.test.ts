@@ -2,8 +2,10 @@
 // every size, peers that send what is no message, and ends of all kinds.
 
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { Worker } from "node:worker_threads";
 import { RTCPeerConnection as NodePeerConnection } from "node-datachannel/polyfill";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -432,19 +434,37 @@ for (let tries = 0; descriptors() > before && tries < 200; tries++) await new Pr
 console.log(JSON.stringify({ opened, more: Math.max(0, descriptors() - before) }));
 `;
 
-test("after 50 connections opened and closed, and 10 that never opened, no socket is left and the process ends by itself", async () => {
+/** Bundles a program and gives its path to `work`. */
+async function bundled<T>(contents: string, work: (path: string) => T): Promise<Awaited<T>> {
   mkdirSync("build", { recursive: true });
   const folder = mkdtempSync(join(process.cwd(), "build/webrtc-"));
-  const outfile = join(folder, "rounds.mjs");
+  const outfile = join(folder, "program.mjs");
   try {
-    await bundle({ stdin: { contents: openAndClose, resolveDir: process.cwd(), loader: "ts" }, outfile });
-    const { status, signal, stdout, stderr } = spawnSync(process.execPath, [outfile], { timeout: 120_000 });
-    assert.is(signal, null, "it did not end");
-    assert.is(status, 0, String(stderr));
-    assert.equal(JSON.parse(String(stdout)), { opened: 50, more: 0 });
+    await bundle({ stdin: { contents, resolveDir: process.cwd(), loader: "ts" }, outfile });
+    return await work(outfile);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+test("after 50 connections opened and closed, and 10 that never opened, no socket is left and the process ends by itself", async () => {
+  const { status, signal, stdout, stderr } = await bundled(openAndClose, (path) =>
+    spawnSync(process.execPath, [path], { timeout: 120_000 }),
+  );
+  assert.is(signal, null, "it did not end");
+  assert.is(status, 0, String(stderr));
+  assert.equal(JSON.parse(String(stdout)), { opened: 50, more: 0 });
+});
+
+test("in a worker thread, where node-datachannel would end the process, connecting is refused", async () => {
+  const source = `
+    import { parentPort } from "node:worker_threads";
+    import { connectRanks } from "./src/comm/webrtc.ts";
+    const signalling = { send() {}, listen() {} };
+    connectRanks({ rank: 0, size: 2, signalling }).catch((error) => parentPort.postMessage(String(error)));
+  `;
+  const said = await bundled(source, (path) => once(new Worker(path), "message"));
+  assert.match(said[0], "Error: there is no WebRTC in workers: connect in the page, or in the main thread");
 });
 
 test.run();
