@@ -1,5 +1,5 @@
-// What the tests need beyond npm's packages: Chromium, and on Linux software Vulkan adapters for Node. Finds them, or installs
-// them where it may (as root with apt), or says in one sentence what to install. Changes nothing when all is there.
+// What the tests need beyond npm's packages: Chromium, a NATS server, and on Linux software Vulkan adapters for Node. Finds them, or
+// installs them where it may (as root with apt), or says in one sentence what to install. Changes nothing when all is there.
 
 import { accessSync, constants, existsSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
@@ -97,6 +97,29 @@ async function installChromium() {
   }
   const found = await findChromium();
   if (!found) throw new SetupError("Chromium was installed but is not found; set CHROMIUM_PATH to its executable");
+  return found;
+}
+
+// ---- NATS -------------------------------------------------------------------------------------------------------------
+
+/** Debian keeps servers where only root's PATH looks. */
+function findNatsServer() {
+  const places = [...(process.env.PATH ?? "").split(delimiter).filter(Boolean), "/usr/sbin", "/usr/local/sbin"];
+  return places.map((place) => join(place, "nats-server")).find(executable);
+}
+
+/** The executable of nats-server, installed where it is missing. Tests start servers of their own with it.
+ *  @returns {Promise<string>}
+ *  @throws SetupError with what to install */
+export async function natsServer() {
+  const advice =
+    "install nats-server (the package of Debian, Ubuntu or Homebrew, or a release of nats.io) so that PATH has it";
+  const there = findNatsServer();
+  if (there) return there;
+  if (!mayInstall()) throw new SetupError(`the tests need a NATS server: ${advice}`);
+  await apt(["nats-server"]);
+  const found = findNatsServer();
+  if (!found) throw new SetupError(`nats-server was installed but is not found: ${advice}`);
   return found;
 }
 
@@ -208,12 +231,13 @@ async function installLavapipe() {
 }
 
 /** Finds or installs everything.
- *  @returns {Promise<{ chromium: string, lavapipe?: string, swiftshader?: string }>} Chromium's executable and, on Linux, the two
- *   Vulkan driver manifests
+ *  @returns {Promise<{ chromium: string, nats: string, lavapipe?: string, swiftshader?: string }>} Chromium's executable, that of
+ *   nats-server and, on Linux, the two Vulkan driver manifests
  *  @throws SetupError with what to install */
 export async function setUp() {
   const chromium = (await findChromium()) ?? (await installChromium());
-  if (!linux) return { chromium };
+  const nats = await natsServer();
+  if (!linux) return { chromium, nats };
   const lavapipe = (findLoader() && findLavapipe()) || (await installLavapipe());
   const swiftshader = findSwiftshader(chromium);
   if (!swiftshader) {
@@ -221,7 +245,7 @@ export async function setUp() {
       `no vk_swiftshader_icd.json beside ${chromium}; install Chromium as your distribution or Playwright packages it`,
     );
   }
-  return { chromium, lavapipe, swiftshader };
+  return { chromium, nats, lavapipe, swiftshader };
 }
 
 /** The environment in which Node's Vulkan loader sees this driver alone. */
