@@ -38,16 +38,16 @@ export const openBackend = ({ backend, threads, tune = false }: BackendFlags): P
 
 /** How ranks are joined, as given on the command line. */
 export interface LinkFlags {
-  link: "loopback" | "worker";
+  link: "loopback" | "worker" | "webrtc";
 }
 
 export const addLinkOption = (command: Command): Command =>
   command.addOption(
     new Option(
       "--link <name>",
-      "how ranks are joined: loopback shares one device of this process, worker gives each rank a thread and a device of its own",
+      "how ranks are joined: loopback shares one device of this process, worker gives each rank a thread and a device of its own, webrtc does too and joins them as ranks of different machines would be",
     )
-      .choices(["loopback", "worker"])
+      .choices(["loopback", "worker", "webrtc"])
       .default("loopback"),
   );
 
@@ -68,8 +68,8 @@ export async function openRanks(flags: BackendFlags & LinkFlags): Promise<OpenRa
   const threads = flags.threads === undefined ? undefined : wholeNumber("threads", flags.threads);
   const { backend, note } = await resolveBackend(flags.backend);
   return {
-    where: { ranks: workerRanks({ backend, threads }) },
-    note: `${note}; each rank in a thread of its own`,
+    where: { ranks: workerRanks({ backend, threads, link: flags.link }) },
+    note: `${note}; each rank in a thread of its own${flags.link === "webrtc" ? ", joined by WebRTC" : ""}`,
     dispose: () => undefined,
   };
 }

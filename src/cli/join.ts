@@ -17,7 +17,14 @@ import { Output } from "./output.ts";
 import { membersText, planLines } from "./room-text.ts";
 
 /** A rank's part of a run: resolves when it is done. A CommunicationError is another rank's failure: this one waits for the next start. */
-export type TakePart = (part: { start: Start; backend: Backend; output: Output; signal: AbortSignal }) => Promise<void>;
+export type TakePart = (part: {
+  start: Start;
+  backend: Backend;
+  /** of the room, without its secret */
+  url: string;
+  output: Output;
+  signal: AbortSignal;
+}) => Promise<void>;
 
 export interface JoinFlags extends BackendFlags {
   name?: string;
@@ -58,7 +65,7 @@ async function runJoin(link: string, { options, takePart }: { options: JoinFlags
       });
       signal.addEventListener("abort", () => room.leave(), { once: true });
       try {
-        await takeParts(room, { takePart, backend, output, signal, yes });
+        await takeParts(room, { takePart, backend, url: place.url, output, signal, yes });
       } catch (error) {
         if (!signal.aborted) throw error;
         output.say("left the room");
@@ -78,6 +85,7 @@ async function runJoin(link: string, { options, takePart }: { options: JoinFlags
 interface Part {
   takePart: TakePart;
   backend: Backend;
+  url: string;
   output: Output;
   signal: AbortSignal;
   yes: boolean;

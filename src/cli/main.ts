@@ -5,9 +5,13 @@ import { Command, CommanderError } from "commander";
 import { DeviceError, UserError } from "../backend/errors.ts";
 import { DivergedError } from "../train/events.ts";
 import { addInfo, packageVersion } from "./info.ts";
+import { addJoin } from "./join.ts";
 import { addLayouts } from "./layouts.ts";
 import { addMatmul } from "./matmul.ts";
-import { addTrain } from "./train.ts";
+import type { TrainFlags } from "./plan.ts";
+import { servedTraining, trainInRoom } from "./room.ts";
+import { addServe, type ServeFlags } from "./serve.ts";
+import { addRunOptions, addTrain, flagsOf } from "./train.ts";
 import { addVerify } from "./verify.ts";
 
 const program = new Command("shardgrad")
@@ -25,6 +29,8 @@ addTrain(program);
 addVerify(program);
 addMatmul(program);
 addLayouts(program);
+addRunOptions(addServe<ServeFlags & TrainFlags>(program, (options, shape) => servedTraining(flagsOf(options), shape)));
+addJoin(program, trainInRoom);
 addInfo(program);
 
 try {

@@ -33,7 +33,17 @@ const defaultReport = "out/report.html";
 export function addTrain(program: Command): void {
   const command = program
     .command("train")
-    .description("train a GPT-2 or a Llama on a text; without --data on this package's own sources")
+    .description("train a GPT-2 or a Llama on a text; without --data on this package's own sources");
+  addRunOptions(command)
+    .option("--report <file>", `writes the run as one HTML page (default without --data: ${defaultReport})`)
+    .addOption(jsonOption())
+    .action(runTrain);
+  addTuneOption(addBackendOptions(addLinkOption(addMeshOptions(command))));
+}
+
+/** What is trained on what, and how. */
+export function addRunOptions(command: Command): Command {
+  command
     .option("--data <file>", "UTF-8 text; its first 90% trains, the rest validates")
     .option("--config <file>", "the model's config.json in Hugging Face's fields; other flags override it")
     .addOption(new Option("--arch <name>", "architecture (default: gpt2)").choices(["gpt2", "llama"]))
@@ -42,7 +52,7 @@ export function addTrain(program: Command): void {
     const fallback = "fallback" in flag ? ` (default: ${flag.fallback})` : "";
     command.option(`--${name} <number>`, flag.help + fallback);
   }
-  command
+  return command
     .option("--bias", "biases in products and norms, gpt2 only (default)")
     .option("--no-bias", "leaves every bias out, as nanoGPT does")
     .addOption(
@@ -59,11 +69,7 @@ export function addTrain(program: Command): void {
       )
         .choices(["f32", "f16"])
         .default("f32"),
-    )
-    .option("--report <file>", `writes the run as one HTML page (default without --data: ${defaultReport})`)
-    .addOption(jsonOption())
-    .action(runTrain);
-  addTuneOption(addBackendOptions(addLinkOption(addMeshOptions(command))));
+    );
 }
 
 /** Options as commander hands them over: texts, names in camel case. */
@@ -74,7 +80,7 @@ interface TrainOptions extends Omit<TrainFlags, "numbers">, BackendFlags, LinkFl
 
 async function runTrain(options: TrainOptions & Record<string, unknown>): Promise<void> {
   const output = new Output(options.json);
-  const plan = await planTrain({ ...options, numbers: numbersOf(options) });
+  const plan = await planTrain(flagsOf(options));
   const reportPath = options.report ?? (options.data === undefined ? defaultReport : undefined);
   if (reportPath !== undefined) {
     for (const input of [options.data, options.config])
@@ -118,6 +124,12 @@ function scalingText({ lossScale, skippedSteps }: DoneEvent): string {
   if (lossScale === undefined) return "";
   return `, f16 with a loss scale of ${lossScale}, ${skippedSteps} ${skippedSteps === 1 ? "step" : "steps"} skipped`;
 }
+
+/** Options as commander hands them over, with their numbers read. */
+export const flagsOf = (options: Omit<TrainFlags, "numbers"> & object): TrainFlags => ({
+  ...options,
+  numbers: numbersOf(options as unknown as Record<string, unknown>),
+});
 
 function numbersOf(options: Record<string, unknown>): TrainFlags["numbers"] {
   const numbers: TrainFlags["numbers"] = {};

@@ -26,7 +26,8 @@ export interface TrainNews {
   entries: readonly LedgerEntry[];
 }
 
-async function trainRank({ link, backend, tell }: RankContext, run: TrainRun): Promise<void> {
+/** One rank of a training run. */
+export async function trainRank({ link, backend, tell }: RankContext, run: TrainRun): Promise<void> {
   const { shape, config, tokens, parameters } = run;
   const ledger = new Ledger();
   const layout = createLayout(shape, { backend, link, ledger });

@@ -9,15 +9,19 @@ import type { Channel } from "../comm/channel.ts";
 import { CommunicationError } from "../comm/link.ts";
 import { MessagePortChannel } from "../comm/message-port.ts";
 import { RemoteLink } from "../comm/remote.ts";
+import { RingChannel, type RingEnds } from "../comm/ring-channel.ts";
 import { type Thrown, thrown } from "./errors.ts";
 import type { Reply } from "./rank.ts";
 import { programOf } from "./ranks.ts";
 
-/** What a rank is told to do: plain data, and ports. */
+/** To one other rank. */
+export type Pipe = MessagePort | RingEnds;
+
+/** What a rank is told to do: plain data, and the ends of pipes. */
 export interface RankStart {
   rank: number;
   /** by rank, to each other one */
-  ports: readonly (MessagePort | undefined)[];
+  pipes: readonly (Pipe | undefined)[];
   program: string;
   /** the program is a module: else one of the engine's */
   isModule: boolean;
@@ -40,9 +44,11 @@ let lost: CommunicationError | undefined;
 const worker = {
   /** Runs the program to its end. */
   async run(start: RankStart, starter: Starter & ProxyMarked): Promise<{ result: unknown } | { thrown: Thrown }> {
-    const { rank, ports, dawn, timeoutMs, options } = start;
+    const { rank, pipes, dawn, timeoutMs, options } = start;
     if (dawn !== undefined) loadDawnFrom(dawn);
-    const channels: (Channel | undefined)[] = ports.map((port) => port && new MessagePortChannel(port));
+    const channels: (Channel | undefined)[] = pipes.map(
+      (pipe) => pipe && (pipe instanceof MessagePort ? new MessagePortChannel(pipe) : new RingChannel(pipe)),
+    );
     try {
       // Two ranks of one run must take the same kernels: nothing is measured.
       const { backend } = await createBackend({ backend: start.backend, threads: start.threads, tune: false });

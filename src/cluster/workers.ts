@@ -2,17 +2,28 @@
 
 import { type Endpoint, proxy, type Remote, releaseProxy, transfer, wrap } from "comlink";
 import { dawnSpecifier } from "../backend/dawn.ts";
+import { UserError } from "../backend/errors.ts";
 import { inNode } from "../backend/node.ts";
 import { type BackendChoice, resolveBackend } from "../backend/select.ts";
+import { ringPair, ringsWork } from "../comm/ring-channel.ts";
+import type { IceServer } from "../comm/webrtc.ts";
 import { rethrown } from "./errors.ts";
-import type { RankStart, RankWorker } from "./rank-worker.ts";
+import type { Pipe, RankStart, RankWorker } from "./rank-worker.ts";
 import { heard, type Ranks, type Run } from "./ranks.ts";
+import { type WebRtcPipes, webrtcPipes } from "./webrtc-pipes.ts";
 
 export interface WorkerOptions {
   /** of every rank: `auto` chooses once for all of them */
   backend?: BackendChoice;
   /** each rank's, of the cpu backend: one by default */
   threads?: number;
+  /** How messages cross between workers: over MessagePorts (the default), or through rings in shared memory, which take as long for short
+   *  messages and longer for others, as they copy what ports hand over. */
+  channels?: "rings" | "ports";
+  /** how ranks are joined: "webrtc" takes data channels between all of them, as ranks of different machines would */
+  link?: "worker" | "webrtc";
+  /** of webrtc: STUN and TURN servers; none by default */
+  iceServers?: readonly IceServer[];
 }
 
 /** A started worker. */
@@ -25,17 +36,29 @@ interface RankThread {
 const noticeMs = 1000;
 
 /** Ranks in workers of this page or process. */
-export function workerRanks({ backend = "auto", threads = 1 }: WorkerOptions = {}): Ranks {
+export function workerRanks({
+  backend = "auto",
+  threads = 1,
+  channels = "ports",
+  link = "worker",
+  iceServers,
+}: WorkerOptions = {}): Ranks {
   const run = async (program: string | URL, run: Run<unknown>): Promise<unknown[]> => {
     const { size, options, timeoutMs, take } = run;
+    if (channels === "rings" && !ringsWork())
+      throw new UserError(
+        "rings between workers need shared memory, which this page has only if it is cross-origin isolated (COOP and COEP headers); take ports",
+      );
     const workers: (RankThread | undefined)[] = [];
+    let webrtc: WebRtcPipes | undefined;
     const { backend: name } = await resolveBackend(backend);
     const dawn = dawnSpecifier();
     const lose = (rank: number, reason: string) => {
       for (const [other, worker] of workers.entries()) if (other !== rank) void worker?.api.lose(rank, reason);
     };
     try {
-      const ports = allPorts(size);
+      webrtc = link === "webrtc" ? await webrtcPipes({ size, iceServers }) : undefined;
+      const pipes: (Pipe | undefined)[][] = webrtc?.pipes ?? allPipes(size, channels === "rings" ? ringPair : portPair);
       const starter = proxy({ take: async (rank: number, item: unknown) => (await take?.(rank, item)) ?? heard });
       const results = Array.from({ length: size }, async (_, rank) => {
         const { promise: gone, reject } = rejection();
@@ -45,10 +68,10 @@ export function workerRanks({ backend = "auto", threads = 1 }: WorkerOptions = {
         });
         workers[rank] = worker;
         const start: RankStart = {
-          ...{ rank, ports: ports[rank], program: String(program), isModule: program instanceof URL },
+          ...{ rank, pipes: pipes[rank], program: String(program), isModule: program instanceof URL },
           ...{ options, backend: name, threads, timeoutMs, dawn },
         };
-        const mine = ports[rank].filter((port) => port !== undefined);
+        const mine = pipes[rank].filter((pipe) => pipe instanceof MessagePort);
         const answer = await Promise.race([worker.api.run(transfer(start, mine), starter), gone]);
         if ("thrown" in answer) throw rethrown(answer.thrown);
         return answer.result;
@@ -65,21 +88,22 @@ export function workerRanks({ backend = "auto", threads = 1 }: WorkerOptions = {
       }
     } finally {
       for (const worker of workers) worker?.end();
+      webrtc?.close();
     }
   };
-  return { link: "worker", run: run as Ranks["run"] };
+  return { link, run: run as Ranks["run"] };
 }
 
-/** A port for each rank to each other one: [rank][other]. */
-function allPorts(size: number): (MessagePort | undefined)[][] {
-  const ports = Array.from({ length: size }, () => new Array<MessagePort | undefined>(size).fill(undefined));
-  for (let a = 0; a < size; a++)
-    for (let b = a + 1; b < size; b++) {
-      const { port1, port2 } = new MessageChannel();
-      ports[a][b] = port1;
-      ports[b][a] = port2;
-    }
-  return ports;
+/** A pipe's end for each rank to each other one: [rank][other]. */
+function allPipes(size: number, pair: () => readonly [Pipe, Pipe]): (Pipe | undefined)[][] {
+  const pipes = Array.from({ length: size }, () => new Array<Pipe | undefined>(size).fill(undefined));
+  for (let a = 0; a < size; a++) for (let b = a + 1; b < size; b++) [pipes[a][b], pipes[b][a]] = pair();
+  return pipes;
+}
+
+function portPair(): [MessagePort, MessagePort] {
+  const { port1, port2 } = new MessageChannel();
+  return [port1, port2];
 }
 
 function rejection(): { promise: Promise<never>; reject: (error: Error) => void } {

@@ -1,0 +1,99 @@
+// Training in a room: what `shardgrad serve` offers, and a rank's part in it from a terminal.
+
+import { createHash, randomBytes } from "node:crypto";
+import type { Page } from "../cluster/rendezvous/pages.ts";
+import type { RoomTraining } from "../cluster/take-part.ts";
+import { takePart } from "../cluster/take-part.ts";
+import { parameterCount } from "../nn/config.ts";
+import { trainingTraffic } from "../nn/traffic.ts";
+import type { MeshShape } from "../parallel/shape.ts";
+import type { TakePart } from "./join.ts";
+import { bytesText, countText } from "./output.ts";
+import { planTrain, type TrainFlags } from "./plan.ts";
+import { Progress } from "./progress.ts";
+import script from "./room-page.script";
+import type { Served } from "./serve.ts";
+import { readText } from "./text.ts";
+
+const pagePath = "/train";
+const scriptPath = "/train.js";
+
+/** A room that trains: the plan's options, and the pages that ranks need. */
+export async function servedTraining(flags: TrainFlags, shape: MeshShape): Promise<Served> {
+  const { config, parameters, textName } = await planTrain(flags);
+  const { text } = await readText(flags.data);
+  const bytes = new TextEncoder().encode(text);
+  const training: RoomTraining = {
+    config: { ...config },
+    parameters,
+    tokenizer: flags.tokenizer,
+    // Only who is in the room is told of it.
+    text: {
+      path: `/text/${randomBytes(16).toString("hex")}`,
+      sha256: createHash("sha256").update(bytes).digest("hex"),
+      bytes: bytes.length,
+    },
+    timeoutMs: 60_000,
+    iceServers: [],
+  };
+  const received = Math.max(...trainingTraffic(config, { shape, ...parameters, dtype: "f32" }).bytesReceived);
+  const pages = new Map<string, Page>([
+    [pagePath, { type: "text/html; charset=utf-8", body: html }],
+    [scriptPath, { type: "text/javascript; charset=utf-8", body: script }],
+    // Browsers ask for it whatever the page says.
+    ["/favicon.ico", { type: "image/x-icon", body: "" }],
+    [training.text.path, { type: "text/plain; charset=utf-8", body: bytes }],
+  ]);
+  return {
+    program: "train",
+    options: JSON.stringify(training),
+    about: `Trains a ${config.model_type} of ${countText(parameterCount(config))} parameters on ${textName} for ${countText(parameters.steps)} steps. Each rank receives up to ${bytesText(received)} a step.`,
+    pages: (path) => pages.get(path),
+    part: pagePath,
+  };
+}
+
+/** A terminal's part. */
+export const trainInRoom: TakePart = async ({ start, backend, url, output, signal }) => {
+  const { parameters } = JSON.parse(start.options) as RoomTraining;
+  const progress = new Progress(output, { steps: parameters.steps });
+  try {
+    await takePart({
+      ...{ start, backend, url, signal },
+      listener: {
+        note: (text) => output.say(text),
+        event: (event, { received, closedForm }) => {
+          const told =
+            event.event === "step" ? { ...event, bytesReceived: [received], closedFormBytes: [closedForm] } : event;
+          if (event.event !== "token") output.event(told);
+          progress.show(told);
+        },
+      },
+    });
+    start.end("done");
+  } finally {
+    progress.stop();
+  }
+};
+
+const html = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>shardgrad: a rank</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 40em; margin: 2em auto; padding: 0 1em }
+button { font: inherit; padding: .5em 1em }
+</style>
+<h1>Train together</h1>
+<p id="state"></p>
+<p id="about"></p>
+<p id="device"></p>
+<p id="members"></p>
+<p><button id="take" hidden>Take part with this device</button></p>
+<p id="progress"></p>
+<p id="traffic"></p>
+<p id="evaluation"></p>
+<script src="${scriptPath}"></script>
+</html>
+`;

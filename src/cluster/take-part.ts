@@ -1,0 +1,137 @@
+// A rank's part in a room's run, in a page or a terminal: finds the text, connects to the other ranks, and trains with them.
+
+import type { Backend } from "../backend/backend.ts";
+import { UserError } from "../backend/errors.ts";
+import { CommunicationError } from "../comm/link.ts";
+import { RemoteLink } from "../comm/remote.ts";
+import { connectRanks, type IceServer } from "../comm/webrtc.ts";
+import { type ModelConfig, parseModelConfig } from "../nn/config.ts";
+import { shardedExtents } from "../nn/extents.ts";
+import { trainingTraffic } from "../nn/traffic.ts";
+import { type LayoutName, type MeshShape, meshShape, requireLegal } from "../parallel/shape.ts";
+import { makeCorpus } from "../train/corpus.ts";
+import type { TrainEvent, TrainParameters } from "../train/events.ts";
+import { byteTokenizer, charTokenizer } from "../train/tokenizer.ts";
+import { type TrainNews, trainRank } from "./programs.ts";
+import type { Start } from "./rendezvous/membership.ts";
+
+/** The options of a room's plan whose program is "train". */
+export interface RoomTraining {
+  /** as config.json has it */
+  config: Record<string, unknown>;
+  parameters: TrainParameters;
+  tokenizer: "char" | "byte";
+  /** Where the room's server has the text: a path nobody guesses, told to members alone. And what it has to be. */
+  text: { path: string; sha256: string; bytes: number };
+  /** how long ranks wait for each other */
+  timeoutMs: number;
+  iceServers: readonly IceServer[];
+}
+
+/** Texts beyond this are not fetched from a stranger. */
+const maxTextBytes = 256 * 2 ** 20;
+
+/** What a rank is told of the run as it goes. */
+export interface PartListener {
+  /** what is being done before the first step, in words */
+  note?(text: string): void;
+  /** bytes: what this rank received in the step, and what the closed form says */
+  event?(event: TrainEvent, bytes: { received: number; closedForm: number }): void;
+}
+
+/** Takes part from the start to the end of a run.
+ *  @param url of the room
+ *  @param signal ends this rank's part, and so the run
+ *  @throws CommunicationError when another rank fails or falls silent; UserError for a plan that this version cannot run */
+export async function takePart(options: {
+  start: Start;
+  backend: Backend;
+  url: string;
+  signal?: AbortSignal;
+  listener?: PartListener;
+}): Promise<void> {
+  const { start, backend, url, signal, listener } = options;
+  const { rank, size } = start;
+  const { training, config, shape } = planned(start);
+  listener?.note?.("fetching the text");
+  const text = await fetchText(new URL(training.text.path, httpUrl(url)), training.text);
+  const tokenizer = training.tokenizer === "char" ? charTokenizer(text) : byteTokenizer();
+  const { parameters, timeoutMs, iceServers } = training;
+  const corpus = makeCorpus({ tokens: tokenizer.encode(text), context: parameters.context });
+  listener?.note?.(`connecting to ${size - 1} other ranks`);
+  const channels = await connectRanks({ rank, size, signalling: start.signalling, iceServers, timeoutMs });
+  const link = new RemoteLink({ rank, channels, backend, timeoutMs });
+  const leave = () => link.fail(new CommunicationError(`rank ${rank} has left`, { rank }));
+  const over = () => link.fail(start.over.reason);
+  signal?.addEventListener("abort", leave);
+  start.over.addEventListener("abort", over);
+  try {
+    let closedForm = 0;
+    const tell = async (item: unknown) => {
+      const { event, entries } = item as TrainNews;
+      if (event.event === "start")
+        closedForm = trainingTraffic(config, { shape, ...parameters, dtype: event.dtype }).bytesReceived[rank];
+      const received = entries.reduce((sum, { bytes }) => sum + bytes, 0);
+      listener?.event?.(event, { received, closedForm });
+      return { goOn: true, aborted: false };
+    };
+    const run = { shape, config, tokenizer: tokenizer.toJSON(), tokens: corpus.tokens, parameters };
+    await trainRank({ link, backend, tell }, run);
+    await link.end();
+  } catch (error) {
+    link.fail(error);
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", leave);
+    start.over.removeEventListener("abort", over);
+    link.close();
+  }
+}
+
+/** What the plan says, checked: it comes from whoever opened the room. */
+export function planned({ program, options, layout, dims }: Pick<Start, "program" | "options" | "layout" | "dims">): {
+  training: RoomTraining;
+  config: ModelConfig;
+  shape: MeshShape;
+} {
+  if (program !== "train")
+    throw new UserError(`the room runs ${program}, which this version does not know; need train`);
+  let training: RoomTraining;
+  try {
+    training = JSON.parse(options) as RoomTraining;
+  } catch {
+    throw new UserError("the room's options are not JSON");
+  }
+  const { text, parameters, tokenizer, timeoutMs, iceServers } = training;
+  const fits =
+    typeof text?.path === "string" &&
+    /^\/[\w./-]+$/.test(text.path) &&
+    /^[0-9a-f]{64}$/.test(text.sha256) &&
+    Number.isSafeInteger(text.bytes) &&
+    text.bytes > 0 &&
+    text.bytes <= maxTextBytes &&
+    (tokenizer === "char" || tokenizer === "byte") &&
+    typeof parameters === "object" &&
+    Number.isSafeInteger(timeoutMs) &&
+    timeoutMs > 0 &&
+    Array.isArray(iceServers);
+  if (!fits) throw new UserError("the room's options are not those of a training run");
+  const config = parseModelConfig(training.config);
+  const shape = meshShape({ layout: layout as LayoutName, dims: [...dims] });
+  requireLegal(shape, { ...shardedExtents(config), batch: parameters.batch, context: parameters.context });
+  return { training, config, shape };
+}
+
+const httpUrl = (url: string): string => url.replace(/^ws/, "http");
+
+async function fetchText(url: URL, { sha256, bytes: expected }: RoomTraining["text"]): Promise<string> {
+  const response = await fetch(url);
+  if (!response.ok) throw new UserError(`the room's server answered ${response.status} where its text should be`);
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  // Pages that did not come over https, or from this machine, are given no digests.
+  const digest = globalThis.crypto?.subtle && (await crypto.subtle.digest("SHA-256", bytes));
+  const got = digest && [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (bytes.length !== expected || (got && got !== sha256))
+    throw new UserError("the text is not the one that the room's plan names; ask for the room to be opened again");
+  return new TextDecoder().decode(bytes);
+}

@@ -1,0 +1,148 @@
+// One mesh of two tabs and two terminals: `shardgrad serve`, two `shardgrad join` and two pages of a real browser, by the link alone.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { ensureBuilt } from "../../scripts/build.mjs";
+import { openBrowser } from "./page.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "shardgrad-room-"));
+const data = join(folder, "text.txt");
+const text = Array.from({ length: 300 }, (_, i) => `${i % 7} sheep and ${(i * 3) % 5} goats; `).join("");
+const model = ["--width", "32", "--layers", "2", "--heads", "4", "--batch", "8", "--context", "16"];
+const run = ["--mesh", "2x2", "--data", data, "--steps", "6", ...model, "--eval-batches", "1", "--sample", "0"];
+
+/** The command as users run it: what it says in JSON, and how it ends. */
+class Command {
+  readonly events: Record<string, unknown>[] = [];
+  readonly ended: Promise<number | null>;
+  #errors = "";
+  #news = () => {};
+  readonly #process: ChildProcess;
+
+  constructor(...words: string[]) {
+    this.#process = spawn(process.execPath, ["bin/shardgrad.mjs", ...words, "--json"]);
+    this.#process.stderr?.on("data", (bytes) => {
+      this.#errors += bytes;
+    });
+    const lines = createInterface({ input: this.#process.stdout! });
+    lines.on("line", (line) => {
+      this.events.push(JSON.parse(line));
+      this.#news();
+    });
+    this.ended = new Promise((resolve) => this.#process.on("close", resolve));
+    void this.ended.then(() => this.#news());
+  }
+
+  /** The first event that fits. */
+  async event(fits: (event: Record<string, unknown>) => boolean): Promise<Record<string, unknown>> {
+    for (;;) {
+      const found = this.events.find(fits);
+      if (found) return found;
+      if (this.#process.exitCode !== null) throw new Error(`the command ended: ${this.#errors}`);
+      await new Promise<void>((resolve) => {
+        this.#news = resolve;
+      });
+    }
+  }
+
+  get losses(): unknown[] {
+    return this.events.filter(({ event }) => event === "step").flatMap(({ loss, gradNorm }) => [loss, gradNorm]);
+  }
+
+  get errors(): string {
+    return this.#errors;
+  }
+
+  kill(): void {
+    this.#process.kill("SIGKILL");
+  }
+}
+
+let browser: Awaited<ReturnType<typeof openBrowser>>;
+const commands: Command[] = [];
+const start = (...words: string[]): Command => {
+  const command = new Command(...words);
+  commands.push(command);
+  return command;
+};
+
+test.before(async () => {
+  writeFileSync(data, text);
+  await ensureBuilt();
+  browser = await openBrowser({ root: process.cwd() });
+});
+test.after(async () => {
+  for (const command of commands) command.kill();
+  await browser?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** A tab that opens the link, agrees, and takes part to the end; resolves with what it shows then. */
+async function tab(link: string): Promise<{ evaluation: string | null; traffic: string | null }> {
+  const { use, close } = await browser.openPage();
+  try {
+    return await use(
+      async (page) => {
+        await page.goto(link);
+        await page.click("#take");
+        await page.waitForURL(/\/train/);
+        await page.click("#take");
+        // By the clock: a tab that is not looked at draws no frames.
+        const done = () => document.querySelector("#state")?.textContent === "Done. Thank you.";
+        await page.waitForFunction(done, undefined, { polling: 200, timeout: 0 });
+        return { evaluation: await page.textContent("#evaluation"), traffic: await page.textContent("#traffic") };
+      },
+      { timeoutMs: 90_000 },
+    );
+  } finally {
+    await close();
+  }
+}
+
+test("two tabs and two terminals train as one mesh, by the link alone: the bits of ranks in one process", async () => {
+  const alone = start("train", ...run, "--backend", "cpu");
+  assert.is(await alone.ended, 0, alone.errors);
+  const room = start("serve", "--host", "127.0.0.1", "--port", "0", ...run);
+  const { joinUrl } = await room.event(({ event }) => event === "room");
+  const terminals = [1, 2].map(() => start("join", String(joinUrl), "--yes", "--backend", "cpu"));
+  const tabs = await Promise.all([tab(String(joinUrl)), tab(String(joinUrl))]);
+  for (const terminal of terminals) {
+    assert.is(await terminal.ended, 0, terminal.errors);
+    assert.equal(terminal.losses, alone.losses);
+    for (const { bytesReceived, closedFormBytes } of terminal.events.filter(({ event }) => event === "step"))
+      assert.equal(bytesReceived, closedFormBytes);
+  }
+  const { validationLoss } = alone.events.find(({ event }) => event === "done") as { validationLoss: number };
+  for (const { evaluation, traffic } of tabs) {
+    assert.is(evaluation, `done: validation loss ${validationLoss.toFixed(4)}`);
+    assert.match(traffic ?? "", /^[\d,]+ bytes received, as the closed form says$/);
+  }
+});
+
+test("a terminal that is killed in the middle ends the run on the others, who say which rank it was", async () => {
+  const long = run.map((word) => (word === "6" ? "100000" : word));
+  const room = start("serve", "--host", "127.0.0.1", "--port", "0", ...long);
+  const { joinUrl } = await room.event(({ event }) => event === "room");
+  const terminals = [1, 2, 3, 4].map(() => start("join", String(joinUrl), "--yes", "--backend", "cpu"));
+  const ranks = await Promise.all(
+    terminals.map(async (each) => (await each.event(({ generation }) => generation !== undefined)).rank as number),
+  );
+  for (const each of terminals) await each.event(({ event, step }) => event === "step" && step === 3);
+  const [killed, ...others] = terminals;
+  killed.kill();
+  // The others wait for the next start, which needs a fourth: it begins the run again.
+  const fourth = start("join", String(joinUrl), "--yes", "--backend", "cpu");
+  for (const other of others) {
+    await other.event(() => other.events.filter(({ generation }) => generation !== undefined).length === 2);
+    assert.ok(new RegExp(`rank ${ranks[0]} is gone`).test(other.errors), other.errors);
+    await other.event(() => other.events.filter(({ event, step }) => event === "step" && step === 3).length === 2);
+  }
+  await fourth.event(({ event, step }) => event === "step" && step === 3);
+});
+
+test.run();
