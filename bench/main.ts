@@ -15,6 +15,7 @@ import { type Task, tasksOf } from "./tasks.ts";
 
 const root = process.cwd();
 const load = loadavg()[0];
+const machine = `${availableParallelism()} cores of ${cpus().at(0)?.model.trim() ?? "an unknown CPU"}`;
 const version = (folder: string): string =>
   JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8")).version;
 const peerNames = ["@jax-js/jax", "@tensorflow/tfjs-core", "onnxruntime-web", "gpu.js"];
@@ -141,7 +142,6 @@ function commit(): string {
 /** One file a subject and device: bench/results/<subject>_<device>-<machine>_<yyyymm>.md. */
 function save(options: Options, groups: readonly Group[]): void {
   const date = new Date().toISOString().slice(0, 10);
-  const machine = `${availableParallelism()} cores of ${cpus().at(0)?.model.trim() ?? "an unknown CPU"}`;
   const folder = join(root, "bench/results");
   mkdirSync(folder, { recursive: true });
   for (const subject of options.subjects)
@@ -163,6 +163,8 @@ async function main(): Promise<number> {
   const code = options.subjects.length > 0 ? await compare(options) : 0;
   if (options.others.includes("mesh")) await (await import("./mesh.ts")).benchMesh(options);
   if (options.others.includes("encode")) await (await import("./encode.ts")).benchEncode(options);
+  if (options.others.includes("links"))
+    await (await import("./links.ts")).benchLinks(options, { machine, commit: commit() });
   return code;
 }
 

@@ -6,6 +6,7 @@ import * as assert from "uvu/assert";
 import { wrongIn, wrongLoss } from "../../bench/check.ts";
 import type { Row } from "../../bench/group.ts";
 import { geometricMean, interleave, summary } from "../../bench/harness.ts";
+import { scoredLinks } from "../../bench/links.ts";
 import { filtered, parseGpuOptions, parseOptions, UsageError } from "../../bench/options.ts";
 import { type Group, markdown, means, scored, slug, textLine } from "../../bench/report.ts";
 import { flopsOf, inputsOf, recipe, type Task, tasksOf } from "../../bench/tasks.ts";
@@ -42,6 +43,19 @@ test("shapes and threads are lists", () => {
   assert.equal([options.threads, options.devices, options.peers], [[2, 1], ["cpu"], false]);
 });
 
+test("links: a message's time, its rate, and how near it comes to the rows beside it, whatever they count", () => {
+  const rows = [
+    { name: "bare", bytes: 2e6, count: 4, beside: [], medianMs: 8, fastestMs: 7, slowestMs: 20, rounds: 9 },
+    { name: "ours", bytes: 2e6, count: 2, beside: ["bare"], medianMs: 5, fastestMs: 4, slowestMs: 6, rounds: 9 },
+  ];
+  const [bare, ours] = scoredLinks(rows);
+  assert.equal([bare.messageUs, bare.gigabytesPerSecond, bare.ratios], [2000, 1, {}]);
+  assert.equal([ours.messageUs, ours.gigabytesPerSecond, ours.ratios], [2500, 0.8, { bare: 0.8 }]);
+  const [empty] = scoredLinks([{ ...rows[0], bytes: 0 }]);
+  assert.is(empty.gigabytesPerSecond, undefined);
+  assert.equal([parse("links").subjects, parse("links").others], [[], ["links"]]);
+});
+
 const refused = (words: string[], sentence: string) => {
   try {
     parse(...words);
@@ -54,7 +68,7 @@ const refused = (words: string[], sentence: string) => {
 };
 
 test("what cannot be is refused with what to use instead", () => {
-  refused(["stepp"], "no benchmark is called stepp; use products, attention, norms, step, mesh, encode");
+  refused(["stepp"], "no benchmark is called stepp; use products, attention, norms, step, mesh, encode, links");
   refused(["--repeats", "8"], "--repeats 8; use a whole number of at least 9");
   refused(["--repeats", "nine"], "--repeats nine");
   refused(["--shapes", "3x5"], "--shapes 3x5; use MxNxK");

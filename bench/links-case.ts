@@ -1,0 +1,23 @@
+// What is sent in `npm run bench -- links`.
+
+/** One size of messages. Plain data: it crosses to workers. */
+export interface Case {
+  /** of a message; 0: an empty one */
+  readonly bytes: number;
+  /** messages a round */
+  readonly count: number;
+  /** messages the receiver answers together */
+  readonly group: number;
+  /** groups sent before an answer is waited for */
+  readonly underWay: number;
+}
+
+/** Empty messages go one by one, there and back. Of the others a sender is ahead by a few, as in training. */
+export const cases: readonly Case[] = [
+  { bytes: 0, count: 200, group: 1, underWay: 1 },
+  { bytes: 64 << 10, count: 256, group: 8, underWay: 2 },
+  { bytes: 1 << 20, count: 32, group: 2, underWay: 2 },
+  { bytes: 16 << 20, count: 4, group: 1, underWay: 2 },
+];
+/** A quarter of the messages: WebRTC is far slower. */
+export const forRtc = (each: Case): Case => ({ ...each, count: each.count / 4, group: Math.ceil(each.group / 4) });
