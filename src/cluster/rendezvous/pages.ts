@@ -20,7 +20,7 @@ export const isolationHeaders = {
 
 /** Of the room's own page, which loads one script and talks to one socket. `'self'` covers WebSockets in browsers of 2022 and later. */
 const ownPolicy =
-  "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'";
+  "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'";
 
 const scriptPath = "/room.js";
 
@@ -44,6 +44,7 @@ function html({ path, part }: { path: string; part?: string }): string {
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
+<link rel="icon" href="data:,">
 <title>shardgrad: a room</title>
 <style>
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 40em; margin: 2em auto; padding: 0 1em }
