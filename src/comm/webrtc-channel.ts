@@ -1,12 +1,15 @@
-// A channel over one ordered, reliable RTCDataChannel, a page's or node-datachannel's. Messages are cut into chunks, because browsers take no more
-// than 256 KB at a time, and handed over no faster than they leave, because Chromium refuses what is beyond 16 MB.
+// A channel over one ordered, reliable RTCDataChannel, a page's or node-datachannel's. Messages are cut into chunks,
+// because browsers take no more than 256 KB at a time, and handed over no faster than they leave, because Chromium
+// refuses what is beyond 16 MB.
 //
-// A chunk begins with 12 bytes, little-endian: number of the message u32, number of the chunk in it u32, bytes of the whole message u32. Data
-// channels lose nothing; the numbers find out a peer that is not ours. The one text ever sent is the goodbye.
+// A chunk begins with 12 bytes, little-endian: number of the message u32, number of the chunk in it u32, bytes of the
+// whole message u32. Data channels lose nothing; the numbers find out a peer that is not ours. The one text ever sent
+// is the goodbye.
 
 import type { Channel, ChannelListener } from "./channel.ts";
 
-/** Bytes of a chunk, head included: what every peer takes whatever its description says (RFC 8841: 64 KB), and as fast as larger ones. */
+/** Bytes of a chunk, head included: what every peer takes whatever its description says (RFC 8841: 64 KB), and as
+ *  fast as larger ones. */
 export const chunkBytes = 65_536;
 const headBytes = 12;
 const contentBytes = chunkBytes - headBytes;
@@ -14,7 +17,8 @@ const contentBytes = chunkBytes - headBytes;
 /** Longest message: more is no tensor, but a peer that wants our memory. */
 const maxMessageBytes = 2 ** 31;
 
-/** Buffered bytes above which chunks wait, and at which they go on: a tenth of a second's at what these channels reach. */
+/** Buffered bytes above which chunks wait, and at which they go on: a tenth of a second's at what these channels
+ *  reach. */
 const [pauseBytes, resumeBytes] = [4 << 20, 1 << 20];
 
 const goodbye = "closed";
@@ -70,7 +74,8 @@ export class RtcChannel implements Channel {
     channel.addEventListener("bufferedamountlow", () => this.#pump(), { signal });
     channel.addEventListener("close", () => this.#end(lost), { signal });
     connection.addEventListener("connectionstatechange", () => this.#look(), { signal });
-    // A page that is left has no time for what is still to be sent. Node has no such event: what ends there ends without a word.
+    // A page that is left has no time for what is still to be sent. Node has no such event: what ends there ends
+    // without a word.
     globalThis.addEventListener?.("pagehide", () => this.#leave(), { signal });
     if (channel.readyState === "open") this.#open();
   }

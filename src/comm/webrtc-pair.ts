@@ -1,17 +1,20 @@
-// One rank and one other, until a channel between them is open: who offers, what is said through the rendezvous, and what is tried again. The
-// rendezvous may lose, repeat and reorder what is said; what comes through it is not trusted.
+// One rank and one other, until a channel between them is open: who offers, what is said through the rendezvous, and
+// what is tried again. The rendezvous may lose, repeat and reorder what is said; what comes through it is not trusted.
 
 import { CommunicationError } from "./link.ts";
 import { RtcChannel } from "./webrtc-channel.ts";
 import { type Candidate, type Description, parseSignal, type SignalData } from "./webrtc-signal.ts";
 
-/** Times after which an attempt says all it has said once more: the other rank may have come later, or a message may be lost. */
+/** Times after which an attempt says all it has said once more: the other rank may have come later, or a message may
+ *  be lost. */
 const [firstRepeatMs, longestRepeatMs] = [1000, 8000];
-/** An attempt that takes longer is given up for a new one: on a path that works it takes less than a second, with a relay a few. */
+/** An attempt that takes longer is given up for a new one: on a path that works it takes less than a second, with a
+ *  relay a few. */
 const attemptMs = 12_000;
 /** A failed one is followed by the next after this. */
 const pauseMs = 500;
-/** Signals, or candidates, of one rank that are kept at a time: several times what a machine with many addresses has. */
+/** Signals, or candidates, of one rank that are kept at a time: several times what a machine with many addresses
+ *  has. */
 const maxKept = 128;
 
 /** One connection under way. */
@@ -23,8 +26,9 @@ class Attempt {
   closed = false;
   readonly #send: (data: SignalData) => void;
   readonly #said: SignalData[] = [];
-  /** Candidates of this side, found before the other is described. Told them, it would reach for us before we know whom to expect: that
-   *  makes node-datachannel refuse its certificate or miss its first message, which comes again only after a second. */
+  /** Candidates of this side, found before the other is described. Told them, it would reach for us before we know
+   *  whom to expect: that makes node-datachannel refuse its certificate or miss its first message, which comes
+   *  again only after a second. */
   readonly #found: Candidate[] = [];
   /** the other side's */
   readonly #candidates = new Set<string>();
@@ -114,7 +118,8 @@ export interface PairOptions {
   advice: string;
 }
 
-/** The lower rank offers, and numbers its attempts by its clock: so the other knows what is left of earlier ones, and of earlier runs. */
+/** The lower rank offers, and numbers its attempts by its clock: so the other knows what is left of earlier ones,
+ *  and of earlier runs. */
 export class Pair {
   /** Rejects after the time-out with a CommunicationError, or at once with what stands in the way of every attempt. */
   readonly channel: Promise<RtcChannel>;

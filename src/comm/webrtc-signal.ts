@@ -1,5 +1,5 @@
-// What two ranks say to each other through a rendezvous before they are connected. All of it comes from strangers: what is not exactly this is
-// no signal.
+// What two ranks say to each other through a rendezvous before they are connected. All of it comes from strangers: what
+// is not exactly this is no signal.
 
 export interface Description {
   readonly kind: "offer" | "answer";

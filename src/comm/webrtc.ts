@@ -1,5 +1,5 @@
-// Channels between ranks over WebRTC, on a page's RTCPeerConnection or node-datachannel's: the same code for both. How two ranks find a way
-// to each other is webrtc-pair.ts, how messages go over it webrtc-channel.ts.
+// Channels between ranks over WebRTC, on a page's RTCPeerConnection or node-datachannel's: the same code for both. How
+// two ranks find a way to each other is webrtc-pair.ts, how messages go over it webrtc-channel.ts.
 
 import { inNode } from "../backend/node.ts";
 import type { Channel } from "./channel.ts";
@@ -15,7 +15,8 @@ export interface Signalling {
   listen(take: (from: number, data: unknown) => void): void;
 }
 
-/** STUN servers tell a rank its public address; TURN servers, which want a name and a password, relay what has no direct path. */
+/** STUN servers tell a rank its public address; TURN servers, which want a name and a password, relay what has no
+ *  direct path. */
 export interface IceServer {
   /** stun:HOST:PORT, turn:HOST:PORT or turns:HOST:PORT */
   readonly urls: string | readonly string[];
@@ -38,7 +39,9 @@ export interface ConnectOptions {
 
 /** An open channel to each peer, by rank; the others are undefined. All or none.
  *  @throws CommunicationError naming the ranks that could not be reached
- *  @throws Error where there is no WebRTC, RangeError for ranks that do not exist, SyntaxError for ICE servers that are none */
+ *  @throws Error where there is no WebRTC
+ *  @throws RangeError for ranks that do not exist
+ *  @throws SyntaxError for ICE servers that are none */
 export async function connectRanks(options: ConnectOptions): Promise<(Channel | undefined)[]> {
   const { rank, size, signalling, iceServers = [], timeoutMs = 30_000 } = options;
   const others = Array.from({ length: size }, (_, other) => other).filter((other) => other !== rank);
@@ -88,7 +91,8 @@ async function peerConnections(iceServers: readonly IceServer[]): Promise<Create
   try {
     const { RTCPeerConnection } = await import("node-datachannel/polyfill");
     const Foreign = RTCPeerConnection as unknown as typeof globalThis.RTCPeerConnection;
-    // It puts names and passwords into URLs as they are: with a colon in it, as time-limited names have, a name would end too early.
+    // It puts names and passwords into URLs as they are: with a colon in it, as time-limited names have, a name would
+    // end too early.
     const escaped = () =>
       servers().map(({ urls, username, credential }) => ({
         urls,

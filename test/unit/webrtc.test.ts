@@ -1,5 +1,5 @@
-// Channels over WebRTC between ranks of this process, on node-datachannel: connecting through a rendezvous that misbehaves, messages of
-// every size, peers that send what is no message, and ends of all kinds.
+// Channels over WebRTC between ranks of this process, on node-datachannel: connecting through a rendezvous that
+// misbehaves, messages of every size, peers that send what is no message, and ends of all kinds.
 
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -26,7 +26,8 @@ import { content, exchange, inbox, same, sizes } from "./webrtc-messages.ts";
 
 type Carry = (message: { from: number; to: number; data: SignalData }, deliver: () => void) => void;
 
-/** A rendezvous for ranks of this process. What happens to a message is `carry`'s affair; it has become JSON on its way. */
+/** A rendezvous for ranks of this process. What happens to a message is `carry`'s affair; it has become JSON on its
+ *  way. */
 function rendezvous(carry: Carry = (_, deliver) => queueMicrotask(deliver)) {
   const listeners = new Map<number, (from: number, data: unknown) => void>();
   const deliver = (to: number, { from, data }: { from: number; data: unknown }) => listeners.get(to)?.(from, data);
