@@ -62,7 +62,10 @@ export async function takePart(options: {
   const channels = await connectRanks({ rank, size, signalling: start.signalling, iceServers, timeoutMs });
   const link = new RemoteLink({ rank, channels, backend, timeoutMs });
   const leave = () => link.fail(new CommunicationError(`rank ${rank} has left`, { rank }));
-  const over = () => link.fail(start.over.reason);
+  const over = () => {
+    const { reason } = start.over;
+    link.fail(new CommunicationError(reason instanceof Error ? reason.message : String(reason), { rank }));
+  };
   signal?.addEventListener("abort", leave);
   start.over.addEventListener("abort", over);
   try {
