@@ -60,10 +60,11 @@ test("what is no message is refused, whatever it is", () => {
 test("plans are within bounds: axes, ranks, program, options as JSON", () => {
   equal(parsePlan(plan), plan);
   const refused = (change: object, pattern: RegExp) => throws(() => parsePlan({ ...plan, ...change }), says(pattern));
-  refused({ dims: [] }, /need 1 to 64 ranks/);
-  refused({ dims: [5, 13] }, /^dims say 65 ranks on 2 axes, need 1 to 64 ranks$/);
+  refused({ dims: [] }, /^dims say 1 ranks on 0 axes/);
+  refused({ dims: [5, 13] }, /^dims say 65 ranks on 2 axes, need 1 to 64 ranks on 1 to 3 axes$/);
   refused({ dims: [2, 0.5] }, /^extent is no whole number/);
-  refused({ dims: Array(65).fill(1) }, /^dims has more than 64 entries$/);
+  refused({ dims: [1, 1, 1, 1] }, /^dims say 1 ranks on 4 axes/);
+  refused({ dims: Array(81).fill(1) }, /^dims has more than 80 entries$/);
   refused({ options: "{" }, /^options is not JSON$/);
   refused({ options: `"${"x".repeat(16_383)}"` }, /^options has 16385 characters/);
   refused({ program: "" }, /^program has 0 characters/);

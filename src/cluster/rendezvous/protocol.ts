@@ -20,7 +20,9 @@ export const bounds = {
   /** session descriptions of data channels are below 2 KB */
   signal: 16_384,
   /** a mesh of WebRTC ranks has a channel for every pair that talks */
-  members: 64,
+  ranks: 64,
+  /** some who watch beside them */
+  members: 80,
   whole: Number.MAX_SAFE_INTEGER,
 } as const;
 
@@ -126,16 +128,18 @@ function fieldsOf(value: unknown, what: string): Fields {
 }
 
 const number = (fields: Fields, field: string, least = 0) => whole(fields, field, { least, most: bounds.whole });
-const rank = (fields: Fields, field: string) => whole(fields, field, { most: bounds.members - 1 });
+const rank = (fields: Fields, field: string) => whole(fields, field, { most: bounds.ranks - 1 });
 const reason = (fields: Fields) => words(fields, "reason", { most: bounds.reason });
 
 /** @throws ProtocolError for a plan that no room runs */
 export function parsePlan(value: unknown): Plan {
   const fields = fieldsOf(value, "plan");
-  const dims = list(fields, "dims", (extent) => whole({ extent }, "extent", { least: 1, most: bounds.members }));
+  const dims = list(fields, "dims", (extent) => whole({ extent }, "extent", { least: 1, most: bounds.ranks }));
   const size = sizeOfPlan({ dims });
-  if (dims.length === 0 || size > bounds.members)
-    throw new ProtocolError(`dims say ${size} ranks on ${dims.length} axes, need 1 to ${bounds.members} ranks`);
+  if (dims.length === 0 || dims.length > 3 || size > bounds.ranks)
+    throw new ProtocolError(
+      `dims say ${size} ranks on ${dims.length} axes, need 1 to ${bounds.ranks} ranks on 1 to 3 axes`,
+    );
   return {
     layout: words(fields, "layout", { least: 1, most: bounds.layout }),
     dims,

@@ -38,15 +38,15 @@ export interface RoomLimits extends RoundTimes {
   characters: Rate;
 }
 
-/** A mesh of 64 members starts with some 16 signals for each pair: 1000 at once from each. */
+/** A mesh of 64 ranks starts with some 16 signals of 2 KB from each to each other, and says them again while no answer comes. */
 const defaultLimits: RoomLimits = {
   members: bounds.members,
   waiting: 64,
   joinMs: 10_000,
   pingMs: 5_000,
   silentMs: 15_000,
-  messages: { perSecond: 100, burst: 2_000 },
-  characters: { perSecond: 262_144, burst: 4_194_304 },
+  messages: { perSecond: 500, burst: 4_000 },
+  characters: { perSecond: 1_048_576, burst: 8_388_608 },
   readyMs: 10_000,
   readyAttempts: 3,
   settleMs: 5_000,

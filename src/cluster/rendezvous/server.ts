@@ -97,7 +97,6 @@ class Server {
     perMessageDeflate: false,
   });
   readonly #addresses = new Map<string, Bucket>();
-  readonly #firstGeneration = Math.floor(Date.now() / 1000);
   readonly #connections: Rate;
   #ticks: ReturnType<typeof setInterval> | undefined;
   #origin = "";
@@ -129,8 +128,8 @@ class Server {
     const room = new Room({
       ...{ plan, secret, limits },
       secretExpiresMs: expiresInMs === undefined ? undefined : performance.now() + expiresInMs,
-      // Seconds since 1970: a room that is opened again starts later generations, unless it made more than one start a second.
-      firstGeneration: this.#firstGeneration,
+      // By the clock: a room that is opened again starts later generations than the one before.
+      firstGeneration: Date.now(),
       nowMs: () => performance.now(),
     });
     this.#rooms.set(path, room);
@@ -209,7 +208,14 @@ class Server {
     const type = "text/plain; charset=utf-8";
     const { pages, part } = this.#options;
     const path = pathOf(url);
-    const page = pages?.(path) ?? ownPage(path, { rooms: this.#rooms, part });
+    let page: (Page & { policy?: string }) | undefined;
+    try {
+      page = pages?.(path) ?? ownPage(path, { rooms: this.#rooms, part });
+    } catch {
+      // Whoever asks for an odd page does not end the rooms of others.
+      send(500, { type, body: "this page cannot be had\n" });
+      return;
+    }
     if (method !== "GET" && method !== "HEAD") send(405, { type, body: "pages are read with GET or HEAD\n" });
     else if (page) send(200, page);
     else send(404, { type, body: "there is no such page; use the whole link that `shardgrad serve` printed\n" });
