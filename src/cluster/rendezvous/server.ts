@@ -5,14 +5,15 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { type AddressInfo, isIPv6 } from "node:net";
 import { networkInterfaces } from "node:os";
 import type { Duplex } from "node:stream";
-import { type WebSocket, WebSocketServer } from "ws";
+import { WebSocketServer } from "ws";
 import { UserError } from "../../backend/errors.ts";
 import { Bucket, type Rate } from "./bucket.ts";
 import { joinLink } from "./link.ts";
 import { isolationHeaders, ownPage, type Page } from "./pages.ts";
 import { bounds, type Member, type Plan } from "./protocol.ts";
-import { Room, type RoomLimits, type Wire } from "./room.ts";
+import { Room, type RoomLimits } from "./room.ts";
 import { newSecret } from "./secret.ts";
+import { attach } from "./wire.ts";
 
 export interface RoomSpec {
   plan: Plan;
@@ -66,10 +67,6 @@ export interface Rendezvous extends OpenRoom {
   close(): Promise<void>;
 }
 
-/** A member that does not read what it is sent is dropped at so many bytes. */
-const mostBufferedBytes = 4 * 1024 * 1024;
-/** for the other side to answer a close, before the connection is cut */
-const closeMs = 500;
 const mostAddresses = 10_000;
 const mostConnections = 1024;
 
@@ -252,35 +249,6 @@ function refuse(socket: Duplex, status: string): void {
   const answer = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
   socket.end(answer, () => socket.destroy());
 }
-
-/** Makes a WebSocket a room's wire. */
-function attach(room: Room, socket: WebSocket): void {
-  const wire: Wire = {
-    send(message) {
-      if (socket.readyState !== socket.OPEN) return;
-      if (socket.bufferedAmount > mostBufferedBytes) socket.terminate();
-      else socket.send(JSON.stringify(message));
-    },
-    close(reason) {
-      socket.close(1008, cut(reason));
-      setTimeout(() => socket.terminate(), closeMs).unref();
-    },
-  };
-  const connection = room.connect(wire);
-  socket.on("message", (data, isBinary) => {
-    if (isBinary) connection.refuse("a message is no text");
-    else connection.receive(String(data));
-  });
-  socket.on("error", ({ code }: NodeJS.ErrnoException) => {
-    if (code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH")
-      connection.refuse(`a message has more than ${bounds.messageBytes} bytes`);
-    else if (code?.startsWith("WS_ERR_")) connection.refuse("its WebSocket breaks the rules of WebSockets");
-  });
-  socket.on("close", () => connection.closed());
-}
-
-/** As long as a close frame has room for, 123 bytes, of which a character takes up to 3. */
-const cut = (reason: string) => reason.slice(0, 41);
 
 const pathOf = (url = "/"): string => url.replace(/[?#].*$/s, "");
 
