@@ -4,6 +4,7 @@ import { type Command, Option } from "commander";
 import { UserError } from "../backend/errors.ts";
 import { type BackendChoice, createBackend, type OpenBackend, resolveBackend } from "../backend/select.ts";
 import type { Where } from "../cluster/ranks.ts";
+import { releaseWebRtc } from "../comm/webrtc.ts";
 import { type LayoutName, layoutNames, type MeshShape, meshShape, parseMesh } from "../parallel/shape.ts";
 
 /** What computes, as given on the command line. */
@@ -70,7 +71,8 @@ export async function openRanks(flags: BackendFlags & LinkFlags): Promise<OpenRa
   return {
     where: { ranks: workerRanks({ backend, threads, link: flags.link }) },
     note: `${note}; each rank in a thread of its own${flags.link === "webrtc" ? ", joined by WebRTC" : ""}`,
-    dispose: () => undefined,
+    // Channels that were closed are still saying goodbye.
+    dispose: () => void setTimeout(releaseWebRtc, 100),
   };
 }
 

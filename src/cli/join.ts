@@ -11,6 +11,7 @@ import { parseLink } from "../cluster/rendezvous/link.ts";
 import type { RoomClient, Start } from "../cluster/rendezvous/membership.ts";
 import { type Plan, samePlan, sizeOfPlan } from "../cluster/rendezvous/protocol.ts";
 import { CommunicationError } from "../comm/link.ts";
+import { releaseWebRtc } from "../comm/webrtc.ts";
 import { addBackendOptions, addTuneOption, type BackendFlags, jsonOption, openBackend } from "./common.ts";
 import { interruptible } from "./interrupt.ts";
 import { Output } from "./output.ts";
@@ -79,6 +80,7 @@ async function runJoin(link: string, { options, takePart }: { options: JoinFlags
     process.exitCode = 1;
   } finally {
     backend.dispose();
+    releaseWebRtc();
   }
 }
 

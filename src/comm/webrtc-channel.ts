@@ -139,12 +139,11 @@ export class RtcChannel implements Channel {
         this.overheadBytes += goodbye.length;
         this.#channel.send(goodbye);
       }
+      if (this.#flushes.length > 0 && !this.#mustWait(0)) for (const resolve of this.#flushes.splice(0)) resolve();
     } catch (error) {
       // It has closed, and its event, perhaps a goodbye before it, is still to come.
       this.#endAfter(lingerMs, `it takes no more: ${error instanceof Error ? error.message : error}`);
-      return;
     }
-    if (this.#flushes.length > 0 && !this.#mustWait(0)) for (const resolve of this.#flushes.splice(0)) resolve();
   }
 
   /** Asks for an event when so few bytes are left. False if there are no more by now: then none may come. */

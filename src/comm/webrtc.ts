@@ -79,6 +79,11 @@ export async function connectRanks(options: ConnectOptions): Promise<(Channel | 
 
 type CreateConnection = () => RTCPeerConnection;
 
+let cleanUp: (() => void) | undefined;
+
+/** Gives back what node-datachannel holds, once no channel is needed any more: now and then it keeps a process alive. Does nothing in a page. */
+export const releaseWebRtc = (): void => cleanUp?.();
+
 /** The page's RTCPeerConnection, in Node node-datachannel's, with these servers. */
 async function peerConnections(iceServers: readonly IceServer[]): Promise<CreateConnection> {
   const Own = globalThis.RTCPeerConnection;
@@ -89,7 +94,11 @@ async function peerConnections(iceServers: readonly IceServer[]): Promise<Create
   if (!inNode() || !(await import("node:worker_threads")).isMainThread)
     throw new Error("there is no WebRTC in workers: connect in the page, or in the main thread, and pass messages on");
   try {
-    const { RTCPeerConnection } = await import("node-datachannel/polyfill");
+    const [{ RTCPeerConnection }, { cleanup }] = await Promise.all([
+      import("node-datachannel/polyfill"),
+      import("node-datachannel"),
+    ]);
+    cleanUp = cleanup;
     const Foreign = RTCPeerConnection as unknown as typeof globalThis.RTCPeerConnection;
     // It puts names and passwords into URLs as they are: with a colon in it, as time-limited names have, a name would
     // end too early.
