@@ -220,7 +220,8 @@ const kinds: Record<string, Kind> = {
       using x = constant(backend, { shape: [2], purpose: "scratch" });
       (await group.allReduce(x, { purpose })).dispose();
     },
-    says: new RegExp(`^(rank C has|ranks have waited|rank \\d has not answered|ranks disagree)${inCall}`),
+    // Each waits for the other in a call of its own: nobody can say which of the two is right.
+    says: /^ranks have waited for each other for 0\.4 s: .*rank C waits for rank \d in allReduce .*\(stray call 0\)/,
     named: () => range(size),
   },
 };

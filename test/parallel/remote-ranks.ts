@@ -28,19 +28,20 @@ export interface RemoteRun {
   size: number;
   backend: Backend;
   timeoutMs?: number;
+  maxHeldBytes?: number;
   channels?: readonly (readonly (Channel | undefined)[])[];
 }
 
 /** How each rank's program ended, as a worker's would: it says that it is over, or why it failed, then closes its channels. What a failed
  *  rank still held is freed. */
 export async function settleRemote<T>(
-  { size, backend, timeoutMs, channels = messageChannels(size) }: RemoteRun,
+  { size, backend, channels = messageChannels(size), ...limits }: RemoteRun,
   program: (rank: RemoteRank) => Promise<T>,
 ): Promise<PromiseSettledResult<T>[]> {
   const shares = SharedBackend.divide(backend, size);
   return Promise.allSettled(
     shares.map(async (share, rank) => {
-      const link = new RemoteLink({ rank, channels: channels[rank], backend: share, timeoutMs });
+      const link = new RemoteLink({ rank, channels: channels[rank], backend: share, ...limits });
       try {
         const result = await program({ link, backend: share });
         await link.end();
