@@ -25,7 +25,8 @@ export class Reading {
   async take(): Promise<Uint8Array<ArrayBuffer>> {
     this.#takers++;
     const bytes = await this.#bytes;
-    return --this.#takers === 0 ? bytes : bytes.slice();
+    // Not slice(): it fills the copy with zeros first.
+    return --this.#takers === 0 ? bytes : new Uint8Array(bytes);
   }
 }
 
