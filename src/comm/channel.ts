@@ -14,6 +14,7 @@ export interface Channel {
   listen(listener: ChannelListener): void;
   /** Resolves when all that was sent has left this side. */
   flush(): Promise<void>;
+  /** What was sent before still arrives, then the other side is told; this side hears nothing more. */
   close(): void;
   /** bytes on the wire beside the messages' own, so far */
   readonly overheadBytes: number;

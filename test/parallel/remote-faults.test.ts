@@ -4,7 +4,7 @@
 import { test } from "uvu";
 import { equal, instance, is, ok } from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
-import type { Channel, ChannelListener } from "../../src/comm/channel.ts";
+import type { Channel } from "../../src/comm/channel.ts";
 import { CommunicationError, type Link } from "../../src/comm/link.ts";
 import { runRanks } from "../../src/comm/loopback.ts";
 import { ProcessGroup } from "../../src/comm/process-group.ts";
@@ -14,6 +14,7 @@ import { constant } from "../../src/tensor/tensor.ts";
 import { train } from "../../src/train/trainer.ts";
 import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
 import { corpus, gpt2, parameters, tokenizer } from "../training/toy.ts";
+import { type Bytes, meddling, once } from "./meddling.ts";
 import { randomNumbers, unhandledRejections } from "./ranks.ts";
 import { handlesLeft, messageChannels, openHandles, type RemoteRank, settleRemote } from "./remote-ranks.ts";
 
@@ -25,41 +26,11 @@ const timeoutMs = 400;
 const range = (n: number) => Array.from({ length: n }, (_, index) => index);
 const purpose = "test";
 
-type Bytes = Uint8Array<ArrayBuffer>;
-
-/** A channel whose frames somebody meddles with as they leave. */
-class Meddled implements Channel {
-  readonly #channel: Channel;
-  readonly #meddle: (frame: Bytes, pass: (frame: Bytes) => void) => void;
-
-  constructor(channel: Channel, meddle: (frame: Bytes, pass: (frame: Bytes) => void) => void) {
-    this.#channel = channel;
-    this.#meddle = meddle;
-  }
-
-  get overheadBytes(): number {
-    return this.#channel.overheadBytes;
-  }
-
-  send(bytes: Bytes): void {
-    this.#meddle(bytes, (frame) => this.#channel.send(frame));
-  }
-
-  listen(listener: ChannelListener): void {
-    this.#channel.listen(listener);
-  }
-
-  flush(): Promise<void> {
-    return this.#channel.flush();
-  }
-
-  close(): void {
-    this.#channel.close();
-  }
-}
+const plain = () => messageChannels(size);
 
 /** One thing that goes wrong with rank `culprit`. */
 interface Fault {
+  size: number;
   culprit: number;
   /** the one other rank whose channel it is about, where it is about one */
   other: number;
@@ -67,37 +38,6 @@ interface Fault {
   at: number;
   random: () => number;
 }
-
-/** Frames of the culprit, counted over all its channels or one. */
-function meddling(
-  fault: Fault,
-  options: { everyChannel: boolean },
-  act: (frame: Bytes, pass: (frame: Bytes) => void, channel: Channel) => void,
-): (Channel | undefined)[][] {
-  const channels = messageChannels(size);
-  let frames = 0;
-  const wrapped = channels[fault.culprit].map((channel, other) => {
-    if (!channel || !(options.everyChannel || other === fault.other)) return channel;
-    return new Meddled(channel, (frame, pass) => {
-      if (++frames <= fault.at) pass(frame);
-      else act(frame, pass, channel);
-    });
-  });
-  channels[fault.culprit] = wrapped;
-  return channels;
-}
-
-const plain = () => messageChannels(size);
-
-/** Acts on one frame, and lets the others pass. */
-const once = (act: (frame: Bytes, pass: (frame: Bytes) => void) => void) => {
-  let done = false;
-  return (frame: Bytes, pass: (frame: Bytes) => void) => {
-    if (done) return pass(frame);
-    done = true;
-    act(frame, pass);
-  };
-};
 
 interface Kind {
   /** the channels of the run */
@@ -121,13 +61,13 @@ const kinds: Record<string, Kind> = {
     says: new RegExp(`^rank C failed: a mistake; rank C .*${inCall}`),
   },
   "a channel that closes on one side": {
-    channels: (fault) => meddling(fault, { everyChannel: false }, (_frame, _pass, channel) => channel.close()),
+    channels: (fault) => meddling(fault, (_frame, _pass, channel) => channel.close()),
     says: new RegExp(`^rank \\d (is gone: it has closed its side; |has not answered for 0.4 s: )${inCall}`),
     named: ({ culprit, other }) => [culprit, other],
   },
   "a rank whose channels all close": {
     channels: (fault) => {
-      const channels: (Channel | undefined)[][] = meddling(fault, { everyChannel: true }, () => {
+      const channels: (Channel | undefined)[][] = meddling({ ...fault, other: undefined }, () => {
         for (const channel of channels[fault.culprit]) channel?.close();
       });
       return channels;
@@ -135,14 +75,14 @@ const kinds: Record<string, Kind> = {
     says: new RegExp(`^rank C is gone: it has closed its side; ${inCall}`),
   },
   "a rank that stalls": {
-    channels: (fault) => meddling(fault, { everyChannel: true }, () => undefined),
+    channels: (fault) => meddling({ ...fault, other: undefined }, () => undefined),
     // It hears the others, is told that it is at fault, and leaves: some see that first.
     says: new RegExp(
       `^rank C (has (not answered|given no sign of life) for 0.4 s: (${inCall}|rank \\d has ended)|is gone: .*; ${inCall})`,
     ),
   },
   "a channel that stalls one way": {
-    channels: (fault) => meddling(fault, { everyChannel: false }, () => undefined),
+    channels: (fault) => meddling(fault, () => undefined),
     says: new RegExp(`^rank C has (not answered|given no sign of life) for 0.4 s: (${inCall}|rank \\d has ended)`),
   },
   "a program that stops without a word": {
@@ -154,7 +94,6 @@ const kinds: Record<string, Kind> = {
     channels: (fault) =>
       meddling(
         fault,
-        { everyChannel: false },
         once((frame, pass) => {
           pass(Uint8Array.from({ length: Math.floor(200 * fault.random()) }, () => Math.floor(256 * fault.random())));
           pass(frame);
@@ -166,7 +105,6 @@ const kinds: Record<string, Kind> = {
     channels: (fault) =>
       meddling(
         fault,
-        { everyChannel: false },
         once((frame, pass) => {
           // Length, sequence or kind: what the other bytes say may be a call like another.
           frame[[0, 10, 11, 12, 13][Math.floor(5 * fault.random())]] ^= 1 + Math.floor(255 * fault.random());
@@ -179,7 +117,6 @@ const kinds: Record<string, Kind> = {
     channels: (fault) =>
       meddling(
         fault,
-        { everyChannel: false },
         once((frame, pass) => {
           const again = frame.slice();
           pass(frame);
@@ -191,7 +128,7 @@ const kinds: Record<string, Kind> = {
   "frames that change places": {
     channels: (fault) => {
       let held: Bytes | undefined;
-      return meddling(fault, { everyChannel: false }, (frame, pass) => {
+      return meddling(fault, (frame, pass) => {
         if (!held) {
           held = frame;
           return;
@@ -280,7 +217,7 @@ for (const [index, name] of names.entries())
       // A neighbour in its row, its column or its depth.
       const other = culprit ^ [1, 2, 4][Math.floor(3 * random())];
       const at = Math.floor(framesOfAChannel * random());
-      const fault: Fault = { culprit, other, at, random };
+      const fault: Fault = { size, culprit, other, at, random };
       const seen: number[][] = range(size).map(() => []);
       const settled = await settleRemote({ size, backend, timeoutMs, channels: channels(fault) }, (rank) => {
         const own = trainOn(rank, cube, (step) => {
