@@ -39,7 +39,7 @@ function parseCommand() {
 }
 
 /** Tests on ranks that look at no value a device computed. */
-const deviceFree = ["volume", "memory", "ledger", "loopback", "remote-faults", "remote-silence"].map(
+const deviceFree = ["volume", "memory", "ledger", "loopback", "workers", "remote-faults", "remote-silence"].map(
   (name) => `parallel/${name}`,
 );
 

@@ -24,7 +24,7 @@ const shapeOf = (layout: LayoutName, mesh: string) => meshShape({ layout, dims: 
 /** As the backend under test: each rank opens one for itself. */
 const workers = async (channels?: "ports" | "rings") =>
   workerRanks({ backend: (await backendUnderTest()).name, channels });
-const changes = { batch: 4, steps: 3, evalEvery: 2, evalBatches: 0, sampleTokens: 5, dropout: 0.1, accumulate: 2 };
+const changes = { batch: 4, steps: 3, evalEvery: 2, evalBatches: 1, sampleTokens: 2, dropout: 0.1, accumulate: 2 };
 
 async function eventsOf(ranks: Ranks, options: Omit<MeshTrainOptions, "backend" | "ranks">): Promise<TrainEvent[]> {
   const events: TrainEvent[] = [];
@@ -48,7 +48,7 @@ for (const [layout, mesh, config] of [
   ["2d", "2x2", gpt2],
   ["2.5d", "2x2x2", llama],
 ] as const)
-  test(`${layout} ${mesh}: every event of a run on workers, over ports and rings, is that of ranks that share a device, to the bit`, async () => {
+  test(`${layout} ${mesh}: every event of a run on workers is that of ranks that share a device, to the bit`, async () => {
     const options = {
       shape: shapeOf(layout, mesh),
       config,
@@ -57,9 +57,10 @@ for (const [layout, mesh, config] of [
       parameters: { ...parameters, ...changes },
     };
     const shared = await eventsOf(loopbackRanks(await backendUnderTest()), options);
-    const apart = await eventsOf(await workers("ports"), options);
+    const apart = await eventsOf(await workers(), options);
     assert.equal(lasting(apart), lasting(shared));
-    assert.equal(lasting(await eventsOf(await workers("rings"), options)), lasting(shared));
+    // Rings in shared memory instead of ports, once.
+    if (mesh === "2x2") assert.equal(lasting(await eventsOf(await workers("rings"), options)), lasting(shared));
     assert.ok(apart.some((event) => event.event === "step" && event.bytesReceived?.some((bytes) => bytes > 0)));
   });
 
