@@ -1,7 +1,7 @@
 // A training run as a person follows it: a bar on a terminal, a line now and then elsewhere.
 
 import cliProgress from "cli-progress";
-import type { StepEvent, TrainEvent } from "../train/events.ts";
+import type { DoneEvent, StepEvent, TrainEvent } from "../train/events.ts";
 import { bytesText, countText, durationText, type Output } from "./output.ts";
 
 /** Time between two lines where there is no terminal. */
@@ -98,3 +98,7 @@ export function trafficLine(steps: readonly StepEvent[]): string {
   const range = least === largest ? countText(least) : `${countText(least)} to ${countText(largest)}`;
   return `each rank received ${range} bytes a step, as the closed form says, to the byte, at every step`;
 }
+
+/** What went over links beside tensors. */
+export const framingLine = ({ elementBytes, overheadBytes }: NonNullable<DoneEvent["sent"]>): string =>
+  `all ranks sent ${countText(elementBytes)} bytes of tensors, evaluations included, and ${countText(overheadBytes)} beside them: ${((100 * overheadBytes) / elementBytes).toFixed(2)}%`;

@@ -23,7 +23,7 @@ import { prepareOutput, writeWhole } from "./files.ts";
 import { type NumberFlagName, numberFlags, parseNumberFlag } from "./flags.ts";
 import { bytesText, countText, durationText, Output } from "./output.ts";
 import { planTrain, type TrainFlags, type TrainPlan } from "./plan.ts";
-import { Progress, trafficLine } from "./progress.ts";
+import { framingLine, Progress, trafficLine } from "./progress.ts";
 import { remember, type TrainRecord } from "./record.ts";
 import { renderReport } from "./report.ts";
 
@@ -113,6 +113,7 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
       );
     }
     if (plan.shape.size > 1) output.say(trafficLine(record.steps));
+    if (record.done?.sent) output.say(framingLine(record.done.sent));
     if (reportPath !== undefined && record.steps.length > 0) output.say(`report: ${reportPath}`);
   } finally {
     dispose();

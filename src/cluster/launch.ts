@@ -3,6 +3,7 @@
 import type { Backend } from "../backend/backend.ts";
 import type { BytesByPurpose } from "../backend/memory.ts";
 import { bytesReceived, type LedgerEntry, trafficMatrix } from "../comm/ledger.ts";
+import type { LinkTraffic } from "../comm/link.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import { trainingTraffic } from "../nn/traffic.ts";
 import { type MeshShape, requireLegal } from "../parallel/shape.ts";
@@ -55,7 +56,8 @@ export async function* trainOnMesh(options: MeshTrainOptions): AsyncGenerator<Tr
       }
       // Every rank waits between two steps: what they hold alike they go on computing alike.
       await backend?.tune?.();
-      yield merged(events, { shape, entries, traffic, backend, closedFormBytes });
+      const sent = news.flatMap((each) => each.sent ?? []);
+      yield merged(events, { shape, entries, traffic, backend, closedFormBytes, sent });
     }
   } finally {
     relay.stop();
@@ -73,9 +75,10 @@ function merged(
     /** the device that all share, if they do */
     backend: Backend | undefined;
     closedFormBytes: readonly number[];
+    sent: readonly LinkTraffic[];
   },
 ): TrainEvent {
-  const { shape, entries, traffic, backend, closedFormBytes } = run;
+  const { shape, entries, traffic, backend, closedFormBytes, sent } = run;
   const [event] = events;
   switch (event.event) {
     case "start":
@@ -90,12 +93,18 @@ function merged(
       };
     case "done": {
       const ranks = events.map((each) => ({ peakBytes: (each as typeof event).peakBytes }));
-      return { ...event, peakBytes: backend?.memory.peak ?? together(ranks), ranks, traffic };
+      const crossed = sent.length > 0 && { sent: sumOf(sent) };
+      return { ...event, peakBytes: backend?.memory.peak ?? together(ranks), ranks, traffic, ...crossed };
     }
     default:
       return event;
   }
 }
+
+const sumOf = (sent: readonly LinkTraffic[]): LinkTraffic => ({
+  elementBytes: sent.reduce((sum, each) => sum + each.elementBytes, 0),
+  overheadBytes: sent.reduce((sum, each) => sum + each.overheadBytes, 0),
+});
 
 /** Peaks of devices that are not one. */
 function together(

@@ -2,6 +2,7 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { Ledger, type LedgerEntry } from "../comm/ledger.ts";
+import type { LinkTraffic } from "../comm/link.ts";
 import type { ModelConfig } from "../nn/config.ts";
 import { createLayout, type MeshShape } from "../parallel/shape.ts";
 import { corpusOf, type Split } from "../train/corpus.ts";
@@ -24,6 +25,8 @@ export interface TrainRun {
 export interface TrainNews {
   event: TrainEvent;
   entries: readonly LedgerEntry[];
+  /** sent so far, where bytes cross */
+  sent?: LinkTraffic;
 }
 
 /** One rank of a training run. */
@@ -40,7 +43,7 @@ export async function trainRank({ link, backend, tell }: RankContext, run: Train
     // A long run's need not be kept.
     ledger.clear();
     // Ranks go on together, so that all of them end after the same step.
-    const { goOn, aborted } = await tell({ event, entries } satisfies TrainNews);
+    const { goOn, aborted } = await tell({ event, entries, sent: link.traffic } satisfies TrainNews);
     if (!goOn) return;
     if (aborted) controller.abort();
   }

@@ -71,7 +71,9 @@ const worker = {
     } catch (error) {
       return { thrown: thrown(error) };
     } finally {
-      link?.close();
+      // One that never came to a link would be waited for.
+      if (link) link.close();
+      else for (const channel of channels) channel?.close();
     }
   },
 

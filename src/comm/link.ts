@@ -84,6 +84,16 @@ export interface Link {
   receive(from: number, expected: { call: Call; part: number }): Promise<Tensor | undefined>;
   /** Ends every rank's waits, now and later, with an error whose cause is this. */
   fail(cause: unknown): void;
+  /** What this rank has sent; absent where a message is a reference. */
+  readonly traffic?: LinkTraffic;
+}
+
+/** What has crossed a rank's channels. */
+export interface LinkTraffic {
+  /** of tensors */
+  elementBytes: number;
+  /** heads, words of calls, and what channels add */
+  overheadBytes: number;
 }
 
 /** Ranks that cannot go on together: one failed, fell silent, or does something else than the others. */

@@ -7,18 +7,10 @@ import { Storage, sizeOf, Tensor } from "../tensor/tensor.ts";
 import type { Channel } from "./channel.ts";
 import { FrameError, headBytes, messageBytes } from "./frame.ts";
 import { type Arrival, Inbox, type Said } from "./inbox.ts";
-import { type Call, CommunicationError, type Link } from "./link.ts";
+import { type Call, CommunicationError, type Link, type LinkTraffic } from "./link.ts";
 import { Outbox, Reading } from "./outbox.ts";
 import { failureText, newsText } from "./words.ts";
 import { World } from "./world.ts";
-
-/** What has crossed this rank's channels. */
-export interface LinkTraffic {
-  /** of tensors */
-  elementBytes: number;
-  /** heads, words of calls, and what channels add */
-  overheadBytes: number;
-}
 
 export interface RemoteOptions {
   rank: number;

@@ -123,6 +123,8 @@ export interface DoneEvent {
   ranks?: readonly { peakBytes: BytesByPurpose & { total: number } }[];
   /** on a mesh: bytes[from][to] of all training steps */
   traffic?: readonly (readonly number[])[];
+  /** on a mesh whose ranks share no memory: all bytes of tensors that crossed, evaluations included, and those beside them */
+  sent?: { elementBytes: number; overheadBytes: number };
 }
 
 /** The loss or a gradient stopped being a finite number. */
