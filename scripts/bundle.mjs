@@ -52,7 +52,7 @@ const kernels = {
 };
 
 /** Packages that Node loads when they are needed, and pages never. */
-const native = ["webgpu", "gpu.js", "node-datachannel", "ws"];
+const native = ["webgpu", "gpu.js", "node-datachannel", "ws", "@nats-io/transport-node"];
 
 /** Threads start from a text, so that the library is the same in one file or many, and wherever it is served from. */
 const threads = {

@@ -100,8 +100,8 @@ test("a link gives back its address and secret, and anything else is refused in 
   const parts = { url: "http://192.168.0.7:8080/room/a", secret: "abcdefghijklmnop" };
   equal(parseLink(joinLink(parts)), parts);
   refuses(() => parseLink("http://192.168.0.7:8080/"), /the link has no secret; use the whole link/);
-  refuses(() => parseLink("192.168.0.7:8080"), /the link is no http address/);
-  refuses(() => parseLink("file:///etc/passwd#abc"), /the link is no http address/);
+  refuses(() => parseLink("192.168.0.7:8080"), /neither an http nor a nats address/);
+  refuses(() => parseLink("file:///etc/passwd#abc"), /neither an http nor a nats address/);
 });
 
 test("a bucket gives its burst at once, then its rate, and is never fuller than its burst", () => {

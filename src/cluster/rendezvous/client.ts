@@ -1,8 +1,9 @@
 // A member's side of a room: joins with the secret, tells who else is there, agrees to what the room runs, and is started with the others.
 // A lost connection is opened again (connection.ts); a mesh that has started does not need it and goes on.
 
-import { type ConnectionListener, RendezvousError, RoomConnection } from "./connection.ts";
+import { type ConnectionListener, RendezvousError, type RoomConnecting, RoomConnection } from "./connection.ts";
 import type { JoinOptions, RoomClient, Start } from "./membership.ts";
+import { isNatsUrl } from "./nats-address.ts";
 import {
   bounds,
   type FromRoom,
@@ -18,9 +19,17 @@ import { RoomSignalling } from "./signalling.ts";
 /** Joins a room.
  *  @throws RendezvousError when it cannot be reached, or refuses; UserError for an address that is none */
 export async function joinRoom(options: JoinOptions): Promise<RoomClient> {
-  const client = new Client(options);
+  const client = new Client(options, await wayTo(options));
   await client.connect();
   return client;
+}
+
+type Way = (listener: ConnectionListener) => RoomConnecting;
+
+async function wayTo({ url, secret, retries = 10, retryMs = 250 }: JoinOptions): Promise<Way> {
+  if (!isNatsUrl(url)) return (listener) => new RoomConnection({ url, retries, retryMs }, listener);
+  const { NatsRoomConnection } = await import("./nats.ts");
+  return (listener) => new NatsRoomConnection({ url, secret, retries, retryMs }, listener);
 }
 
 interface Pending {
@@ -42,7 +51,7 @@ type Said<K extends FromRoom["kind"]> = Extract<FromRoom, { kind: K }>;
 
 class Client implements RoomClient, ConnectionListener {
   readonly #options: JoinOptions;
-  readonly #connection: RoomConnection;
+  readonly #connection: RoomConnecting;
   #members = new Map<number, Member>();
   #numbered!: { plan: Plan; planNumber: number };
   #pending: Pending | undefined;
@@ -53,10 +62,9 @@ class Client implements RoomClient, ConnectionListener {
   #ended: RendezvousError | undefined;
   number = 0;
 
-  constructor(options: JoinOptions) {
-    const { url, retries = 10, retryMs = 250 } = options;
+  constructor(options: JoinOptions, way: Way) {
     this.#options = options;
-    this.#connection = new RoomConnection({ url, retries, retryMs }, this);
+    this.#connection = way(this);
   }
 
   get plan(): Plan {

@@ -22,6 +22,15 @@ export interface ConnectionListener {
   lost(error: RendezvousError): void;
 }
 
+/** A member's way to its room, lost and opened again behind it. */
+export interface RoomConnecting {
+  /** @throws RendezvousError when the room cannot be reached, or refuses */
+  open(): Promise<void>;
+  /** @returns whether there is a connection */
+  send(message: ToRoom): boolean;
+  close(): void;
+}
+
 /** Not let in; `final`: coming again will not help. */
 class Refused extends RendezvousError {
   constructor(
@@ -36,7 +45,7 @@ class Refused extends RendezvousError {
 const welcomeMs = 10_000;
 const longestPauseMs = 5_000;
 
-export class RoomConnection {
+export class RoomConnection implements RoomConnecting {
   readonly #listener: ConnectionListener;
   readonly #address: string;
   readonly #host: string;
@@ -67,7 +76,6 @@ export class RoomConnection {
     this.#listener = listener;
   }
 
-  /** @throws RendezvousError when the room cannot be reached, or refuses */
   async open(): Promise<void> {
     const socket = await openWebSocket(this.#address);
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -85,7 +93,6 @@ export class RoomConnection {
     }
   }
 
-  /** @returns whether there is a connection */
   send(message: ToRoom): boolean {
     if (this.#socket?.readyState !== 1) return false;
     this.#socket.send(JSON.stringify(message));

@@ -17,7 +17,7 @@ export interface RoomEvents {
 }
 
 export interface JoinOptions {
-  /** http, https, ws or wss; the link without what follows its # */
+  /** http, https, ws or wss, or a room on NATS: nats, in a page nats+ws or nats+wss; the link without what follows its # */
   url: string;
   secret: string;
   /** for people: cut to 40 characters that can be printed, as `adapter` to 120 */

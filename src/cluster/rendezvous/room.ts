@@ -2,7 +2,8 @@
 // passes with `tick`. What members start together is rounds.ts.
 
 import { UserError } from "../../backend/errors.ts";
-import { Bucket, type Rate } from "./bucket.ts";
+import { Bucket } from "./bucket.ts";
+import { defaultLimits, type RoomLimits } from "./limits.ts";
 import {
   bounds,
   type FromRoom,
@@ -14,7 +15,7 @@ import {
   printable,
   type ToRoom,
 } from "./protocol.ts";
-import { type Participant, Rounds, type RoundTimes } from "./rounds.ts";
+import { type Participant, Rounds } from "./rounds.ts";
 import { Secret } from "./secret.ts";
 
 /** A connection as a room sees it. Neither call may call the room back before it returns. */
@@ -22,35 +23,6 @@ export interface Wire {
   send(message: FromRoom): void;
   close(reason: string): void;
 }
-
-export interface RoomLimits extends RoundTimes {
-  members: number;
-  /** connections that have not joined yet; the one that waits longest goes when there are more */
-  waiting: number;
-  /** how long a connection may take to join */
-  joinMs: number;
-  pingMs: number;
-  /** a member that says nothing for so long is dropped */
-  silentMs: number;
-  /** of one member */
-  messages: Rate;
-  /** of one member, UTF-16 units */
-  characters: Rate;
-}
-
-/** A mesh of 64 ranks starts with some 16 signals of 2 KB from each to each other, and says them again while no answer comes. */
-const defaultLimits: RoomLimits = {
-  members: bounds.members,
-  waiting: 64,
-  joinMs: 10_000,
-  pingMs: 5_000,
-  silentMs: 15_000,
-  messages: { perSecond: 500, burst: 4_000 },
-  characters: { perSecond: 1_048_576, burst: 8_388_608 },
-  readyMs: 10_000,
-  readyAttempts: 3,
-  settleMs: 5_000,
-};
 
 export interface RoomOptions {
   plan: Plan;
@@ -110,7 +82,7 @@ export class Room {
     this.limits = { ...defaultLimits, ...limits };
     this.#nowMs = nowMs;
     this.#rounds = new Rounds({
-      plan: checked(plan),
+      plan: checkedPlan(plan),
       firstGeneration,
       members: this.#members,
       times: this.limits,
@@ -134,7 +106,7 @@ export class Room {
   /** Another plan, to which members have to agree anew; a run goes on.
    *  @throws UserError for a plan that cannot be */
   propose(plan: Plan): void {
-    this.#rounds.propose(checked(plan));
+    this.#rounds.propose(checkedPlan(plan));
     this.#tellChanges();
   }
 
@@ -278,7 +250,7 @@ export class Room {
 }
 
 /** @throws UserError */
-function checked(plan: Plan): Plan {
+export function checkedPlan(plan: Plan): Plan {
   try {
     return parsePlan(plan);
   } catch (error) {

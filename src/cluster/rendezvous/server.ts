@@ -8,10 +8,11 @@ import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import { UserError } from "../../backend/errors.ts";
 import { Bucket, type Rate } from "./bucket.ts";
+import type { RoomLimits } from "./limits.ts";
 import { joinLink } from "./link.ts";
 import { isolationHeaders, ownPage, type Page } from "./pages.ts";
 import { bounds, type Member, type Plan } from "./protocol.ts";
-import { Room, type RoomLimits } from "./room.ts";
+import { Room } from "./room.ts";
 import { newSecret } from "./secret.ts";
 import { attach } from "./wire.ts";
 

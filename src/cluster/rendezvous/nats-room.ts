@@ -1,0 +1,60 @@
+// A new room on a NATS server: whoever makes it is in it as a watcher, says what it runs, and leads as long as it is there. The room lives as
+// long as any member does.
+
+import { hostname } from "node:os";
+import { joinLink } from "./link.ts";
+import { NatsRoomConnection } from "./nats.ts";
+import { bounds, type FromRoom, type Member, printable } from "./protocol.ts";
+import { checkedPlan } from "./room.ts";
+import { newSecret, Secret } from "./secret.ts";
+import type { OpenRoom, RoomSpec } from "./server.ts";
+
+export interface NatsRoomOptions extends Omit<RoomSpec, "expiresInMs"> {
+  /** nats://HOST:PORT/ROOM */
+  url: string;
+  /** how others reach the same server, when not at `url`: its WebSocket port for pages, say */
+  publicUrl?: string;
+  /** what happened to the connection, in words; `lost` when it is lost for good */
+  note?(text: string): void;
+  lost?(error: Error): void;
+  retries?: number;
+  retryMs?: number;
+}
+
+/** Makes a room.
+ *  @throws RendezvousError when the server cannot be reached, or has such a room; UserError for an address, a plan or a secret that cannot be */
+export async function openNatsRoom(options: NatsRoomOptions): Promise<OpenRoom> {
+  const { url, publicUrl = url, plan, secret = newSecret(), limits, note, lost, retries = 10, retryMs = 250 } = options;
+  // Its rules are those of every room.
+  new Secret(secret);
+  checkedPlan(plan);
+  const members = new Map<number, Member>();
+  const name = printable(hostname(), bounds.name) || "nameless";
+  const take = (message: FromRoom) => {
+    if (message.kind === "left") members.delete(message.number);
+    if (message.kind === "members") for (const member of message.members) members.set(member.number, member);
+  };
+  const connection = new NatsRoomConnection(
+    { url, secret, plan, limits, retries, retryMs },
+    {
+      join: () => ({ kind: "join", secret, name, adapter: "", role: "watcher", running: 0 }),
+      welcome(message) {
+        members.clear();
+        for (const member of message.members) members.set(member.number, member);
+      },
+      message: take,
+      note: (text) => note?.(text),
+      lost: (error) => lost?.(error),
+    },
+  );
+  await connection.open();
+  return {
+    url: publicUrl,
+    joinUrl: joinLink({ url: publicUrl, secret }),
+    get members() {
+      return [...members.values()];
+    },
+    propose: (next) => connection.propose(checkedPlan(next)),
+    close: () => connection.close(),
+  };
+}

@@ -1,0 +1,164 @@
+// Who is in a room on NATS, as one of its members sees it. Pure: entries of the key-value store and messages are handed in opened, the clock
+// as a function.
+//
+// An entry proves that somebody with the secret made it, not when: whoever can write to the store may put an old one there again. So a
+// member counts only once it has said something to this one, under a name that did not exist before this one came; and what either says is
+// numbered, so that nothing is taken twice.
+
+import { ProtocolError, parseToRoom, type ToRoom } from "./protocol.ts";
+
+type Join = Extract<ToRoom, { kind: "join" }>;
+
+/** What a member keeps in the store, JSON. */
+export interface Entry {
+  /** random, of one connection */
+  id: string;
+  /** the revision under which it first entered the store: grows with every joining, never given twice */
+  number: number;
+  /** grows with every entry of the same id */
+  sequence: number;
+  /** whether it knows what the room runs, and so can lead */
+  planned: boolean;
+  /** the same as a member of another room says when it joins, without the secret */
+  join: Join;
+  /** its id before its connection broke */
+  before?: string;
+}
+
+export interface Peer extends Entry {
+  heardMs: number;
+}
+
+interface Record {
+  entry: Entry | undefined;
+  /** it has spoken to this member since it was last silent or left */
+  answered: boolean;
+  firstMs: number;
+  heardMs: number;
+  /** of the last message to this member */
+  said: number;
+}
+
+export const idPattern = /^[\w-]{22}$/;
+/** Ids ever seen that are kept, to know what was said before. */
+const mostRecords = 1024;
+
+export const entryText = ({ join, ...entry }: Entry): string =>
+  JSON.stringify({ ...entry, join: JSON.stringify({ ...join, secret: "" }) });
+
+/** @throws ProtocolError for what no member puts there */
+export function parseEntry(value: unknown): Entry {
+  const { id, number, sequence, planned, join, before } = Object(value) as { [field: string]: unknown };
+  const parsed = parseToRoom(typeof join === "string" ? join : "");
+  const isCount = (count: unknown): count is number => Number.isSafeInteger(count) && (count as number) >= 0;
+  const isId = (text: unknown): text is string => typeof text === "string" && idPattern.test(text);
+  if (parsed.kind !== "join" || !isId(id) || !isCount(number) || !isCount(sequence) || typeof planned !== "boolean")
+    throw new ProtocolError("an entry is none of a member");
+  return { id, number, sequence, planned, join: parsed, ...(isId(before) && { before }) };
+}
+
+export class Roster {
+  readonly #silentMs: number;
+  /** how long a member is waited for that is in the store and has said nothing */
+  readonly #answerMs: number;
+  readonly #nowMs: () => number;
+  readonly #records = new Map<string, Record>();
+
+  constructor({ silentMs, nowMs }: { silentMs: number; nowMs: () => number }) {
+    this.#silentMs = silentMs;
+    this.#answerMs = Math.min(1000, silentMs / 2);
+    this.#nowMs = nowMs;
+  }
+
+  /** Those who are there, in the order of joining. */
+  get living(): Peer[] {
+    const peers = [...this.#records.values()].flatMap(({ entry, answered, heardMs }) =>
+      entry && entry.number > 0 && answered ? [{ ...entry, heardMs }] : [],
+    );
+    const former = new Set(peers.map(({ before }) => before));
+    return peers.filter(({ id }) => !former.has(id)).sort((a, b) => a.number - b.number);
+  }
+
+  /** Some may still be there that have not answered so far. */
+  get unsure(): boolean {
+    return this.#awaited().length > 0;
+  }
+
+  /** An entry of the store.
+   *  @returns whether the member shall be told that this one is there, so that it answers */
+  put(entry: Entry): boolean {
+    const record = this.#record(entry.id);
+    if (!record || (record.entry && entry.sequence <= record.entry.sequence)) return false;
+    record.entry = entry;
+    if (record.answered) record.heardMs = this.#nowMs();
+    return !record.answered;
+  }
+
+  /** A message of a member to this one, by its number.
+   *  @returns false for one that was seen before */
+  heard(id: string, sequence: number): boolean {
+    const record = this.#record(id);
+    if (!record || sequence <= record.said) return false;
+    record.said = sequence;
+    record.answered = true;
+    record.heardMs = this.#nowMs();
+    return true;
+  }
+
+  get(id: string): Peer | undefined {
+    const record = this.#records.get(id);
+    return record?.answered && record.entry ? { ...record.entry, heardMs: record.heardMs } : undefined;
+  }
+
+  drop(id: string): void {
+    const record = this.#records.get(id);
+    if (record) record.answered = false;
+  }
+
+  /** This member could not have heard anybody: its machine slept, say. */
+  excuse(): void {
+    for (const record of this.#records.values()) record.heardMs = this.#nowMs();
+  }
+
+  /** Drops those that have been silent for too long. */
+  expire(): Peer[] {
+    const gone = this.living.filter(({ heardMs }) => this.#nowMs() - heardMs >= this.#silentMs);
+    for (const { id } of gone) this.drop(id);
+    return gone;
+  }
+
+  /** The id of the member that assigns ranks: the smallest number among those who know the plan, `own` included. Undefined while a smaller
+   *  one may be there. */
+  leader(own: Entry): string | undefined {
+    const able = [own, ...this.living].filter(({ planned, number }) => planned && number > 0);
+    const first = able.reduce<Entry | undefined>(
+      (least, each) => (least && least.number < each.number ? least : each),
+      undefined,
+    );
+    const awaited = this.#awaited().some(({ planned, number }) => planned && (!first || number < first.number));
+    return awaited ? undefined : first?.id;
+  }
+
+  #awaited(): Entry[] {
+    const sinceMs = this.#nowMs() - this.#answerMs;
+    return [...this.#records.values()].flatMap(({ entry, answered, firstMs, said }) =>
+      entry && !answered && said === 0 && firstMs > sinceMs ? [entry] : [],
+    );
+  }
+
+  #record(id: string): Record | undefined {
+    const nowMs = this.#nowMs();
+    let record = this.#records.get(id);
+    if (!record) {
+      // Only who has the secret gets here. Forgotten are those that went first.
+      if (this.#records.size >= mostRecords) {
+        const old = [...this.#records].find(([, { answered }]) => !answered);
+        if (!old) return undefined;
+        this.#records.delete(old[0]);
+      }
+      record = { entry: undefined, answered: false, firstMs: nowMs, heardMs: nowMs, said: 0 };
+      this.#records.set(id, record);
+    }
+    return record;
+  }
+}
