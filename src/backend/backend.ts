@@ -48,8 +48,12 @@ export interface Backend {
   join?(buffers: readonly DeviceBuffer[]): DeviceBuffer;
   /** Copies `data` to the buffer's start; the caller may change `data` at once. */
   write(buffer: DeviceBuffer, data: HostArray): void;
-  /** The only call that waits for the device. Returns a fresh array of the buffer's first `length` elements (all by default). */
+  /** Waits for the device, as nothing but `readBytes` and `sync` does. Returns a fresh array of the buffer's first `length` elements (all by
+   *  default). */
   read(buffer: DeviceBuffer, length?: number): Promise<HostArray>;
+  /** As `read`, but as they lie on the device (f16: two bytes each), behind `room` bytes of nothing in a fresh array: what is sent needs no
+   *  further copy. room: a multiple of 4 */
+  readBytes(buffer: DeviceBuffer, options: { length: number; room: number }): Promise<Uint8Array<ArrayBuffer>>;
   /** Enqueues a kernel. Kernels run in the order of their calls.
    *  @throws RangeError when an argument does not fit its kernel (see kernels.ts) */
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void;

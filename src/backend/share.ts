@@ -136,6 +136,10 @@ export class SharedBackend implements Backend {
     return this.#live.read(buffer, length);
   }
 
+  readBytes(buffer: DeviceBuffer, options: { length: number; room: number }): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#live.readBytes(buffer, options);
+  }
+
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
     // The one buffer that is both lent and written in place: a rank that still multiplied by it would see half a step.
     if (kernel === "adamw") {

@@ -2,10 +2,9 @@
 // the other's device. Which messages there are is the same as on one device, and so are the bits.
 
 import type { Backend } from "../backend/backend.ts";
-import { toF16 } from "../backend/f16.ts";
 import { Storage, sizeOf, Tensor } from "../tensor/tensor.ts";
 import type { Channel } from "./channel.ts";
-import { FrameError, headBytes, messageBytes } from "./frame.ts";
+import { FrameError, headBytes } from "./frame.ts";
 import { type Arrival, Inbox, type Said } from "./inbox.ts";
 import { type Call, CommunicationError, type Link, type LinkTraffic } from "./link.ts";
 import { Outbox, Reading } from "./outbox.ts";
@@ -133,16 +132,10 @@ export class RemoteLink implements Link {
   }
 
   /** A tensor's elements behind room for a head. Nobody writes to what was sent before this turn is over. */
-  #read({ storage, size, backend, buffer, dtype }: Tensor): Reading {
+  #read({ storage, size, backend, buffer }: Tensor): Reading {
     const before = this.#reading;
     if (before?.storage === storage && before.size === size) return before.reading;
-    const bytes = backend.read(buffer, size).then((values) => {
-      const elements = dtype === "f16" ? toF16(values as Float32Array) : values;
-      const message = messageBytes(elements.byteLength);
-      message.set(new Uint8Array(elements.buffer, elements.byteOffset, elements.byteLength), headBytes);
-      return message;
-    });
-    const reading = new Reading(bytes);
+    const reading = new Reading(backend.readBytes(buffer, { length: size, room: headBytes }));
     this.#reading = { storage, size, reading };
     queueMicrotask(() => {
       this.#reading = undefined;

@@ -89,6 +89,17 @@ class CpuBackend implements Backend, Views {
     return values;
   }
 
+  async readBytes(
+    buffer: DeviceBuffer,
+    { length, room }: { length: number; room: number },
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const { buffer: memory, byteOffset } = this.#view(this.#buffers.toRead(buffer, length));
+    const bytes = new Uint8Array(room + 4 * length);
+    bytes.set(new Uint8Array(memory, byteOffset, 4 * length), room);
+    await this.#turn();
+    return bytes;
+  }
+
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
     checkKernel(kernel, args);
     const compute: Kernel<K> = this.#kernels[kernel];

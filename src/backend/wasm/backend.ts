@@ -158,13 +158,22 @@ class WasmBackend implements Backend, Places {
   async read(buffer: DeviceBuffer, length: number = buffer.length): Promise<HostArray> {
     this.#requireAlive();
     const { start, dtype } = this.#buffers.toRead(buffer, length);
-    const { buffer: bytes } = await this.#queue.read(start, 4 * length);
+    const { buffer: bytes } = await this.#queue.read({ from: start, bytes: 4 * length, room: 0 });
     return dtype === "f32" ? new Float32Array(bytes) : new Int32Array(bytes);
+  }
+
+  async readBytes(
+    buffer: DeviceBuffer,
+    { length, room }: { length: number; room: number },
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    this.#requireAlive();
+    const { start } = this.#buffers.toRead(buffer, length);
+    return this.#queue.read({ from: start, bytes: 4 * length, room });
   }
 
   async sync(): Promise<void> {
     this.#requireAlive();
-    await this.#queue.read(0, 0);
+    await this.#queue.read({ from: 0, bytes: 0, room: 0 });
   }
 
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {

@@ -15,8 +15,14 @@ export interface Start {
 export type Request =
   | { readonly do: "run"; readonly records: Float64Array }
   | { readonly do: "write"; readonly at: number; readonly data: Uint8Array }
-  /** answered with as many bytes; 0 only waits */
-  | { readonly do: "read"; readonly id: number; readonly at: number; readonly bytes: number }
+  /** answered with as many bytes, behind room for others; 0 only waits */
+  | {
+      readonly do: "read";
+      readonly id: number;
+      readonly at: number;
+      readonly bytes: number;
+      readonly room: number;
+    }
   /** only where the memory is not shared */
   | { readonly do: "grow"; readonly pages: number };
 

@@ -22,9 +22,16 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-/** Bytes that can be read where they are, as nothing was asked for since. */
-interface Open extends Waiting {
+/** What is read, into an array that begins with `room` bytes of nothing. */
+interface Range {
+  /** address */
   readonly from: number;
+  readonly bytes: number;
+  readonly room: number;
+}
+
+/** Bytes that can be read where they are, as nothing was asked for since. */
+interface Open extends Range, Waiting {
   readonly data: Uint8Array<ArrayBuffer>;
 }
 
@@ -97,14 +104,14 @@ export class Queue {
     ring.publish(recordHead + count, { shared: false });
   }
 
-  /** Bytes from an address on, as everything asked for so far leaves them. */
-  read(from: number, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  /** Bytes as everything asked for so far leaves them. */
+  read(range: Range): Promise<Uint8Array<ArrayBuffer>> {
     const { promise, resolve, reject } = deferred<Uint8Array<ArrayBuffer>>();
     this.#leader?.hold(true);
     if (this.#room(0) !== undefined && this.#ring?.canWait) {
-      this.#open.push({ from, data: fresh(bytes), resolve, reject });
+      this.#open.push({ ...range, data: fresh(range.room + range.bytes), resolve, reject });
       void this.#watch();
-    } else this.#ask(from, bytes, { resolve, reject });
+    } else this.#ask(range, { resolve, reject });
     return promise;
   }
 
@@ -151,8 +158,8 @@ export class Queue {
     if (!this.#idle) return false;
     const ended = this.#open;
     this.#open = [];
-    for (const { from, data, resolve } of ended) {
-      data.set(new Uint8Array(this.#memory!.buffer, from, data.length));
+    for (const { from, bytes, room, data, resolve } of ended) {
+      data.set(new Uint8Array(this.#memory!.buffer, from, bytes), room);
       resolve(data);
     }
     this.#letGo();
@@ -165,18 +172,18 @@ export class Queue {
     if (this.#settle()) return;
     const open = this.#open;
     this.#open = [];
-    for (const { from, data, resolve, reject } of open) this.#ask(from, data.length, { resolve, reject });
+    for (const each of open) this.#ask(each, each);
   }
 
   /** Has the first thread copy bytes in their turn. */
-  #ask(from: number, bytes: number, waiting: Waiting): void {
+  #ask({ from, bytes, room }: Range, { resolve, reject }: Waiting): void {
     const id = this.#nextRead++;
-    this.#waiting.set(id, waiting);
-    const at = this.#room(recordHead + 1);
-    if (at === undefined) this.#post({ do: "read", id, at: from, bytes }, []);
+    this.#waiting.set(id, { resolve, reject });
+    const at = this.#room(recordHead + 2);
+    if (at === undefined) this.#post({ do: "read", id, at: from, bytes, room }, []);
     else {
-      this.#ring!.numbers.set([commands.copyOut, from, bytes, 1, id], at);
-      this.#ring!.publish(recordHead + 1, { shared: false });
+      this.#ring!.numbers.set([commands.copyOut, from, bytes, 2, id, room], at);
+      this.#ring!.publish(recordHead + 2, { shared: false });
     }
   }
 

@@ -8,7 +8,7 @@ import { control, controlWords, recordHead, ringLength, ringStart, spins } from 
 export const commands = {
   /** [copyIn, address, bytes, n], and n numbers that hold the bytes */
   copyIn: -1,
-  /** [copyOut, address, bytes, 1, id]: answered by a message with the bytes as they are now */
+  /** [copyOut, address, bytes, 2, id, room]: answered by a message with the bytes as they are now, behind so much room */
   copyOut: -2,
   /** go on at the ring's start */
   wrap: -3,

@@ -49,7 +49,8 @@ function follow(crew: Crew, queue: RingReader): void {
     const { numbers } = crew;
     const [what, a, b] = [numbers[at], numbers[at + 1], numbers[at + 2]];
     if (what >= 0) crew.run(at);
-    else if (what === commands.copyOut) answer(numbers[at + recordHead], bytesAt(crew, a, b));
+    else if (what === commands.copyOut)
+      answer(numbers[at + recordHead], { bytes: bytesAt(crew, a, b), room: numbers[at + recordHead + 1] });
     else bytesAt(crew, a, b).set(bytesAt(crew, 8 * (at + recordHead), b));
     queue.finish(at);
   }
@@ -58,15 +59,18 @@ function follow(crew: Crew, queue: RingReader): void {
 function obey(message: Request, crew: Crew): void {
   if (message.do === "run") crew.runAll(message.records);
   else if (message.do === "write") bytesAt(crew, message.at, message.data.length).set(message.data);
-  else if (message.do === "read") answer(message.id, bytesAt(crew, message.at, message.bytes));
-  else crew.grow(message.pages);
+  else if (message.do === "read") {
+    const { id, at, bytes, room } = message;
+    answer(id, { bytes: bytesAt(crew, at, bytes), room });
+  } else crew.grow(message.pages);
 }
 
 const bytesAt = ({ memory }: Crew, at: number, bytes: number) => new Uint8Array(memory.buffer, at, bytes);
 
 /** With a copy, and never one that is shared. */
-function answer(id: number, bytes: Uint8Array): void {
-  const data = new Uint8Array(bytes);
+function answer(id: number, { bytes, room }: { bytes: Uint8Array; room: number }): void {
+  const data = new Uint8Array(room + bytes.length);
+  data.set(bytes, room);
   port.postMessage({ did: "read", id, data }, [data.buffer]);
 }
 

@@ -174,12 +174,22 @@ export class WebGpuBackend implements Backend {
   }
 
   async read(buffer: DeviceBuffer, length = buffer.length): Promise<HostArray> {
+    const { buffer: bytes } = await this.readBytes(buffer, { length, room: 0 });
+    if (buffer.dtype === "f16") return fromF16(new Uint16Array(bytes));
+    return buffer.dtype === "f32" ? new Float32Array(bytes) : new Int32Array(bytes);
+  }
+
+  async readBytes(
+    buffer: DeviceBuffer,
+    { length, room }: { length: number; room: number },
+  ): Promise<Uint8Array<ArrayBuffer>> {
     const call = this.#faults.call(describeTransfer, "read", length);
     const slot = this.#slot(buffer);
     if (!Number.isInteger(length) || length < 0 || length > buffer.length)
       throw new RangeError(`read: ${length} of ${buffer.length} elements`);
-    if (length === 0) return hostArray(buffer, { copy: new ArrayBuffer(0), length });
-    const bytes = wordsOf(bytesOf({ dtype: buffer.dtype, length }));
+    const result = new Uint8Array(room + bytesOf({ dtype: buffer.dtype, length }));
+    if (length === 0) return result;
+    const bytes = wordsOf(result.length - room);
     this.#call = call;
     const size = sizeClass(bytes);
     const staging = this.#staging.get(size)?.pop() ?? this.#createBuffer(size, stagingUsage);
@@ -189,13 +199,13 @@ export class WebGpuBackend implements Backend {
     } catch (cause) {
       return this.#faults.explain(call, cause);
     }
-    const copy = staging.getMappedRange(0, bytes).slice(0);
+    result.set(new Uint8Array(staging.getMappedRange(0, bytes), 0, result.length - room), room);
     staging.unmap();
     const kept = this.#staging.get(size);
     if (kept) kept.push(staging);
     else this.#staging.set(size, [staging]);
     await this.#faults.settle(call);
-    return hostArray(buffer, { copy, length });
+    return result;
   }
 
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
@@ -294,8 +304,3 @@ export class WebGpuBackend implements Backend {
 
 /** Bytes of the whole words that hold so many: what copies and uploads are made of. */
 const wordsOf = (bytes: number): number => Math.ceil(bytes / 4) * 4;
-
-function hostArray({ dtype }: DeviceBuffer, { copy, length }: { copy: ArrayBuffer; length: number }): HostArray {
-  if (dtype === "f16") return fromF16(new Uint16Array(copy, 0, length));
-  return dtype === "f32" ? new Float32Array(copy) : new Int32Array(copy);
-}
