@@ -35,6 +35,9 @@ export interface RankStart {
 
 /** Functions of the thread that started this one. */
 export interface Starter {
+  /** A rank has opened its device.
+   *  @throws Error where another rank of this run has another kind */
+  opened(rank: number, adapter: string): Promise<void>;
   take(rank: number, item: unknown): Promise<Reply>;
 }
 
@@ -53,6 +56,7 @@ const worker = {
       // Two ranks of one run must take the same kernels: nothing is measured.
       const { backend } = await createBackend({ backend: start.backend, threads: start.threads, tune: false });
       try {
+        await starter.opened(rank, backend.adapter.description);
         link = new RemoteLink({ rank, channels, backend, timeoutMs });
         if (lost) link.fail(lost);
         const program = await programOf(start.isModule ? new URL(start.program) : start.program);

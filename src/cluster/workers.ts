@@ -59,7 +59,18 @@ export function workerRanks({
     try {
       webrtc = link === "webrtc" ? await webrtcPipes({ size, iceServers }) : undefined;
       const pipes: (Pipe | undefined)[][] = webrtc?.pipes ?? allPipes(size, channels === "rings" ? ringPair : portPair);
-      const starter = proxy({ take: async (rank: number, item: unknown) => (await take?.(rank, item)) ?? heard });
+      let first: { rank: number; adapter: string } | undefined;
+      const starter = proxy({
+        async opened(rank: number, adapter: string) {
+          first ??= { rank, adapter };
+          // The cpu backend falls back to plain loops where WebAssembly's memory cannot be had: other kernels, other bits.
+          if (adapter !== first.adapter)
+            throw new Error(
+              `rank ${rank} computes on ${adapter}, rank ${first.rank} on ${first.adapter}: this machine has not enough of the one for all; use fewer ranks`,
+            );
+        },
+        take: async (rank: number, item: unknown) => (await take?.(rank, item)) ?? heard,
+      });
       const results = Array.from({ length: size }, async (_, rank) => {
         const { promise: gone, reject } = rejection();
         const worker = await startWorker(rank, (reason) => {
