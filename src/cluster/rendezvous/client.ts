@@ -218,9 +218,11 @@ class Client implements RoomClient, ConnectionListener {
     const signalling = new RoomSignalling({ rank, size, relay });
     const run = { generation, controller, signalling };
     this.#run = run;
+    const wire = this.#connection.wire?.bind(this.#connection, generation);
     pending.resolve({
       ...pending.plan,
       ...{ rank, size, generation, members, signalling },
+      ...(wire && { wire }),
       over: controller.signal,
       end: (reason) => {
         if (this.#run === run) this.#endRun(reason);

@@ -1,6 +1,7 @@
 // A member's connection to its room: opened, joined, watched, and opened again when it is lost. What the messages mean is client.ts.
 
 import { UserError } from "../../backend/errors.ts";
+import type { RelayWire } from "../../comm/relay-channel.ts";
 import { bounds, type FromRoom, ProtocolError, parseFromRoom, type ToRoom } from "./protocol.ts";
 import { closeReason, openWebSocket } from "./socket.ts";
 
@@ -29,6 +30,9 @@ export interface RoomConnecting {
   /** @returns whether there is a connection */
   send(message: ToRoom): boolean;
   close(): void;
+  /** Where frames can go through the room: a way to a rank of the run of that generation.
+   *  @throws RendezvousError when there is no connection, or no such run */
+  wire?(generation: number, to: number): RelayWire;
 }
 
 /** Not let in; `final`: coming again will not help. */

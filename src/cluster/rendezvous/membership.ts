@@ -1,5 +1,6 @@
 // What a member sees of its room and of a start: the interface of whoever joins, however the room is reached.
 
+import type { RelayWire } from "../../comm/relay-channel.ts";
 import type { RendezvousError } from "./connection.ts";
 import type { Member, Plan } from "./protocol.ts";
 import type { RoomSignalling } from "./signalling.ts";
@@ -44,6 +45,9 @@ export interface Start extends Plan {
   /** by rank */
   members: readonly Member[];
   signalling: RoomSignalling;
+  /** Frames for a rank through the room itself, where it can carry them: for those that no channel of their own leads to.
+   *  @throws RendezvousError when there is no connection to the room */
+  wire?: (to: number) => RelayWire;
   /** aborted, with an Error, once another rank says that the run has ended; not by lost connections to the room */
   over: AbortSignal;
   /** Tells the others that the run has ended on this rank, and why. */

@@ -19,6 +19,7 @@ import { type Entry, Roster } from "./nats-roster.ts";
 import { type Outgoing, RunOnNats } from "./nats-run.ts";
 import type { Seal } from "./nats-seal.ts";
 import { Announcer, Store, type Watch } from "./nats-store.ts";
+import { NatsWire } from "./nats-wire.ts";
 import { type FromRoom, type Plan, ProtocolError, parseFromRoom, parsePlan, type ToRoom } from "./protocol.ts";
 
 type Join = Extract<ToRoom, { kind: "join" }>;
@@ -127,6 +128,14 @@ export class NatsSession {
     if (message.kind !== "agree" && message.kind !== "ready" && message.kind !== "over") return;
     if (this.#leader) this.#post(this.#leader, { kind: "ask", text: JSON.stringify(message) });
     void this.#announcer.announce();
+  }
+
+  /** To a rank of the run; undefined: there is none. */
+  wire(generation: number, to: number): NatsWire | undefined {
+    const { seal, address } = this.#options;
+    const other = this.#run?.generation === generation ? this.#run.idOf(to) : undefined;
+    if (other === undefined || other === this.id || this.#ended) return undefined;
+    return new NatsWire({ connection: this.#connection, seal, room: address.room, generation, own: this.id, other });
   }
 
   /** Another plan for the room, by who made it. */

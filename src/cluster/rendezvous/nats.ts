@@ -1,6 +1,7 @@
 // A room on a NATS server, whose members do themselves what a server of ours would: `joinRoom` with a nats:// address, and whoever makes one.
 // Connections that are lost are opened again here; what is said over one is nats-session.ts.
 
+import type { RelayWire } from "../../comm/relay-channel.ts";
 import { type ConnectionListener, RendezvousError, type RoomConnecting } from "./connection.ts";
 import { defaultLimits, type RoomLimits } from "./limits.ts";
 import { type NatsAddress, parseNatsUrl } from "./nats-address.ts";
@@ -78,6 +79,12 @@ export class NatsRoomConnection implements RoomConnecting {
     if (!this.#session || this.#opening) return false;
     this.#session.send(message);
     return true;
+  }
+
+  wire(generation: number, to: number): RelayWire {
+    const wire = this.#session?.wire(generation, to);
+    if (wire) return wire;
+    throw new RendezvousError(`nothing goes to rank ${to} through the room: it is out of reach, or the run has ended`);
   }
 
   propose(plan: Plan): void {
