@@ -35,7 +35,7 @@ async function eventsOf(ranks: Ranks, options: Omit<MeshTrainOptions, "backend" 
 /** What does not depend on the clock, nor on whether ranks share a device's memory. */
 const lasting = (events: readonly TrainEvent[]) =>
   events.map((event) => {
-    const { durationMs, tokensPerSecond, memoryBytes, peakBytes, ranks, ...rest } = event as unknown as Record<
+    const { durationMs, tokensPerSecond, memoryBytes, peakBytes, ranks, sent, ...rest } = event as unknown as Record<
       string,
       unknown
     >;
