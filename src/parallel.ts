@@ -5,6 +5,9 @@
 export { type MeshTrainOptions, trainOnMesh, verifyOnMesh } from "./cluster/launch.ts";
 export type { RankContext, RankProgram, Reply } from "./cluster/rank.ts";
 export { loopbackRanks, type Ranks, type Run } from "./cluster/ranks.ts";
+export { joinRoom } from "./cluster/rendezvous/client.ts";
+export type { JoinOptions, RoomClient, RoomEvents, Start } from "./cluster/rendezvous/membership.ts";
+export { takePart } from "./cluster/take-part.ts";
 export { type WorkerOptions, workerRanks } from "./cluster/workers.ts";
 export type { Channel, ChannelListener } from "./comm/channel.ts";
 export { bytesReceived, Ledger, type LedgerEntry, totals, trafficMatrix } from "./comm/ledger.ts";
@@ -13,6 +16,7 @@ export { type Rank, runRanks } from "./comm/loopback.ts";
 export { MessagePortChannel } from "./comm/message-port.ts";
 export { ProcessGroup } from "./comm/process-group.ts";
 export { RemoteLink, type RemoteOptions } from "./comm/remote.ts";
+export { type ConnectOptions, connectRanks, type IceServer, releaseWebRtc, type Signalling } from "./comm/webrtc.ts";
 export { trainingTraffic } from "./nn/traffic.ts";
 export { lowerBound, score } from "./parallel/bound.ts";
 export { collect, distribute } from "./parallel/distribute.ts";

@@ -113,7 +113,7 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
       );
     }
     if (plan.shape.size > 1) output.say(trafficLine(record.steps));
-    if (record.done?.sent) output.say(framingLine(record.done.sent));
+    if (record.done?.sent?.elementBytes) output.say(framingLine(record.done.sent));
     if (reportPath !== undefined && record.steps.length > 0) output.say(`report: ${reportPath}`);
   } finally {
     dispose();

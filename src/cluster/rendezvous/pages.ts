@@ -57,7 +57,7 @@ pre, dd { overflow-wrap: anywhere; white-space: pre-wrap }
 <dl>
 <dt>Program</dt><dd id="program"></dd>
 <dt>Mesh</dt><dd id="mesh"></dd>
-<dt>Options</dt><dd id="options"></dd>
+<dt>Options</dt><dd><details><summary>all of them, as JSON</summary><span id="options"></span></details></dd>
 </dl>
 <p>This device would compute for the run as long as its page or terminal stays open. Close it to stop.</p>
 ${way}
