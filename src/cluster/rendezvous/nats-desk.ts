@@ -20,7 +20,7 @@ export class Desk {
   readonly #limits: DeskLimits;
   readonly #pingMs: number;
   readonly #nowMs: () => number;
-  readonly #send: (id: string, message: FromRoom) => void;
+  readonly #send: (id: string, message: FromRoom, ids: readonly string[]) => void;
   readonly #attendants = new Map<string, Attendant>();
   /** by number, in the order of joining */
   readonly #members = new Map<number, Participant>();
@@ -35,8 +35,8 @@ export class Desk {
     limits: DeskLimits;
     pingMs: number;
     nowMs: () => number;
-    /** must not call back before it returns */
-    send: (id: string, message: FromRoom) => void;
+    /** must not call back before it returns; `ids`: of a start, connections by rank */
+    send: (id: string, message: FromRoom, ids: readonly string[]) => void;
   }) {
     const { plan, firstGeneration, limits, pingMs, nowMs, send } = options;
     this.#limits = limits;
@@ -116,7 +116,7 @@ export class Desk {
     const member: Participant = {
       ...{ number, name, adapter, role, state: running > 0 && role === "rank" ? "running" : "here" },
       sequence: 0,
-      send: (message) => this.#send(id, message),
+      send: (message) => this.#send(id, message, message.kind === "start" ? this.#idsOf(message.ranks) : []),
     };
     this.#attendants.set(id, { member, allowance: new Allowance(this.#limits, this.#nowMs()) });
     const inOrder = [...this.#members.values(), member].sort((a, b) => a.number - b.number);
@@ -136,10 +136,15 @@ export class Desk {
     this.#changed.add(member);
   }
 
+  #idsOf(numbers: readonly number[]): string[] {
+    const ids = new Map([...this.#attendants].map(([id, { member }]) => [member.number, id]));
+    return numbers.map((number) => ids.get(number)!);
+  }
+
   #refuse(id: string, message: string): void {
     const reason = printable(message, bounds.reason);
     this.#refused.add(id);
-    this.#send(id, { kind: "dropped", reason, final: true });
+    this.#send(id, { kind: "dropped", reason, final: true }, []);
     this.#remove(id, reason);
   }
 

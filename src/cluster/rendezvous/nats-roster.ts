@@ -5,7 +5,7 @@
 // member counts only once it has said something to this one, under a name that did not exist before this one came; and what either says is
 // numbered, so that nothing is taken twice.
 
-import { ProtocolError, parseToRoom, type ToRoom } from "./protocol.ts";
+import { type Plan, ProtocolError, parseToRoom, type ToRoom } from "./protocol.ts";
 
 type Join = Extract<ToRoom, { kind: "join" }>;
 
@@ -27,6 +27,24 @@ export interface Entry {
 
 export interface Peer extends Entry {
   heardMs: number;
+}
+
+/** What outlives a connection. */
+export interface Memory {
+  /** what the room runs, once it is known */
+  plan: Plan | undefined;
+  /** the last that was heard of */
+  generation: number;
+  /** id of the connection before */
+  before: string | undefined;
+  /** this member made the room: nobody else may be there when it first comes */
+  founds: boolean;
+}
+
+export interface Refusal {
+  reason: string;
+  /** coming again will not help */
+  final: boolean;
 }
 
 interface Record {
@@ -66,7 +84,7 @@ export class Roster {
 
   constructor({ silentMs, nowMs }: { silentMs: number; nowMs: () => number }) {
     this.#silentMs = silentMs;
-    this.#answerMs = Math.min(1000, silentMs / 2);
+    this.#answerMs = Math.min(3000, silentMs / 2);
     this.#nowMs = nowMs;
   }
 
@@ -77,11 +95,6 @@ export class Roster {
     );
     const former = new Set(peers.map(({ before }) => before));
     return peers.filter(({ id }) => !former.has(id)).sort((a, b) => a.number - b.number);
-  }
-
-  /** Some may still be there that have not answered so far. */
-  get unsure(): boolean {
-    return this.#awaited().length > 0;
   }
 
   /** An entry of the store.
@@ -137,6 +150,17 @@ export class Roster {
     );
     const awaited = this.#awaited().some(({ planned, number }) => planned && (!first || number < first.number));
     return awaited ? undefined : first?.id;
+  }
+
+  /** Why a member that has just come cannot stay; undefined while it can, or may.
+   *  @param unreadable whether something in the store could not be opened */
+  refusal({ plan, founds }: Memory, unreadable: boolean): Refusal | undefined {
+    const planned = this.living.some((each) => each.planned);
+    if (founds && planned) return { reason: "there is such a room already; use another name, or join it", final: true };
+    if (plan || planned || this.#awaited().length > 0) return undefined;
+    // Whatever is there was made with another secret, or by somebody without one.
+    if (unreadable) return { reason: "the secret is wrong; use the whole link, with what follows its #", final: true };
+    return { reason: "nobody is there; open the room first", final: false };
   }
 
   #awaited(): Entry[] {

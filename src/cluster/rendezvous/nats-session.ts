@@ -15,7 +15,7 @@ import type { RoomLimits } from "./limits.ts";
 import { type NatsAddress, openNats } from "./nats-address.ts";
 import { Desk } from "./nats-desk.ts";
 import { type Letter, Letters, newId } from "./nats-letters.ts";
-import { type Entry, Roster } from "./nats-roster.ts";
+import { type Entry, type Memory, Roster } from "./nats-roster.ts";
 import { type Outgoing, RunOnNats } from "./nats-run.ts";
 import type { Seal } from "./nats-seal.ts";
 import { Announcer, Store, type Watch } from "./nats-store.ts";
@@ -30,18 +30,6 @@ export interface SessionListener {
   message(message: FromRoom): void;
   /** It has ended; `final`: another will not help. */
   lost(reason: string, final: boolean): void;
-}
-
-/** What outlives a connection. */
-export interface Memory {
-  /** what the room runs, once it is known */
-  plan: Plan | undefined;
-  /** the last that was heard of */
-  generation: number;
-  /** id of the connection before */
-  before: string | undefined;
-  /** this member made the room: nobody else may be there when it first comes */
-  founds: boolean;
 }
 
 export interface SessionOptions {
@@ -149,11 +137,8 @@ export class NatsSession {
     for (const { id } of this.#roster.living) this.#post(id, { kind: "bye" });
     const told = this.#letters.sent;
     this.#stop();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const patience = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, leaveMs);
-    });
-    await Promise.race([told.then(() => this.#store.forget(this.id)).catch(() => undefined), patience]);
+    const timer = setTimeout(() => void this.#connection.close(), leaveMs);
+    await told.then(() => this.#store.forget(this.id)).catch(() => undefined);
     clearTimeout(timer);
     await this.#connection.close();
   }
@@ -260,16 +245,9 @@ export class NatsSession {
     if (this.#ended || !this.#viewed) return;
     const { memory } = this.#options;
     const { living } = this.#roster;
-    const planned = living.some((each) => each.planned);
-    if (memory.founds && planned) this.#lose("there is such a room already; use another name, or join it", true);
+    const refusal = this.#roster.refusal(memory, this.#unreadable);
+    if (refusal) this.#lose(refusal.reason, refusal.final);
     if (this.#ended) return;
-    if (!memory.plan && !planned) {
-      if (this.#roster.unsure) return;
-      // Whatever is in the store was made with another secret, or by somebody without one.
-      if (this.#unreadable) this.#lose("the secret is wrong; use the whole link, with what follows its #", true);
-      else this.#lose("nobody is there; open the room first", false);
-      return;
-    }
     for (const { join } of living) memory.generation = Math.max(memory.generation, join.running);
     const leader = this.#roster.leader(this.#own);
     if (leader !== undefined && leader !== this.#leader) this.#follow(leader);
@@ -288,14 +266,8 @@ export class NatsSession {
       ...{ plan: memory.plan!, limits, pingMs: Math.ceil(this.#pingMs), nowMs },
       // Milliseconds since 1970: later than what this member may not have heard of.
       firstGeneration: Math.max(memory.generation + 1, Date.now()),
-      send: (id, message) => this.#post(id, { kind: "tell", text: JSON.stringify(message), ids: this.#idsOf(message) }),
+      send: (id, message, ids) => this.#post(id, { kind: "tell", text: JSON.stringify(message), ids }),
     });
-  }
-
-  #idsOf(message: FromRoom): string[] {
-    if (message.kind !== "start") return [];
-    const all = [this.#own, ...this.#roster.living];
-    return message.ranks.map((number) => all.find((each) => each.number === number)?.id ?? "");
   }
 
   #attend(): void {

@@ -5,8 +5,9 @@ import type { RelayWire } from "../../comm/relay-channel.ts";
 import { type ConnectionListener, RendezvousError, type RoomConnecting } from "./connection.ts";
 import { defaultLimits, type RoomLimits } from "./limits.ts";
 import { type NatsAddress, parseNatsUrl } from "./nats-address.ts";
+import type { Memory } from "./nats-roster.ts";
 import { Seal } from "./nats-seal.ts";
-import { type Memory, NatsSession } from "./nats-session.ts";
+import { NatsSession } from "./nats-session.ts";
 import type { FromRoom, Plan, ToRoom } from "./protocol.ts";
 
 /** for the members to answer */
