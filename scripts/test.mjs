@@ -82,9 +82,11 @@ async function main() {
   requireNode();
   await installDependencies();
   const { wanted, backend, everything } = parseCommand();
-  const { setUp, vulkanDriver } = await import("./setup.mjs");
+  const { natsServer, setUp, vulkanDriver } = await import("./setup.mjs");
   const needsAdapters = wanted.some((file) => suiteOf(file) !== "unit");
   const found = needsAdapters ? await setUp() : {};
+  // Once, before several files at a time would install it.
+  if (wanted.some((file) => file.startsWith("test/unit/nats"))) await natsServer();
 
   let passed = 0;
   let failed = 0;
