@@ -457,6 +457,25 @@ test("a full room lets nobody in, and a member that is not ready is not waited f
     );
   }));
 
+test("an expired link lets nobody in, whoever leads by then; who is inside stays, and comes back", () =>
+  serving(async (server) => {
+    const room = await open(server, { expiresInMs: 3000 });
+    const expired = pause(3000);
+    const ada = await join(server, "Ada");
+    await expired;
+    const late = () => joinRoom({ url: server.url("room"), secret, name: "Eve", adapter: "" });
+    await rejects(late(), /the link has expired; ask for a new one/);
+    room.close();
+    await until(() => ada.members.length === 1);
+    await rejects(late(), /the link has expired; ask for a new one/);
+    const { number } = ada;
+    await server.stop();
+    await server.start();
+    await until(() => ada.number > number);
+    await rejects(late(), /the link has expired; ask for a new one/);
+    equal(ranksOf(ada.members), ["Ada here"]);
+  }));
+
 test("a store that strangers delete is made again", () =>
   serving(async (server) => {
     await open(server, { dims: [1] });

@@ -18,6 +18,7 @@ interface Attendant {
 
 export class Desk {
   readonly #limits: DeskLimits;
+  readonly #expiresMs: number;
   readonly #pingMs: number;
   readonly #nowMs: () => number;
   readonly #send: (id: string, message: FromRoom, ids: readonly string[]) => void;
@@ -26,20 +27,23 @@ export class Desk {
   readonly #members = new Map<number, Participant>();
   readonly #changed = new Set<Participant>();
   readonly #rounds: Rounds;
-  /** ids that went beyond the limits, or came when the room was full */
-  readonly #refused = new Set<string>();
+  /** why, by id: they went beyond the limits, or came when the room was full or its link had expired */
+  readonly #refused = new Map<string, string>();
 
   constructor(options: {
     plan: Plan;
     firstGeneration: number;
+    /** by the clock since 1970 */
+    expiresMs: number | undefined;
     limits: DeskLimits;
     pingMs: number;
     nowMs: () => number;
     /** must not call back before it returns; `ids`: of a start, connections by rank */
     send: (id: string, message: FromRoom, ids: readonly string[]) => void;
   }) {
-    const { plan, firstGeneration, limits, pingMs, nowMs, send } = options;
+    const { plan, firstGeneration, expiresMs = Number.POSITIVE_INFINITY, limits, pingMs, nowMs, send } = options;
     this.#limits = limits;
+    this.#expiresMs = expiresMs;
     this.#pingMs = pingMs;
     this.#nowMs = nowMs;
     this.#send = send;
@@ -75,6 +79,8 @@ export class Desk {
    *  entry. */
   attend(id: string, { running }: { running: boolean }): void {
     const member = this.#attendants.get(id)?.member;
+    const reason = this.#refused.get(id);
+    if (reason !== undefined) this.#drop(id, reason);
     if (!member) return;
     if (running && member.state === "here" && member.role === "rank") this.#set(member, "running");
     if (!running && member.state === "running" && member.rank === undefined) this.#set(member, "here");
@@ -107,8 +113,13 @@ export class Desk {
     else throw new ProtocolError(`${message.kind} is not for who leads`);
   }
 
-  #admit({ id, number, join: { name, adapter, role, running } }: Entry): void {
+  #admit({ id, number, planned, join: { name, adapter, role, running } }: Entry): void {
     const { members } = this.#limits;
+    // Who knows the plan was let in before, and comes again.
+    if (!planned && Date.now() >= this.#expiresMs) {
+      this.#refuse(id, "the link has expired; ask for a new one");
+      return;
+    }
     if (this.#members.size >= members)
       this.#refuse(id, `the room is full: it has ${members} members; wait until one leaves`);
     // Two of one number: where the store was made anew, until the older one knows.
@@ -143,9 +154,13 @@ export class Desk {
 
   #refuse(id: string, message: string): void {
     const reason = printable(message, bounds.reason);
-    this.#refused.add(id);
-    this.#send(id, { kind: "dropped", reason, final: true }, []);
+    this.#refused.set(id, reason);
+    this.#drop(id, reason);
     this.#remove(id, reason);
+  }
+
+  #drop(id: string, reason: string): void {
+    this.#send(id, { kind: "dropped", reason, final: true }, []);
   }
 
   #remove(id: string, reason: string): void {

@@ -15,6 +15,8 @@ export interface Letter {
   text: string;
   /** of a start: connections by rank */
   ids: readonly string[];
+  /** of a welcome: when the room's link expires, by the clock since 1970 */
+  expiresMs?: number;
 }
 
 interface Received extends Letter {
@@ -66,8 +68,8 @@ export class Letters {
     return this.#out;
   }
 
-  send(to: string, { kind, text = "", ids = [] }: Pick<Letter, "kind"> & Partial<Letter>): void {
-    const letter = { kind, text, ids, from: this.#id, sequence: ++this.#sequence };
+  send(to: string, { kind, text = "", ids = [], expiresMs }: Pick<Letter, "kind"> & Partial<Letter>): void {
+    const letter = { kind, text, ids, expiresMs, from: this.#id, sequence: ++this.#sequence };
     if (to === this.#id) {
       // Like the others', later: nobody is called back before they return.
       this.#in = this.#in.then(() => this.#take(letter));
@@ -107,10 +109,11 @@ function letterOf(bytes: Uint8Array): Received | undefined {
   } catch {
     return undefined;
   }
-  const { kind, from, sequence, text, ids } = Object(value) as { [field: string]: unknown };
+  const { kind, from, sequence, text, ids, expiresMs } = Object(value) as { [field: string]: unknown };
   const known = kinds.find((each) => each === kind);
   const isId = (id: unknown): id is string => typeof id === "string" && idPattern.test(id);
   if (!known || !isId(from) || !Number.isSafeInteger(sequence) || typeof text !== "string") return undefined;
   if (!Array.isArray(ids) || ids.length > bounds.members || !ids.every(isId)) return undefined;
-  return { kind: known, from, sequence: sequence as number, text, ids };
+  if (expiresMs !== undefined && typeof expiresMs !== "number") return undefined;
+  return { kind: known, from, sequence: sequence as number, text, ids, expiresMs };
 }

@@ -9,7 +9,8 @@ import { checkedPlan } from "./room.ts";
 import { newSecret, Secret } from "./secret.ts";
 import type { OpenRoom, RoomSpec } from "./server.ts";
 
-export interface NatsRoomOptions extends Omit<RoomSpec, "expiresInMs"> {
+/** Of the spec, `expiresInMs` is kept by members, each by its own clock; who has the secret can read on what is said. */
+export interface NatsRoomOptions extends RoomSpec {
   /** nats://HOST:PORT/ROOM */
   url: string;
   /** how others reach the same server, when not at `url`: its WebSocket port for pages, say */
@@ -24,10 +25,22 @@ export interface NatsRoomOptions extends Omit<RoomSpec, "expiresInMs"> {
 /** Makes a room.
  *  @throws RendezvousError when the server cannot be reached, or has such a room; UserError for an address, a plan or a secret that cannot be */
 export async function openNatsRoom(options: NatsRoomOptions): Promise<OpenRoom> {
-  const { url, publicUrl = url, plan, secret = newSecret(), limits, note, lost, retries = 10, retryMs = 250 } = options;
+  const {
+    url,
+    publicUrl = url,
+    plan,
+    secret = newSecret(),
+    limits,
+    expiresInMs,
+    note,
+    lost,
+    retries = 10,
+    retryMs = 250,
+  } = options;
   // Its rules are those of every room.
   new Secret(secret);
   checkedPlan(plan);
+  const expiresMs = expiresInMs === undefined ? undefined : Date.now() + expiresInMs;
   const members = new Map<number, Member>();
   const name = printable(hostname(), bounds.name) || "nameless";
   const take = (message: FromRoom) => {
@@ -35,7 +48,7 @@ export async function openNatsRoom(options: NatsRoomOptions): Promise<OpenRoom> 
     if (message.kind === "members") for (const member of message.members) members.set(member.number, member);
   };
   const connection = new NatsRoomConnection(
-    { url, secret, plan, limits, retries, retryMs },
+    { url, secret, plan, expiresMs, limits, retries, retryMs },
     {
       join: () => ({ kind: "join", secret, name, adapter: "", role: "watcher", running: 0 }),
       welcome(message) {

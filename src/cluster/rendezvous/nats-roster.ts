@@ -33,6 +33,8 @@ export interface Peer extends Entry {
 export interface Memory {
   /** what the room runs, once it is known */
   plan: Plan | undefined;
+  /** by the clock since 1970: from then on nobody comes in who was not there before */
+  expiresMs: number | undefined;
   /** the last that was heard of */
   generation: number;
   /** id of the connection before */

@@ -179,7 +179,7 @@ export class NatsSession {
     for (const { to, message } of all) this.#post(to, { kind: "peer", text: JSON.stringify(message) });
   }
 
-  #take(from: string, { kind, text, ids }: Letter): void {
+  #take(from: string, { kind, text, ids, expiresMs }: Letter): void {
     if (this.#ended) return;
     if (kind === "bye") {
       this.#reasons.set(from, "has left");
@@ -190,7 +190,7 @@ export class NatsSession {
     if (kind === "ask") this.#desk?.receive(from, text);
     try {
       if (kind === "propose") this.#desk?.propose(parsePlan(JSON.parse(text)));
-      if (kind === "tell" && from === this.#leader) this.#told(parseFromRoom(text), ids);
+      if (kind === "tell" && from === this.#leader) this.#told(parseFromRoom(text), { ids, expiresMs });
       if (kind === "peer") this.#takeOfPeer(from, parseFromRoom(text));
     } catch (error) {
       // Who has the secret and sends this is broken: what it says is nothing.
@@ -198,11 +198,12 @@ export class NatsSession {
     }
   }
 
-  #told(message: FromRoom, ids: readonly string[]): void {
+  #told(message: FromRoom, { ids, expiresMs }: Pick<Letter, "ids" | "expiresMs">): void {
     const { memory, listener, limits } = this.#options;
     if (message.kind === "welcome" || message.kind === "plan") {
       const known = memory.plan !== undefined;
       memory.plan = message.plan;
+      memory.expiresMs = expiresMs;
       memory.founds = false;
       if (!known) void this.#announcer.announce();
     }
@@ -257,16 +258,17 @@ export class NatsSession {
 
   #follow(leader: string): void {
     const { memory, limits } = this.#options;
+    const { expiresMs } = memory;
     this.#leader = leader;
     this.#welcomed = false;
     this.#desk = undefined;
     this.#attend();
     if (leader !== this.id) return;
     this.#desk = new Desk({
-      ...{ plan: memory.plan!, limits, pingMs: Math.ceil(this.#pingMs), nowMs },
+      ...{ plan: memory.plan!, expiresMs, limits, pingMs: Math.ceil(this.#pingMs), nowMs },
       // Milliseconds since 1970: later than what this member may not have heard of.
       firstGeneration: Math.max(memory.generation + 1, Date.now()),
-      send: (id, message, ids) => this.#post(id, { kind: "tell", text: JSON.stringify(message), ids }),
+      send: (id, message, ids) => this.#post(id, { kind: "tell", text: JSON.stringify(message), ids, expiresMs }),
     });
   }
 

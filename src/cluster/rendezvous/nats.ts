@@ -33,12 +33,16 @@ export class NatsRoomConnection implements RoomConnecting {
   #closed = false;
 
   /** @throws UserError for an address that is none */
-  constructor(options: Options & { plan?: Plan; limits?: Partial<RoomLimits> }, listener: ConnectionListener) {
+  constructor(
+    options: Options & { plan?: Plan; expiresMs?: number; limits?: Partial<RoomLimits> },
+    listener: ConnectionListener,
+  ) {
     this.#address = parseNatsUrl(options.url);
     this.#options = options;
     this.#listener = listener;
     this.#limits = { ...defaultLimits, ...options.limits };
-    this.#memory = { plan: options.plan, generation: 0, before: undefined, founds: options.plan !== undefined };
+    const { plan, expiresMs } = options;
+    this.#memory = { plan, expiresMs, generation: 0, before: undefined, founds: plan !== undefined };
   }
 
   async open(): Promise<void> {
