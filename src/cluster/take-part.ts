@@ -80,6 +80,8 @@ export async function takePart(options: {
     };
     const run = { shape, config, tokenizer: tokenizer.toJSON(), tokens: corpus.tokens, parameters };
     await trainRank({ link, backend, tell }, run);
+    // From here on another rank's end is what this one waits for.
+    start.over.removeEventListener("abort", over);
     await link.end();
   } catch (error) {
     link.fail(error);

@@ -94,10 +94,12 @@ async function tab(link: string): Promise<{ evaluation: string | null; traffic: 
         await page.click("#take");
         // By the clock: a tab that is not looked at draws no frames.
         const done = () => document.querySelector("#state")?.textContent === "Done. Thank you.";
-        await page.waitForFunction(done, undefined, { polling: 200, timeout: 0 });
+        await page.waitForFunction(done, undefined, { polling: 200, timeout: 100_000 }).catch(async () => {
+          throw new Error(`the tab says: ${await page.evaluate(() => document.body.innerText)}`);
+        });
         return { evaluation: await page.textContent("#evaluation"), traffic: await page.textContent("#traffic") };
       },
-      { timeoutMs: 90_000 },
+      { timeoutMs: 120_000 },
     );
   } finally {
     await close();
@@ -110,7 +112,9 @@ test("two tabs and two terminals train as one mesh, by the link alone: the bits 
   const room = start("serve", "--host", "127.0.0.1", "--port", "0", ...run);
   const { joinUrl } = await room.event(({ event }) => event === "room");
   const terminals = [1, 2].map(() => start("join", String(joinUrl), "--yes", "--backend", "cpu"));
-  const tabs = await Promise.all([tab(String(joinUrl)), tab(String(joinUrl))]);
+  const tabs = await Promise.all([tab(String(joinUrl)), tab(String(joinUrl))]).catch((error: Error) => {
+    throw new Error([error.message, ...terminals.map(({ errors }) => errors)].join("\n"));
+  });
   for (const terminal of terminals) {
     assert.is(await terminal.ended, 0, terminal.errors);
     assert.equal(terminal.losses, alone.losses);

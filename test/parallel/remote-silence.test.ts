@@ -298,7 +298,7 @@ test("a rank whose device fails to give what it sends is named, with its reason 
       told: [0, 2],
     },
     ({ rank, group, tensor, backend }) => {
-      if (rank === 1) backend.read = () => Promise.reject(new Error("the device is lost"));
+      if (rank === 1) backend.readBytes = () => Promise.reject(new Error("the device is lost"));
       return group.allReduce(tensor([2]), { purpose });
     },
   ));
