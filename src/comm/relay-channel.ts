@@ -31,6 +31,8 @@ const windowChunks = 8;
 const maxMessageBytes = 2 ** 31;
 /** The other side may come to its place much later. */
 const helloMs = 200;
+/** Looks for silence within the time after which it is one; each says that this side is there. */
+const looksPerSilence = 4;
 /** What was sent before close() may take this long to go. */
 const lingerMs = 2000;
 
@@ -44,7 +46,8 @@ export class RelayChannel implements Channel {
   #state: "opening" | "open" | "closing" | "closed" = "opening";
   #opening!: { resolve(): void; reject(error: Error): void };
   #timers: ReturnType<typeof setTimeout>[] = [];
-  #heardMs = performance.now();
+  /** looks since something was heard: a process that was busy itself has looked no more often */
+  #quiet = 0;
   #reason = "";
   #listener: ChannelListener | undefined;
   /** come before there was a listener */
@@ -119,14 +122,13 @@ export class RelayChannel implements Channel {
     if (this.#state !== "opening") return;
     this.#state = "open";
     this.#clear();
-    this.#timers.push(setInterval(() => this.#watch(), this.#silentMs / 4));
+    this.#timers.push(setInterval(() => this.#look(), this.#silentMs / looksPerSilence));
     this.#opening.resolve();
     this.#pump();
   }
 
-  #watch(): void {
-    if (performance.now() - this.#heardMs > this.#silentMs)
-      this.#end(`nothing was heard of it for ${this.#silentMs / 1000} s`);
+  #look(): void {
+    if (++this.#quiet > looksPerSilence) this.#end(`nothing was heard of it for ${this.#silentMs / 1000} s`);
     else this.#say(kinds.alive);
   }
 
@@ -169,7 +171,7 @@ export class RelayChannel implements Channel {
 
   #take(packet: Uint8Array<ArrayBuffer>): void {
     if (this.#state === "closed") return;
-    this.#heardMs = performance.now();
+    this.#quiet = 0;
     const wrong = this.#understand(packet);
     if (wrong) this.#end(wrong);
   }

@@ -52,6 +52,15 @@ async function pairing(work: (pair: Pair) => Promise<void>): Promise<void> {
   }
 }
 
+/** Rejects when the channel closes before so many have come. */
+const came = ({ count, closed }: Inbox, wanted: number): Promise<void> =>
+  Promise.race([
+    count(wanted),
+    closed.then((reason) => {
+      throw new Error(reason);
+    }),
+  ]);
+
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Around what a packet holds, and up to many of them. */
@@ -63,7 +72,7 @@ test("messages of 0 bytes to 5 MB come as they were sent, both ways at once, in 
     for (const [side, channel] of channels.entries())
       for (const [i, size] of sizes.entries()) channel.send(content(size, 100 * side + i));
     for (let i = 0; i < 200; i++) channels[0].send(content(i % 7, 1000 + i));
-    await Promise.all([boxes[0].count(sizes.length), boxes[1].count(sizes.length + 200)]);
+    await Promise.all([came(boxes[0], sizes.length), came(boxes[1], sizes.length + 200)]);
     for (const [side, { messages }] of boxes.entries())
       for (const [i, size] of sizes.entries()) {
         ok(same(messages[i], content(size, 100 * (1 - side) + i)), `${size} bytes from side ${1 - side}`);
@@ -77,7 +86,7 @@ test("the bytes beside 5 MB are below 1%", () =>
   pairing(async ({ channels }) => {
     const box = inbox(channels[1]);
     channels[0].send(content(5 << 20, 1));
-    await box.count(1);
+    await came(box, 1);
     const all = channels[0].overheadBytes + channels[1].overheadBytes;
     ok(all > 0 && all < 0.01 * (5 << 20), `${all} bytes`);
   }));
@@ -97,7 +106,7 @@ test("a side that takes nothing holds the other up at 1 MB, and loses nothing", 
     ok(relayed > 0.9 * (1 << 20) && relayed < 1.1 * (1 << 20), `${relayed} bytes`);
     is(flushed, false);
     const box = inbox(channels[1]);
-    await box.count(10);
+    await came(box, 10);
     await flush;
     for (let i = 0; i < 10; i++) ok(same(box.messages[i], content(1 << 20, i)), `message ${i}`);
     await stranger.close();
@@ -119,7 +128,7 @@ test("a server that is lost closes both sides, in the middle of a message", () =
   pairing(async ({ server, channels }) => {
     const boxes = channels.map(inbox);
     for (let i = 0; i < 20; i++) channels[0].send(content(5 << 20, i));
-    await boxes[1].count(1);
+    await came(boxes[1], 1);
     await server.stop();
     for (const { closed } of boxes) match(await closed, /^the NATS server between was lost/);
     await channels[0].flush();
@@ -145,15 +154,6 @@ test("a side that does not come is not waited for", async () => {
   await connection.close();
   await server.remove();
 });
-
-/** Rejects when the channel closes before so many have come. */
-const came = ({ count, closed }: Inbox, wanted: number): Promise<void> =>
-  Promise.race([
-    count(wanted),
-    closed.then((reason) => {
-      throw new Error(reason);
-    }),
-  ]);
 
 test("forged, replayed and misdirected packets change nothing; one that is missing closes the channel", () =>
   pairing(async ({ server, channels, connections, seal }) => {
@@ -243,7 +243,7 @@ test("ranks that WebRTC does not connect talk through the room, the others do no
       for (const [other, channel] of own.entries()) channel?.send(content(300_000, 10 * rank + other));
     for (const [rank, own] of boxes.entries())
       for (const [other, box] of own.entries()) {
-        await box?.count(1);
+        if (box) await came(box, 1);
         if (box) ok(same(box.messages[0], content(300_000, 10 * other + rank)), `${other} to ${rank}`);
       }
   } finally {
