@@ -23,12 +23,15 @@ export type TakePart = (part: {
   backend: Backend;
   /** of the room, without its secret */
   url: string;
+  /** a file that has the room's text */
+  data?: string;
   output: Output;
   signal: AbortSignal;
 }) => Promise<void>;
 
 export interface JoinFlags extends BackendFlags {
   name?: string;
+  data?: string;
   yes: boolean;
   json: boolean;
 }
@@ -39,6 +42,7 @@ export function addJoin(program: Command, takePart: TakePart): Command {
     .description("take part, as a rank, in what a room runs")
     .argument("<link>", "as `shardgrad serve` printed it, with what follows its #: quote it")
     .option("--name <text>", "what others see (default: this machine's name)")
+    .option("--data <file>", "the room's text; needed where the room is on NATS, which has none to give")
     .option("--yes", "do not ask", false)
     .addOption(jsonOption())
     .action((link: string, options: JoinFlags) => runJoin(link, { options, takePart }));
@@ -46,7 +50,7 @@ export function addJoin(program: Command, takePart: TakePart): Command {
 }
 
 async function runJoin(link: string, { options, takePart }: { options: JoinFlags; takePart: TakePart }): Promise<void> {
-  const { name = hostname(), yes, json } = options;
+  const { name = hostname(), yes, json, data } = options;
   const place = parseLink(link);
   if (!yes && !process.stdin.isTTY)
     throw new UserError("nobody can be asked here, stdin is no terminal; add --yes to take part without being asked");
@@ -66,7 +70,7 @@ async function runJoin(link: string, { options, takePart }: { options: JoinFlags
       });
       signal.addEventListener("abort", () => room.leave(), { once: true });
       try {
-        await takeParts(room, { takePart, backend, url: place.url, output, signal, yes });
+        await takeParts(room, { takePart, backend, url: place.url, data, output, signal, yes });
       } catch (error) {
         if (!signal.aborted) throw error;
         output.say("left the room");
@@ -88,6 +92,7 @@ interface Part {
   takePart: TakePart;
   backend: Backend;
   url: string;
+  data: string | undefined;
   output: Output;
   signal: AbortSignal;
   yes: boolean;

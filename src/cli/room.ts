@@ -7,6 +7,7 @@ import { takePart } from "../cluster/take-part.ts";
 import { parameterCount } from "../nn/config.ts";
 import { trainingTraffic } from "../nn/traffic.ts";
 import type { MeshShape } from "../parallel/shape.ts";
+import { readInput } from "./files.ts";
 import type { TakePart } from "./join.ts";
 import { bytesText, countText } from "./output.ts";
 import { planTrain, type TrainFlags } from "./plan.ts";
@@ -54,12 +55,13 @@ export async function servedTraining(flags: TrainFlags, shape: MeshShape): Promi
 }
 
 /** A terminal's part. */
-export const trainInRoom: TakePart = async ({ start, backend, url, output, signal }) => {
+export const trainInRoom: TakePart = async ({ start, backend, url, data, output, signal }) => {
+  const text = data === undefined ? undefined : await readInput(data, "the room's text");
   const { parameters } = JSON.parse(start.options) as RoomTraining;
   const progress = new Progress(output, { steps: parameters.steps });
   try {
     await takePart({
-      ...{ start, backend, url, signal },
+      ...{ start, backend, url, signal, text },
       listener: {
         note: (text) => output.say(text),
         event: (event, { received, closedForm }) => {

@@ -5,6 +5,7 @@ import { renderUnicodeCompact } from "uqr";
 import { UserError } from "../backend/errors.ts";
 import { joinRoom } from "../cluster/rendezvous/client.ts";
 import { parseLink } from "../cluster/rendezvous/link.ts";
+import type { NatsRoomOptions } from "../cluster/rendezvous/nats-room.ts";
 import type { Page } from "../cluster/rendezvous/pages.ts";
 import type { Plan } from "../cluster/rendezvous/protocol.ts";
 import { type Rendezvous, startRendezvous } from "../cluster/rendezvous/server.ts";
@@ -25,6 +26,7 @@ export interface ServeFlags extends MeshFlags {
   host: string;
   port: string;
   public?: string;
+  rendezvous?: string;
   expires?: string;
   json: boolean;
 }
@@ -42,6 +44,7 @@ export function addServe<O extends ServeFlags>(
     .option("--host <address>", "of this machine to listen at", "0.0.0.0")
     .option("--port <number>", "0: any free one", String(defaultPort))
     .option("--public <url>", "how others reach this machine when not at its own address: https://HOST")
+    .option("--rendezvous <url>", "a room on a NATS server instead of this machine: nats://HOST:PORT/NAME")
     .option("--expires <minutes>", "how long the link lets others in (default: as long as this runs)")
     .addOption(jsonOption())
     .addHelpText("after", "\nSHARDGRAD_SECRET: the link's secret, for a room that is opened again under the same link.")
@@ -62,7 +65,17 @@ async function runServe<O extends ServeFlags>(
   const secret = process.env.SHARDGRAD_SECRET || undefined;
   const output = new Output(json);
   await interruptible(async (signal) => {
-    const rendezvous = await startRendezvous({ host, port, publicUrl, plan, secret, expiresInMs, pages, part });
+    const rendezvous =
+      options.rendezvous === undefined
+        ? await startRendezvous({ host, port, publicUrl, plan, secret, expiresInMs, pages, part })
+        : await natsRoom({
+            url: options.rendezvous,
+            publicUrl,
+            plan,
+            secret,
+            expiresInMs,
+            note: (text) => output.say(text),
+          });
     try {
       output.event({ event: "room", joinUrl: rendezvous.joinUrl, plan });
       for (const line of linkLines(rendezvous.joinUrl, output)) output.say(line);
@@ -74,9 +87,16 @@ async function runServe<O extends ServeFlags>(
   });
 }
 
+/** As a room of this machine. */
+async function natsRoom(options: NatsRoomOptions): Promise<Pick<Rendezvous, "localUrl" | "joinUrl" | "close">> {
+  const { openNatsRoom } = await import("../cluster/rendezvous/nats-room.ts");
+  const { url, joinUrl, close } = await openNatsRoom(options);
+  return { localUrl: url, joinUrl, close: async () => close() };
+}
+
 /** Tells who comes and goes, until it is interrupted. */
 async function watch(
-  { localUrl, joinUrl }: Rendezvous,
+  { localUrl, joinUrl }: Pick<Rendezvous, "localUrl" | "joinUrl">,
   { size, output, signal }: { size: number; output: Output; signal: AbortSignal },
 ): Promise<void> {
   let told = "";
@@ -104,10 +124,10 @@ function linkLines(joinUrl: string, { human }: Output): string[] {
   const local = hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
   return [
     ...(human.isTTY ? [renderUnicodeCompact(joinUrl, { border: 2 })] : []),
-    `join with  ${joinUrl}`,
-    `or         npx shardgrad join '${joinUrl}'`,
+    ...(protocol.startsWith("nats") ? [] : [`join with  ${joinUrl}`]),
+    `${protocol.startsWith("nats") ? "join with  npx" : "or         npx"} shardgrad join '${joinUrl}'${protocol.startsWith("nats") ? " --data FILE" : ""}`,
     // Browsers give GPUs and shared memory to pages that came over https or from the machine itself.
-    ...(protocol === "https:" || local
+    ...(protocol !== "http:" || local
       ? []
       : ["pages get no GPU and one thread from this address, which is not https; a proxy and --public change that"]),
     "",

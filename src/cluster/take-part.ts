@@ -4,16 +4,17 @@ import type { Backend } from "../backend/backend.ts";
 import { UserError } from "../backend/errors.ts";
 import { CommunicationError } from "../comm/link.ts";
 import { RemoteLink } from "../comm/remote.ts";
-import { connectRanks, type IceServer } from "../comm/webrtc.ts";
+import type { IceServer } from "../comm/webrtc.ts";
 import { type ModelConfig, parseModelConfig } from "../nn/config.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import { trainingTraffic } from "../nn/traffic.ts";
 import { type LayoutName, type MeshShape, meshShape, requireLegal } from "../parallel/shape.ts";
-import { makeCorpus } from "../train/corpus.ts";
+import { makeCorpus, textFromBytes } from "../train/corpus.ts";
 import type { TrainEvent, TrainParameters } from "../train/events.ts";
 import { byteTokenizer, charTokenizer } from "../train/tokenizer.ts";
 import { type TrainNews, trainRank } from "./programs.ts";
 import type { Start } from "./rendezvous/membership.ts";
+import { connectOrRelay } from "./rendezvous/relays.ts";
 
 /** The options of a room's plan whose program is "train". */
 export interface RoomTraining {
@@ -47,19 +48,23 @@ export async function takePart(options: {
   start: Start;
   backend: Backend;
   url: string;
+  /** the text, where this rank has it: rooms on NATS have no server that gives it */
+  text?: Uint8Array;
   signal?: AbortSignal;
   listener?: PartListener;
 }): Promise<void> {
   const { start, backend, url, signal, listener } = options;
   const { rank, size } = start;
   const { training, config, shape } = planned(start);
-  listener?.note?.("fetching the text");
-  const text = await fetchText(new URL(training.text.path, httpUrl(url)), training.text);
+  if (!options.text) listener?.note?.("fetching the text");
+  const bytes = options.text ?? (await fetchText(url, training.text));
+  await requireText(bytes, training.text);
+  const text = textFromBytes(bytes);
   const tokenizer = training.tokenizer === "char" ? charTokenizer(text) : byteTokenizer();
   const { parameters, timeoutMs, iceServers } = training;
   const corpus = makeCorpus({ tokens: tokenizer.encode(text), context: parameters.context });
   listener?.note?.(`connecting to ${size - 1} other ranks`);
-  const channels = await connectRanks({ rank, size, signalling: start.signalling, iceServers, timeoutMs });
+  const channels = await connectOrRelay({ start, iceServers, timeoutMs, note: listener?.note });
   const link = new RemoteLink({ rank, channels, backend, timeoutMs });
   const leave = () => link.fail(new CommunicationError(`rank ${rank} has left`, { rank }));
   const over = () => {
@@ -127,16 +132,21 @@ export function planned({ program, options, layout, dims }: Pick<Start, "program
   return { training, config, shape };
 }
 
-const httpUrl = (url: string): string => url.replace(/^ws/, "http");
-
-async function fetchText(url: URL, { sha256, bytes: expected }: RoomTraining["text"]): Promise<string> {
-  const response = await fetch(url);
+async function fetchText(room: string, { path, sha256 }: RoomTraining["text"]): Promise<Uint8Array> {
+  if (room.startsWith("nats"))
+    throw new UserError(
+      `a room on NATS has no text to give; add --data FILE, the same text as everywhere in the room (its SHA-256 is ${sha256})`,
+    );
+  const response = await fetch(new URL(path, room.replace(/^ws/, "http")));
   if (!response.ok) throw new UserError(`the room's server answered ${response.status} where its text should be`);
-  const bytes = new Uint8Array(await response.arrayBuffer());
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** @throws UserError for another text than the plan's */
+async function requireText(bytes: Uint8Array, { sha256, bytes: expected }: RoomTraining["text"]): Promise<void> {
   // Pages that did not come over https, or from this machine, are given no digests.
-  const digest = globalThis.crypto?.subtle && (await crypto.subtle.digest("SHA-256", bytes));
+  const digest = globalThis.crypto?.subtle && (await crypto.subtle.digest("SHA-256", new Uint8Array(bytes)));
   const got = digest && [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   if (bytes.length !== expected || (got && got !== sha256))
-    throw new UserError("the text is not the one that the room's plan names; ask for the room to be opened again");
-  return new TextDecoder().decode(bytes);
+    throw new UserError("the text is not the one that the room's plan names; all ranks must have the same");
 }

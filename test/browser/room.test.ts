@@ -95,7 +95,7 @@ async function tab(link: string): Promise<{ evaluation: string | null; traffic: 
         // By the clock: a tab that is not looked at draws no frames.
         const done = () => document.querySelector("#state")?.textContent === "Done. Thank you.";
         await page.waitForFunction(done, undefined, { polling: 200, timeout: 100_000 }).catch(async () => {
-          throw new Error(`the tab says: ${await page.evaluate(() => document.body.innerText)}`);
+          throw new Error(`the tab says: ${await page.evaluate(() => document.body.textContent)}`);
         });
         return { evaluation: await page.textContent("#evaluation"), traffic: await page.textContent("#traffic") };
       },
