@@ -2,6 +2,7 @@
 
 import { type Endpoint, proxy, type Remote, releaseProxy, transfer, wrap } from "comlink";
 import { dawnSpecifier } from "../backend/dawn.ts";
+import { deferred } from "../backend/deferred.ts";
 import { UserError } from "../backend/errors.ts";
 import { inNode } from "../backend/node.ts";
 import { type BackendChoice, resolveBackend } from "../backend/select.ts";
@@ -72,7 +73,8 @@ export function workerRanks({
         take: async (rank: number, item: unknown) => (await take?.(rank, item)) ?? heard,
       });
       const results = Array.from({ length: size }, async (_, rank) => {
-        const { promise: gone, reject } = rejection();
+        const { promise: gone, reject } = deferred<never>();
+        gone.catch(() => undefined);
         const worker = await startWorker(rank, (reason) => {
           lose(rank, reason);
           reject(new Error(`the worker of rank ${rank} ended: ${reason}`));
@@ -115,15 +117,6 @@ function allPipes(size: number, pair: () => readonly [Pipe, Pipe]): (Pipe | unde
 function portPair(): [MessagePort, MessagePort] {
   const { port1, port2 } = new MessageChannel();
   return [port1, port2];
-}
-
-function rejection(): { promise: Promise<never>; reject: (error: Error) => void } {
-  let reject!: (error: Error) => void;
-  const promise = new Promise<never>((_, no) => {
-    reject = no;
-  });
-  promise.catch(() => undefined);
-  return { promise, reject };
 }
 
 /** lost: told once when the worker ends by itself */

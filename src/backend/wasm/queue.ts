@@ -1,8 +1,8 @@
 // What the caller's thread asks of the threads that compute, in order: passes, bytes to write, bytes to read. Through a ring where memory
 // is shared (ring.ts), by messages where it is not, or where the ring is too small.
 
+import { deferred } from "../deferred.ts";
 import { recordHead } from "./control.ts";
-import { deferred } from "./deferred.ts";
 import type { Request } from "./messages.ts";
 import { grainOf, type Pass } from "./plan.ts";
 import { commands, RingWriter } from "./ring.ts";

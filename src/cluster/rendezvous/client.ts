@@ -1,6 +1,7 @@
 // A member's side of a room: joins with the secret, tells who else is there, agrees to what the room runs, and is started with the others.
 // A lost connection is opened again (connection.ts); a mesh that has started does not need it and goes on.
 
+import { deferred } from "../../backend/deferred.ts";
 import { type ConnectionListener, RendezvousError, type RoomConnecting, RoomConnection } from "./connection.ts";
 import type { JoinOptions, RoomClient, Start } from "./membership.ts";
 import { isNatsUrl } from "./nats-address.ts";
@@ -259,14 +260,4 @@ class Client implements RoomClient, ConnectionListener {
     this.#ended ??= error;
     this.#reject(error);
   }
-}
-
-function deferred<T>(): { promise: Promise<T>; resolve(value: T): void; reject(error: Error): void } {
-  let resolve!: (value: T) => void;
-  let reject!: (error: Error) => void;
-  const promise = new Promise<T>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  return { promise, resolve, reject };
 }
