@@ -3,7 +3,7 @@
 import { type Command, Option } from "commander";
 import { UserError } from "../backend/errors.ts";
 import { type BackendChoice, createBackend, type OpenBackend, resolveBackend } from "../backend/select.ts";
-import type { Where } from "../cluster/ranks.ts";
+import type { Ranks, Where } from "../cluster/ranks.ts";
 import { releaseWebRtc } from "../comm/webrtc.ts";
 import { type LayoutName, layoutNames, type MeshShape, meshShape, parseMesh } from "../parallel/shape.ts";
 
@@ -39,7 +39,7 @@ export const openBackend = ({ backend, threads, tune = false }: BackendFlags): P
 
 /** How ranks are joined, as given on the command line. */
 export interface LinkFlags {
-  link: "loopback" | "worker" | "webrtc";
+  link: Ranks["link"];
 }
 
 export const addLinkOption = (command: Command): Command =>

@@ -31,6 +31,7 @@ export interface TrainFlags extends MeshFlags {
 export interface TrainPlan {
   /** how reports call the text */
   textName: string;
+  text: string;
   config: ModelConfig;
   tokenizer: Tokenizer;
   corpus: Corpus;
@@ -70,7 +71,7 @@ export async function planTrain(flags: TrainFlags): Promise<TrainPlan> {
   requireLegal(shape, { ...shardedExtents(config), batch: parameters.batch, context: parameters.context });
   const corpus = makeCorpus({ tokens: tokenizer.encode(text), context: parameters.context });
   if (flags.numbers.dropout === undefined) parameters.dropout = dropoutOf(config);
-  return { textName: name, config, tokenizer, corpus, parameters, shape };
+  return { textName: name, text, config, tokenizer, corpus, parameters, shape };
 }
 
 function trainParameters({ numbers, recompute, dtype }: TrainFlags): TrainParameters {

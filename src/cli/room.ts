@@ -2,8 +2,7 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import type { Page } from "../cluster/rendezvous/pages.ts";
-import type { RoomTraining } from "../cluster/take-part.ts";
-import { takePart } from "../cluster/take-part.ts";
+import { planned, type RoomTraining, takePart } from "../cluster/take-part.ts";
 import { parameterCount } from "../nn/config.ts";
 import { trainingTraffic } from "../nn/traffic.ts";
 import type { MeshShape } from "../parallel/shape.ts";
@@ -14,15 +13,13 @@ import { planTrain, type TrainFlags } from "./plan.ts";
 import { Progress } from "./progress.ts";
 import script from "./room-page.script";
 import type { Served } from "./serve.ts";
-import { readText } from "./text.ts";
 
 const pagePath = "/train";
 const scriptPath = "/train.js";
 
 /** A room that trains: the plan's options, and the pages that ranks need. */
 export async function servedTraining(flags: TrainFlags, shape: MeshShape): Promise<Served> {
-  const { config, parameters, textName } = await planTrain(flags);
-  const { text } = await readText(flags.data);
+  const { config, parameters, textName, text } = await planTrain(flags);
   const bytes = new TextEncoder().encode(text);
   const training: RoomTraining = {
     config: { ...config },
@@ -57,7 +54,7 @@ export async function servedTraining(flags: TrainFlags, shape: MeshShape): Promi
 /** A terminal's part. */
 export const trainInRoom: TakePart = async ({ start, backend, url, data, output, signal }) => {
   const text = data === undefined ? undefined : await readInput(data, "the room's text");
-  const { parameters } = JSON.parse(start.options) as RoomTraining;
+  const { parameters } = planned(start).training;
   const progress = new Progress(output, { steps: parameters.steps });
   try {
     await takePart({

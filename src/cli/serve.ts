@@ -121,11 +121,13 @@ async function watch(
 
 function linkLines(joinUrl: string, { human }: Output): string[] {
   const { hostname, protocol } = new URL(joinUrl);
+  const nats = protocol.startsWith("nats");
+  const command = `npx shardgrad join '${joinUrl}'`;
   const local = hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
   return [
     ...(human.isTTY ? [renderUnicodeCompact(joinUrl, { border: 2 })] : []),
-    ...(protocol.startsWith("nats") ? [] : [`join with  ${joinUrl}`]),
-    `${protocol.startsWith("nats") ? "join with  npx" : "or         npx"} shardgrad join '${joinUrl}'${protocol.startsWith("nats") ? " --data FILE" : ""}`,
+    ...(nats ? [] : [`join with  ${joinUrl}`]),
+    nats ? `join with  ${command} --data FILE` : `or         ${command}`,
     // Browsers give GPUs and shared memory to pages that came over https or from the machine itself.
     ...(protocol !== "http:" || local
       ? []

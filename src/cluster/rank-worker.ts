@@ -4,6 +4,7 @@
 import { expose, type ProxyMarked } from "comlink";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
 import { loadDawnFrom } from "../backend/dawn.ts";
+import { inNode } from "../backend/node.ts";
 import { type BackendChoice, createBackend } from "../backend/select.ts";
 import type { Channel } from "../comm/channel.ts";
 import { CommunicationError } from "../comm/link.ts";
@@ -90,7 +91,7 @@ const worker = {
 
 export type RankWorker = typeof worker;
 
-if (typeof globalThis.process?.versions?.node === "string") {
+if (inNode()) {
   const { parentPort } = require("node:worker_threads") as typeof import("node:worker_threads");
   if (parentPort) expose(worker, nodeEndpoint(parentPort));
 } else expose(worker);

@@ -9,8 +9,6 @@ import { connectRanks, type IceServer, type Signalling } from "../comm/webrtc.ts
 export interface WebRtcPipes {
   /** [rank][other]: the end that goes to the rank's worker */
   pipes: (MessagePort | undefined)[][];
-  /** bytes on the wire beside the messages' own, so far */
-  overheadBytes(): number;
   close(): void;
 }
 
@@ -37,8 +35,7 @@ export async function webrtcPipes(options: {
     throw failed.reason;
   }
   const pipes = channels.map((own) => own.map((channel) => channel && portTo(channel)));
-  const overheadBytes = () => channels.flat().reduce((sum, channel) => sum + (channel?.overheadBytes ?? 0), 0);
-  return { pipes, overheadBytes, close };
+  return { pipes, close };
 }
 
 function portTo(channel: Channel): MessagePort {
