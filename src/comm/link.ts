@@ -86,6 +86,8 @@ export interface Link {
   fail(cause: unknown): void;
   /** What this rank has sent; absent where a message is a reference. */
   readonly traffic?: LinkTraffic;
+  /** Told when a message has come, whether or not anybody asks for it yet; where a message is a reference it is there when sent. */
+  onArrival?: (from: number, message: { call: Call; part: number }) => void;
 }
 
 /** What has crossed a rank's channels. */

@@ -30,6 +30,7 @@ const emptyMessageBytes = 256;
 export class RemoteLink implements Link {
   readonly rank: number;
   readonly size: number;
+  onArrival: Link["onArrival"];
   readonly #channels: readonly (Channel | undefined)[];
   readonly #backend: Backend;
   readonly #maxHeldBytes: number;
@@ -169,6 +170,7 @@ export class RemoteLink implements Link {
     switch (said.kind) {
       case "message": {
         const { call, part, parcel } = said;
+        this.onArrival?.(from, { call, part });
         this.#held[from] += heldBytes(parcel);
         try {
           this.#world.send({ from, to: this.rank, call, part, parcel });
