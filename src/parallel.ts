@@ -10,13 +10,14 @@ export type { JoinOptions, RoomClient, RoomEvents, Start } from "./cluster/rende
 export { takePart } from "./cluster/take-part.ts";
 export { type WorkerOptions, workerRanks } from "./cluster/workers.ts";
 export type { Channel, ChannelListener } from "./comm/channel.ts";
+export type { IceOptions, IceServer } from "./comm/ice.ts";
 export { bytesReceived, Ledger, type LedgerEntry, totals, trafficMatrix } from "./comm/ledger.ts";
 export { CommunicationError, type Link } from "./comm/link.ts";
 export { type Rank, runRanks } from "./comm/loopback.ts";
 export { MessagePortChannel } from "./comm/message-port.ts";
 export { ProcessGroup } from "./comm/process-group.ts";
 export { RemoteLink, type RemoteOptions } from "./comm/remote.ts";
-export { type ConnectOptions, connectRanks, type IceServer, releaseWebRtc, type Signalling } from "./comm/webrtc.ts";
+export { type ConnectOptions, connectRanks, releaseWebRtc, type Signalling } from "./comm/webrtc.ts";
 export { trainingTraffic } from "./nn/traffic.ts";
 export { lowerBound, score } from "./parallel/bound.ts";
 export { collect, distribute } from "./parallel/distribute.ts";

@@ -6,6 +6,7 @@ import { type BackendChoice, createBackend, type OpenBackend, resolveBackend } f
 import type { Ranks, Where } from "../cluster/ranks.ts";
 import { releaseWebRtc } from "../comm/webrtc.ts";
 import { type LayoutName, layoutNames, type MeshShape, meshShape, parseMesh } from "../parallel/shape.ts";
+import { addIceOptions, type IceFlags, iceOf, requireRelay } from "./ice.ts";
 
 /** What computes, as given on the command line. */
 export interface BackendFlags {
@@ -38,12 +39,12 @@ export const openBackend = ({ backend, threads, tune = false }: BackendFlags): P
   });
 
 /** How ranks are joined, as given on the command line. */
-export interface LinkFlags {
+export interface LinkFlags extends IceFlags {
   link: Ranks["link"];
 }
 
 export const addLinkOption = (command: Command): Command =>
-  command.addOption(
+  addIceOptions(command).addOption(
     new Option(
       "--link <name>",
       "how ranks are joined: loopback shares one device of this process, worker gives each rank a thread and a device of its own, webrtc does too and joins them as ranks of different machines would be",
@@ -61,6 +62,10 @@ export interface OpenRanks {
 
 /** @throws UserError as openBackend */
 export async function openRanks(flags: BackendFlags & LinkFlags): Promise<OpenRanks> {
+  const ice = await iceOf(flags);
+  if (ice && flags.link !== "webrtc")
+    throw new UserError(`got STUN and TURN servers with --link ${flags.link}; they are for --link webrtc`);
+  requireRelay(ice);
   if (flags.link === "loopback") {
     const { backend, note } = await openBackend(flags);
     return { where: { backend }, note, dispose: () => backend.dispose() };
@@ -69,7 +74,7 @@ export async function openRanks(flags: BackendFlags & LinkFlags): Promise<OpenRa
   const threads = flags.threads === undefined ? undefined : wholeNumber("threads", flags.threads);
   const { backend, note } = await resolveBackend(flags.backend);
   return {
-    where: { ranks: workerRanks({ backend, threads, link: flags.link }) },
+    where: { ranks: workerRanks({ backend, threads, link: flags.link, ...ice }) },
     note: `${note}; each rank in a thread of its own${flags.link === "webrtc" ? ", joined by WebRTC" : ""}`,
     // Channels that were closed are still saying goodbye.
     dispose: () => void setTimeout(releaseWebRtc, 100),

@@ -10,9 +10,11 @@ import { RendezvousError } from "../cluster/rendezvous/connection.ts";
 import { parseLink } from "../cluster/rendezvous/link.ts";
 import type { RoomClient, Start } from "../cluster/rendezvous/membership.ts";
 import { type Plan, samePlan, sizeOfPlan } from "../cluster/rendezvous/protocol.ts";
+import type { IceOptions } from "../comm/ice.ts";
 import { CommunicationError } from "../comm/link.ts";
 import { releaseWebRtc } from "../comm/webrtc.ts";
 import { addBackendOptions, addTuneOption, type BackendFlags, jsonOption, openBackend } from "./common.ts";
+import { addIceOptions, type IceFlags, iceOf } from "./ice.ts";
 import { interruptible } from "./interrupt.ts";
 import { Output } from "./output.ts";
 import { membersText, planLines } from "./room-text.ts";
@@ -25,11 +27,13 @@ export type TakePart = (part: {
   url: string;
   /** a file that has the room's text */
   data?: string;
+  /** STUN and TURN servers of this machine's own, beside the room's */
+  ice?: IceOptions;
   output: Output;
   signal: AbortSignal;
 }) => Promise<void>;
 
-export interface JoinFlags extends BackendFlags {
+export interface JoinFlags extends BackendFlags, IceFlags {
   name?: string;
   data?: string;
   yes: boolean;
@@ -46,7 +50,7 @@ export function addJoin(program: Command, takePart: TakePart): Command {
     .option("--yes", "do not ask", false)
     .addOption(jsonOption())
     .action((link: string, options: JoinFlags) => runJoin(link, { options, takePart }));
-  return addTuneOption(addBackendOptions(command));
+  return addTuneOption(addBackendOptions(addIceOptions(command)));
 }
 
 async function runJoin(link: string, { options, takePart }: { options: JoinFlags; takePart: TakePart }): Promise<void> {
@@ -54,6 +58,7 @@ async function runJoin(link: string, { options, takePart }: { options: JoinFlags
   const place = parseLink(link);
   if (!yes && !process.stdin.isTTY)
     throw new UserError("nobody can be asked here, stdin is no terminal; add --yes to take part without being asked");
+  const ice = await iceOf(options);
   const output = new Output(json);
   const { backend, note } = await openBackend(options);
   try {
@@ -70,7 +75,7 @@ async function runJoin(link: string, { options, takePart }: { options: JoinFlags
       });
       signal.addEventListener("abort", () => room.leave(), { once: true });
       try {
-        await takeParts(room, { takePart, backend, url: place.url, data, output, signal, yes });
+        await takeParts(room, { takePart, backend, url: place.url, data, ice, output, signal, yes });
       } catch (error) {
         if (!signal.aborted) throw error;
         output.say("left the room");
@@ -93,6 +98,7 @@ interface Part {
   backend: Backend;
   url: string;
   data: string | undefined;
+  ice: IceOptions | undefined;
   output: Output;
   signal: AbortSignal;
   yes: boolean;

@@ -32,7 +32,6 @@ export async function servedTraining(flags: TrainFlags, shape: MeshShape): Promi
       bytes: bytes.length,
     },
     timeoutMs: 60_000,
-    iceServers: [],
   };
   const received = Math.max(...trainingTraffic(config, { shape, ...parameters, dtype: "f32" }).bytesReceived);
   const pages = new Map<string, Page>([
@@ -52,13 +51,13 @@ export async function servedTraining(flags: TrainFlags, shape: MeshShape): Promi
 }
 
 /** A terminal's part. */
-export const trainInRoom: TakePart = async ({ start, backend, url, data, output, signal }) => {
+export const trainInRoom: TakePart = async ({ start, backend, url, data, ice, output, signal }) => {
   const text = data === undefined ? undefined : await readInput(data, "the room's text");
   const { parameters } = planned(start).training;
   const progress = new Progress(output, { steps: parameters.steps });
   try {
     await takePart({
-      ...{ start, backend, url, signal, text },
+      ...{ start, backend, url, signal, text, ice },
       listener: {
         note: (text) => output.say(text),
         event: (event, { received, closedForm }) => {

@@ -9,8 +9,10 @@ import type { NatsRoomOptions } from "../cluster/rendezvous/nats-room.ts";
 import type { Page } from "../cluster/rendezvous/pages.ts";
 import type { Plan } from "../cluster/rendezvous/protocol.ts";
 import { type Rendezvous, startRendezvous } from "../cluster/rendezvous/server.ts";
+import { iceUrls } from "../comm/ice.ts";
 import type { MeshShape } from "../parallel/shape.ts";
 import { addMeshOptions, jsonOption, type MeshFlags, shapeOf, wholeNumber } from "./common.ts";
+import { addIceOptions, type IceFlags, iceOf, requireRelay } from "./ice.ts";
 import { interruptible } from "./interrupt.ts";
 import { Output } from "./output.ts";
 import { membersText, planLines } from "./room-text.ts";
@@ -22,7 +24,7 @@ export interface Served extends Pick<Plan, "program" | "options" | "about"> {
   part?: string;
 }
 
-export interface ServeFlags extends MeshFlags {
+export interface ServeFlags extends MeshFlags, IceFlags {
   host: string;
   port: string;
   public?: string;
@@ -49,7 +51,7 @@ export function addServe<O extends ServeFlags>(
     .addOption(jsonOption())
     .addHelpText("after", "\nSHARDGRAD_SECRET: the link's secret, for a room that is opened again under the same link.")
     .action((options: O) => runServe(options, served));
-  return addMeshOptions(command);
+  return addMeshOptions(addIceOptions(command));
 }
 
 async function runServe<O extends ServeFlags>(
@@ -60,8 +62,10 @@ async function runServe<O extends ServeFlags>(
   const port = portNumber(options.port);
   const expiresInMs = options.expires === undefined ? undefined : wholeNumber("expires", options.expires) * 60_000;
   const shape = shapeOf(options);
+  const ice = await iceOf(options);
+  requireRelay(ice);
   const { pages, part, ...rest } = await served(options, shape);
-  const plan = { layout: shape.layout, dims: shape.dims, ...rest };
+  const plan = { layout: shape.layout, dims: shape.dims, ...rest, ...(ice && { ice }) };
   const secret = process.env.SHARDGRAD_SECRET || undefined;
   const output = new Output(json);
   await interruptible(async (signal) => {
@@ -77,7 +81,7 @@ async function runServe<O extends ServeFlags>(
             note: (text) => output.say(text),
           });
     try {
-      output.event({ event: "room", joinUrl: rendezvous.joinUrl, plan });
+      output.event({ event: "room", joinUrl: rendezvous.joinUrl, plan: shown(plan) });
       for (const line of linkLines(rendezvous.joinUrl, output)) output.say(line);
       for (const line of planLines(plan)) output.say(line);
       await watch(rendezvous, { size: shape.size, output, signal });
@@ -90,6 +94,11 @@ async function runServe<O extends ServeFlags>(
 /** As a room of this machine. */
 async function natsRoom(options: NatsRoomOptions): Promise<Pick<Rendezvous, "localUrl" | "joinUrl" | "close">> {
   const { openNatsRoom } = await import("../cluster/rendezvous/nats-room.ts");
+/** A plan without passwords. */
+function shown({ ice, ...plan }: Plan): object {
+  return { ...plan, ...(ice && { ice: { ...ice, iceServers: iceUrls(ice) } }) };
+}
+
   const { url, joinUrl, close } = await openNatsRoom(options);
   return { localUrl: url, joinUrl, close: async () => close() };
 }

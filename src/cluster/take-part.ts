@@ -2,9 +2,9 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { UserError } from "../backend/errors.ts";
+import { type IceOptions, iceBounds, iceUrls, isTurn } from "../comm/ice.ts";
 import { CommunicationError } from "../comm/link.ts";
 import { RemoteLink } from "../comm/remote.ts";
-import type { IceServer } from "../comm/webrtc.ts";
 import { type ModelConfig, parseModelConfig } from "../nn/config.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import { trainingTraffic } from "../nn/traffic.ts";
@@ -26,7 +26,6 @@ export interface RoomTraining {
   text: { path: string; sha256: string; bytes: number };
   /** how long ranks wait for each other */
   timeoutMs: number;
-  iceServers: readonly IceServer[];
 }
 
 /** Texts beyond this are not fetched from a stranger. */
@@ -50,21 +49,24 @@ export async function takePart(options: {
   url: string;
   /** the text, where this rank has it: rooms on NATS have no server that gives it */
   text?: Uint8Array;
+  /** of this rank, beside the room's */
+  ice?: IceOptions;
   signal?: AbortSignal;
   listener?: PartListener;
 }): Promise<void> {
   const { start, backend, url, signal, listener } = options;
   const { rank, size } = start;
   const { training, config, shape } = planned(start);
+  const ice = together(start.ice, options.ice);
   if (!options.text) listener?.note?.("fetching the text");
   const bytes = options.text ?? (await fetchText(url, training.text));
   await requireText(bytes, training.text);
   const text = textFromBytes(bytes);
   const tokenizer = training.tokenizer === "char" ? charTokenizer(text) : byteTokenizer();
-  const { parameters, timeoutMs, iceServers } = training;
+  const { parameters, timeoutMs } = training;
   const corpus = makeCorpus({ tokens: tokenizer.encode(text), context: parameters.context });
   listener?.note?.(`connecting to ${size - 1} other ranks`);
-  const channels = await connectOrRelay({ start, iceServers, timeoutMs, note: listener?.note });
+  const channels = await connectOrRelay({ start, ...ice, timeoutMs, note: listener?.note });
   const link = new RemoteLink({ rank, channels, backend, timeoutMs });
   const leave = () => link.fail(new CommunicationError(`rank ${rank} has left`, { rank }));
   const over = () => {
@@ -112,7 +114,7 @@ export function planned({ program, options, layout, dims }: Pick<Start, "program
   } catch {
     throw new UserError("the room's options are not JSON");
   }
-  const { text, parameters, tokenizer, timeoutMs, iceServers } = training;
+  const { text, parameters, tokenizer, timeoutMs } = training;
   const fits =
     typeof text?.path === "string" &&
     /^\/[\w./-]+$/.test(text.path) &&
@@ -123,13 +125,26 @@ export function planned({ program, options, layout, dims }: Pick<Start, "program
     (tokenizer === "char" || tokenizer === "byte") &&
     typeof parameters === "object" &&
     Number.isSafeInteger(timeoutMs) &&
-    timeoutMs > 0 &&
-    Array.isArray(iceServers);
+    timeoutMs > 0;
   if (!fits) throw new UserError("the room's options are not those of a training run");
   const config = parseModelConfig(training.config);
   const shape = meshShape({ layout: layout as LayoutName, dims: [...dims] });
   requireLegal(shape, { ...shardedExtents(config), batch: parameters.batch, context: parameters.context });
   return { training, config, shape };
+}
+
+/** The room's servers and a rank's own. The stricter policy holds.
+ *  @throws UserError for too many, or for relays alone where there are none */
+function together(room: IceOptions = {}, own: IceOptions = {}): IceOptions {
+  const iceServers = [...(room.iceServers ?? []), ...(own.iceServers ?? [])];
+  if (iceServers.length > iceBounds.servers)
+    throw new UserError(
+      `the room has ${room.iceServers?.length} STUN and TURN servers and this rank ${own.iceServers?.length} of its own; need at most ${iceBounds.servers} together: leave some --ice out`,
+    );
+  const relay = room.iceTransportPolicy === "relay" || own.iceTransportPolicy === "relay";
+  if (relay && !iceUrls({ iceServers }).some(isTurn))
+    throw new UserError("channels shall go by way of TURN servers alone, but neither the room nor this rank has one");
+  return { iceServers, iceTransportPolicy: relay ? "relay" : "all" };
 }
 
 async function fetchText(room: string, { path, sha256 }: RoomTraining["text"]): Promise<Uint8Array> {

@@ -3,8 +3,9 @@
 
 import { bridge } from "../comm/bridge.ts";
 import type { Channel } from "../comm/channel.ts";
+import type { IceOptions } from "../comm/ice.ts";
 import { MessagePortChannel } from "../comm/message-port.ts";
-import { connectRanks, type IceServer, type Signalling } from "../comm/webrtc.ts";
+import { connectRanks, type Signalling } from "../comm/webrtc.ts";
 
 export interface WebRtcPipes {
   /** [rank][other]: the end that goes to the rank's worker */
@@ -14,15 +15,11 @@ export interface WebRtcPipes {
 
 /** Connects every two of `size` ranks of this process or page.
  *  @throws CommunicationError when two cannot be connected */
-export async function webrtcPipes(options: {
-  size: number;
-  iceServers?: readonly IceServer[];
-  timeoutMs?: number;
-}): Promise<WebRtcPipes> {
-  const { size, iceServers, timeoutMs } = options;
+export async function webrtcPipes(options: IceOptions & { size: number; timeoutMs?: number }): Promise<WebRtcPipes> {
+  const { size, ...rest } = options;
   const office = new SortingOffice(size);
   const connecting = Array.from({ length: size }, (_, rank) =>
-    connectRanks({ rank, size, signalling: office.desk(rank), iceServers, timeoutMs }),
+    connectRanks({ rank, size, signalling: office.desk(rank), ...rest }),
   );
   const connected = await Promise.allSettled(connecting);
   const channels = connected.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));

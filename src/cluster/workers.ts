@@ -6,14 +6,15 @@ import { deferred } from "../backend/deferred.ts";
 import { UserError } from "../backend/errors.ts";
 import { inNode } from "../backend/node.ts";
 import { type BackendChoice, resolveBackend } from "../backend/select.ts";
+import type { IceOptions } from "../comm/ice.ts";
 import { ringPair, ringsWork } from "../comm/ring-channel.ts";
-import type { IceServer } from "../comm/webrtc.ts";
 import { rethrown } from "./errors.ts";
 import type { Pipe, RankStart, RankWorker } from "./rank-worker.ts";
 import { heard, type Ranks, type Run } from "./ranks.ts";
 import { type WebRtcPipes, webrtcPipes } from "./webrtc-pipes.ts";
 
-export interface WorkerOptions {
+/** STUN and TURN servers are for `link: "webrtc"`. */
+export interface WorkerOptions extends IceOptions {
   /** of every rank: `auto` chooses once for all of them */
   backend?: BackendChoice;
   /** each rank's, of the cpu backend: one by default */
@@ -23,8 +24,6 @@ export interface WorkerOptions {
   channels?: "rings" | "ports";
   /** how ranks are joined: "webrtc" takes data channels between all of them, as ranks of different machines would */
   link?: "worker" | "webrtc";
-  /** of webrtc: STUN and TURN servers; none by default */
-  iceServers?: readonly IceServer[];
 }
 
 /** A started worker. */
@@ -43,6 +42,7 @@ export function workerRanks({
   channels = "ports",
   link = "worker",
   iceServers,
+  iceTransportPolicy,
 }: WorkerOptions = {}): Ranks {
   const run = async (program: string | URL, run: Run<unknown>): Promise<unknown[]> => {
     const { size, options, timeoutMs, take } = run;
@@ -58,7 +58,7 @@ export function workerRanks({
       for (const [other, worker] of workers.entries()) if (other !== rank) void worker?.api.lose(rank, reason);
     };
     try {
-      webrtc = link === "webrtc" ? await webrtcPipes({ size, iceServers }) : undefined;
+      webrtc = link === "webrtc" ? await webrtcPipes({ size, iceServers, iceTransportPolicy }) : undefined;
       const pipes: (Pipe | undefined)[][] = webrtc?.pipes ?? allPipes(size, channels === "rings" ? ringPair : portPair);
       let first: { rank: number; adapter: string } | undefined;
       const starter = proxy({

@@ -1,6 +1,7 @@
 // One rank and one other, until a channel between them is open: who offers, what is said through the rendezvous, and
 // what is tried again. The rendezvous may lose, repeat and reorder what is said; what comes through it is not trusted.
 
+import type { SeenWays } from "./ice.ts";
 import { CommunicationError } from "./link.ts";
 import { RtcChannel } from "./webrtc-channel.ts";
 import { type Candidate, type Description, parseSignal, type SignalData } from "./webrtc-signal.ts";
@@ -16,6 +17,11 @@ const pauseMs = 500;
 /** Signals, or candidates, of one rank that are kept at a time: several times what a machine with many addresses
  *  has. */
 const maxKept = 128;
+/** Answers of servers that are told. */
+const maxRefusals = 4;
+
+/** Of a candidate: host, srflx, prflx or relay. */
+const kindOf = (candidate: string): string => / typ ([a-z]{1,8})/.exec(candidate)?.[1] ?? "";
 
 /** One connection under way. */
 class Attempt {
@@ -25,6 +31,7 @@ class Attempt {
   channel: RtcChannel | undefined;
   closed = false;
   readonly #send: (data: SignalData) => void;
+  readonly #seen: SeenWays;
   readonly #said: SignalData[] = [];
   /** Candidates of this side, found before the other is described. Told them, it would reach for us before we know
    *  whom to expect: that makes node-datachannel refuse its certificate or miss its first message, which comes
@@ -34,12 +41,18 @@ class Attempt {
   readonly #candidates = new Set<string>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(number: number, { create, send }: Pick<PairOptions, "create" | "send">) {
+  constructor(number: number, { create, send, seen }: Pick<PairOptions, "create" | "send"> & { seen: SeenWays }) {
     this.number = number;
     this.#send = send;
+    this.#seen = seen;
     this.connection = create();
+    // Of pages alone: node-datachannel does not say what a server answered.
+    this.connection.addEventListener("icecandidateerror", ({ errorCode, errorText }) => {
+      if (seen.refusals.size < maxRefusals) seen.refusals.add(`${errorCode} ${errorText}`.trim());
+    });
     this.connection.addEventListener("icecandidate", ({ candidate: found }) => {
       if (!found?.candidate) return;
+      seen.own.add(kindOf(found.candidate));
       const data = {
         kind: "candidate",
         attempt: number,
@@ -75,6 +88,7 @@ class Attempt {
   async add({ candidate, mid }: Candidate): Promise<void> {
     if (this.#candidates.has(candidate) || this.#candidates.size === maxKept) return;
     this.#candidates.add(candidate);
+    this.#seen.other.add(kindOf(candidate));
     await this.connection.addIceCandidate({ candidate, sdpMid: mid, sdpMLineIndex: 0 });
   }
 
@@ -115,7 +129,7 @@ export interface PairOptions {
   send(data: SignalData): void;
   timeoutMs: number;
   /** what to try when there is no way, in words */
-  advice: string;
+  advice(seen: SeenWays): string;
 }
 
 /** The lower rank offers, and numbers its attempts by its clock: so the other knows what is left of earlier ones,
@@ -126,6 +140,7 @@ export class Pair {
   readonly #options: PairOptions;
   readonly #offers: boolean;
   readonly #deadline: ReturnType<typeof setTimeout>;
+  readonly #seen: SeenWays = { own: new Set(), other: new Set(), refusals: new Set() };
   #settle!: { resolve(channel: RtcChannel): void; reject(error: Error): void };
   #over = false;
   #attempt: Attempt | undefined;
@@ -157,6 +172,11 @@ export class Pair {
       .finally(() => this.#waiting--);
   }
 
+  get #told() {
+    const { create, send } = this.#options;
+    return { create, send, seen: this.#seen };
+  }
+
   async #obey(signal: SignalData): Promise<void> {
     const attempt = this.#attempt;
     if (signal.kind === "candidate") {
@@ -179,7 +199,7 @@ export class Pair {
     clearTimeout(this.#next);
     this.#next = setTimeout(() => this.#offer(), attemptMs);
     try {
-      const attempt = new Attempt(Math.max(Date.now(), 1 + (this.#attempt?.number ?? 0)), this.#options);
+      const attempt = new Attempt(Math.max(Date.now(), 1 + (this.#attempt?.number ?? 0)), this.#told);
       this.#attempt?.close();
       this.#attempt = attempt;
       this.#watch(attempt, attempt.connection.createDataChannel("shardgrad"));
@@ -191,7 +211,7 @@ export class Pair {
   }
 
   async #answer(signal: Description): Promise<void> {
-    const attempt = new Attempt(signal.attempt, this.#options);
+    const attempt = new Attempt(signal.attempt, this.#told);
     attempt.connection.addEventListener("datachannel", ({ channel }) => this.#watch(attempt, channel), { once: true });
     try {
       await attempt.understand(signal);
@@ -238,7 +258,7 @@ export class Pair {
     const { rank, peer, timeoutMs, advice } = this.#options;
     const seconds = `${(timeoutMs / 1000).toFixed(1)} s`;
     const message = this.#attempt?.described
-      ? `rank ${rank} and rank ${peer} know of each other, but found no way between them in ${seconds}; ${advice}`
+      ? `rank ${rank} and rank ${peer} know of each other, but found no way between them in ${seconds}; ${advice(this.#seen)}`
       : `rank ${peer} has said nothing to rank ${rank} for ${seconds}: it has not started, or the rendezvous does not carry what they say; start all ranks, or allow more time`;
     return new CommunicationError(message, { rank: peer });
   }

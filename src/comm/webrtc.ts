@@ -3,6 +3,7 @@
 
 import { inNode } from "../backend/node.ts";
 import type { Channel } from "./channel.ts";
+import { type IceOptions, iceAdvice, iceUrls, parseIce, type SeenWays } from "./ice.ts";
 import { CommunicationError } from "./link.ts";
 import type { RtcChannel } from "./webrtc-channel.ts";
 import { Pair } from "./webrtc-pair.ts";
@@ -15,24 +16,13 @@ export interface Signalling {
   listen(take: (from: number, data: unknown) => void): void;
 }
 
-/** STUN servers tell a rank its public address; TURN servers, which want a name and a password, relay what has no
- *  direct path. */
-export interface IceServer {
-  /** stun:HOST:PORT, turn:HOST:PORT or turns:HOST:PORT */
-  readonly urls: string | readonly string[];
-  readonly username?: string;
-  readonly credential?: string;
-}
-
-export interface ConnectOptions {
+export interface ConnectOptions extends IceOptions {
   rank: number;
   /** number of ranks */
   size: number;
   signalling: Signalling;
   /** ranks this one needs, each of which must need this one; all others by default */
   peers?: readonly number[];
-  /** none by default: enough for ranks of one network */
-  iceServers?: readonly IceServer[];
   /** for all of them together; 30,000 by default */
   timeoutMs?: number;
 }
@@ -43,7 +33,7 @@ export interface ConnectOptions {
  *  @throws RangeError for ranks that do not exist
  *  @throws SyntaxError for ICE servers that are none */
 export async function connectRanks(options: ConnectOptions): Promise<(Channel | undefined)[]> {
-  const { rank, size, signalling, iceServers = [], timeoutMs = 30_000 } = options;
+  const { rank, size, signalling, timeoutMs = 30_000 } = options;
   const others = Array.from({ length: size }, (_, other) => other).filter((other) => other !== rank);
   const peers = [...new Set(options.peers ?? others)];
   if (others.length !== size - 1) throw new RangeError(`rank ${rank} of ${size}: ranks go from 0 to ${size - 1}`);
@@ -57,11 +47,13 @@ export async function connectRanks(options: ConnectOptions): Promise<(Channel | 
   });
   // At once, so that nothing said meanwhile is lost: it would be said again, but only after a second.
   signalling.listen((from, data) => void begun.then(() => pairs.get(from)?.take(data)));
-  const create = await peerConnections(iceServers);
-  tryServers(create, iceServers);
-  const advice = adviceFor(iceServers);
-  for (const peer of peers)
+  const ice = checkedIce(options);
+  const create = await peerConnections(ice);
+  tryServers(create, ice);
+  for (const peer of peers) {
+    const advice = (seen: SeenWays) => iceAdvice(ice, { rank, peer, seen });
     pairs.set(peer, new Pair({ rank, peer, create, send: say(signalling, peer), timeoutMs, advice }));
+  }
   begin();
 
   const settled = await Promise.allSettled([...pairs.values()].map(({ channel }) => channel));
@@ -84,12 +76,22 @@ let cleanUp: (() => void) | undefined;
 /** Gives back what node-datachannel holds, once no channel is needed any more: now and then it keeps a process alive. Does nothing in a page. */
 export const releaseWebRtc = (): void => cleanUp?.();
 
+/** @throws SyntaxError, which shows no name and no password */
+function checkedIce(options: IceOptions): IceOptions {
+  try {
+    return parseIce(options);
+  } catch (cause) {
+    const shown = iceUrls(options).map((url) => String(url).replace(/:.*@/, ":...@"));
+    throw new SyntaxError(`ICE servers ${shown.join(", ")}: ${(cause as Error).message}`, { cause });
+  }
+}
+
 /** The page's RTCPeerConnection, in Node node-datachannel's, with these servers. */
-async function peerConnections(iceServers: readonly IceServer[]): Promise<CreateConnection> {
+async function peerConnections({ iceServers = [], iceTransportPolicy }: IceOptions): Promise<CreateConnection> {
   const Own = globalThis.RTCPeerConnection;
   // Copies: both kinds may write to what they are given.
   const servers = () => iceServers.map(({ urls, ...rest }) => ({ urls: [urls].flat(), ...rest }));
-  if (Own) return () => new Own({ iceServers: servers() });
+  if (Own) return () => new Own({ iceServers: servers(), iceTransportPolicy });
   // Browsers have none in workers. node-datachannel ends the process when a second thread uses it.
   if (!inNode() || !(await import("node:worker_threads")).isMainThread)
     throw new Error("there is no WebRTC in workers: connect in the page, or in the main thread, and pass messages on");
@@ -108,7 +110,7 @@ async function peerConnections(iceServers: readonly IceServer[]): Promise<Create
         ...(username !== undefined && { username: encodeURIComponent(username) }),
         ...(credential !== undefined && { credential: encodeURIComponent(credential) }),
       }));
-    return () => new Foreign({ iceServers: escaped() });
+    return () => new Foreign({ iceServers: escaped(), iceTransportPolicy });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new Error(
@@ -118,28 +120,15 @@ async function peerConnections(iceServers: readonly IceServer[]): Promise<Create
   }
 }
 
-/** @throws SyntaxError */
-function tryServers(create: CreateConnection, iceServers: readonly IceServer[]): void {
+/** @throws SyntaxError for servers that this WebRTC does not take; what it says itself may quote a password */
+function tryServers(create: CreateConnection, ice: IceOptions): void {
   try {
     create().close();
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    const urls = iceServers.flatMap(({ urls }) => urls).join(", ");
+  } catch {
     throw new SyntaxError(
-      `ICE servers ${urls}: ${reason}; use stun:HOST:PORT, or turn:HOST:PORT with username and credential`,
-      { cause },
+      `ICE servers ${iceUrls(ice).join(", ")}: WebRTC does not take them here; use stun:HOST:PORT, or turn:HOST:PORT with username and credential`,
     );
   }
-}
-
-function adviceFor(iceServers: readonly IceServer[]): string {
-  const urls = iceServers.flatMap(({ urls }) => urls);
-  if (urls.some((url) => /^turns?:/.test(url)))
-    return "see that both reach the TURN server, and that it takes their name and password";
-  const turn = "a TURN server, which relays where nothing direct gets through";
-  return urls.length > 0
-    ? `give iceServers ${turn}`
-    : `open the firewall between them, or give iceServers a STUN server, or ${turn}`;
 }
 
 /** What cannot be sent now is lost like anything that is: a pair says it again. */

@@ -1,6 +1,8 @@
 // What members and a room say to each other: JSON texts over a WebSocket, each way checked field by field and within bounds, since at
 // either end may be a stranger. Errors name the field, never what stood in it.
 
+import { type IceOptions, parseIce } from "../../comm/ice.ts";
+
 /** Lengths in UTF-16 units unless they say bytes. */
 export const bounds = {
   /** of a message to a room: the longest honest one, a signal, is a quarter of it */
@@ -42,6 +44,8 @@ export interface Plan {
   options: string;
   /** in words, for who is asked to take part: what will run, and for how long */
   about: string;
+  /** by which ranks find ways to each other; its passwords are for members alone, and not for showing */
+  ice?: IceOptions;
 }
 
 export const roles = ["rank", "watcher"] as const;
@@ -146,7 +150,16 @@ export function parsePlan(value: unknown): Plan {
     program: words(fields, "program", { least: 1, most: bounds.program }),
     options: json(fields, "options", bounds.options),
     about: words(fields, "about", { most: bounds.about }),
+    ...(fields["ice"] !== undefined && { ice: ice(fields["ice"]) }),
   };
+}
+
+function ice(value: unknown): IceOptions {
+  try {
+    return parseIce(value);
+  } catch (error) {
+    throw new ProtocolError(`ice cannot be: ${(error as Error).message}`);
+  }
 }
 
 /** Number of ranks. */
@@ -157,7 +170,8 @@ export const samePlan = (a: Plan, b: Plan): boolean =>
   a.dims.join("x") === b.dims.join("x") &&
   a.program === b.program &&
   a.options === b.options &&
-  a.about === b.about;
+  a.about === b.about &&
+  JSON.stringify(a.ice) === JSON.stringify(b.ice);
 
 function parseMember(value: unknown): Member {
   const fields = fieldsOf(value, "member");

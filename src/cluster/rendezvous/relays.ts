@@ -1,16 +1,16 @@
 // Channels from one rank to the others, each direct where WebRTC finds a way, else through the room.
 
 import type { Channel } from "../../comm/channel.ts";
+import type { IceOptions } from "../../comm/ice.ts";
 import { CommunicationError } from "../../comm/link.ts";
 import { RelayChannel } from "../../comm/relay-channel.ts";
-import { connectRanks, type IceServer, type Signalling } from "../../comm/webrtc.ts";
+import { connectRanks, type Signalling } from "../../comm/webrtc.ts";
 import type { Start } from "./membership.ts";
 
-export interface RelayOptions {
+export interface RelayOptions extends IceOptions {
   start: Pick<Start, "rank" | "size" | "signalling" | "wire">;
   /** ranks this one needs, each of which must need this one; all others by default */
   peers?: readonly number[];
-  iceServers?: readonly IceServer[];
   /** for direct channels, then for relays; 30,000 by default */
   timeoutMs?: number;
   /** after which a rank that says nothing through the room is lost; 15,000 by default */
@@ -43,6 +43,7 @@ async function connectPair(
     start,
     signalling,
     iceServers,
+    iceTransportPolicy,
     timeoutMs = 30_000,
     silentMs = 15_000,
     note,
@@ -50,7 +51,8 @@ async function connectPair(
 ): Promise<Channel> {
   const { rank, size, wire } = start;
   try {
-    const channels = await connectRanks({ rank, size, signalling, peers: [peer], iceServers, timeoutMs });
+    const ice = { iceServers, iceTransportPolicy };
+    const channels = await connectRanks({ rank, size, signalling, peers: [peer], ...ice, timeoutMs });
     return channels[peer]!;
   } catch (error) {
     if (!wire || !(error instanceof CommunicationError)) throw error;
