@@ -91,14 +91,14 @@ async function runServe<O extends ServeFlags>(
   });
 }
 
-/** As a room of this machine. */
-async function natsRoom(options: NatsRoomOptions): Promise<Pick<Rendezvous, "localUrl" | "joinUrl" | "close">> {
-  const { openNatsRoom } = await import("../cluster/rendezvous/nats-room.ts");
 /** A plan without passwords. */
 function shown({ ice, ...plan }: Plan): object {
   return { ...plan, ...(ice && { ice: { ...ice, iceServers: iceUrls(ice) } }) };
 }
 
+/** As a room of this machine. */
+async function natsRoom(options: NatsRoomOptions): Promise<Pick<Rendezvous, "localUrl" | "joinUrl" | "close">> {
+  const { openNatsRoom } = await import("../cluster/rendezvous/nats-room.ts");
   const { url, joinUrl, close } = await openNatsRoom(options);
   return { localUrl: url, joinUrl, close: async () => close() };
 }
