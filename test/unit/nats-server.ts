@@ -14,17 +14,20 @@ export class NatsServer {
   readonly webSocketPort: number;
   readonly #program: string;
   readonly #folder: string;
+  readonly #jetStream: string;
   #process: ChildProcess | undefined;
 
-  private constructor({ program, ports }: { program: string; ports: number[] }) {
+  private constructor({ program, ports, jetStream }: { program: string; ports: number[]; jetStream: string }) {
     this.#program = program;
+    this.#jetStream = jetStream;
     [this.port, this.webSocketPort] = ports;
     this.#folder = mkdtempSync(join(tmpdir(), "shardgrad-nats-"));
   }
 
-  static async start(): Promise<NatsServer> {
+  /** @param options.jetStream further lines of its configuration */
+  static async start({ jetStream = "" }: { jetStream?: string } = {}): Promise<NatsServer> {
     const program = await natsServer();
-    const server = new NatsServer({ program, ports: await freePorts(2) });
+    const server = new NatsServer({ program, ports: await freePorts(2), jetStream });
     await server.start();
     return server;
   }
@@ -35,7 +38,7 @@ export class NatsServer {
     writeFileSync(
       file,
       `host: 127.0.0.1, port: ${this.port}
-       jetstream { store_dir: "${this.#folder}" }
+       jetstream { store_dir: "${this.#folder}", ${this.#jetStream} }
        websocket { host: 127.0.0.1, port: ${this.webSocketPort}, no_tls: true }`,
     );
     const child = spawn(this.#program, ["-c", file], { stdio: ["ignore", "ignore", "pipe"] });

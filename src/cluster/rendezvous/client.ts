@@ -220,10 +220,12 @@ class Client implements RoomClient, ConnectionListener {
     const run = { generation, controller, signalling };
     this.#run = run;
     const wire = this.#connection.wire?.bind(this.#connection, generation);
+    const objects = this.#connection.objects?.bind(this.#connection);
     pending.resolve({
       ...pending.plan,
       ...{ rank, size, generation, members, signalling },
       ...(wire && { wire }),
+      ...(objects && { objects }),
       over: controller.signal,
       end: (reason) => {
         if (this.#run === run) this.#endRun(reason);

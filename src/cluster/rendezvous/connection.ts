@@ -2,6 +2,7 @@
 
 import { UserError } from "../../backend/errors.ts";
 import type { RelayWire } from "../../comm/relay-channel.ts";
+import type { RoomObjects } from "./membership.ts";
 import { bounds, type FromRoom, ProtocolError, parseFromRoom, type ToRoom } from "./protocol.ts";
 import { closeReason, openWebSocket } from "./socket.ts";
 
@@ -33,6 +34,9 @@ export interface RoomConnecting {
   /** Where frames can go through the room: a way to a rank of the run of that generation.
    *  @throws RendezvousError when there is no connection, or no such run */
   wire?(generation: number, to: number): RelayWire;
+  /** What the room keeps, where it keeps anything.
+   *  @throws RendezvousError when there is no connection, or nothing is kept */
+  objects?(): Promise<RoomObjects>;
 }
 
 /** Not let in; `final`: coming again will not help. */

@@ -5,6 +5,15 @@ import type { RendezvousError } from "./connection.ts";
 import type { Member, Plan } from "./protocol.ts";
 import type { RoomSignalling } from "./signalling.ts";
 
+/** Named bytes that a room keeps for its members. */
+export interface RoomObjects {
+  /** In place of what had that name. */
+  put(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<unknown>;
+  /** @throws RendezvousError when nothing has that name, when it is longer, or not as a member put it there */
+  get(name: string, options: { mostBytes: number }): Promise<Uint8Array<ArrayBuffer>>;
+  remove(name: string): Promise<void>;
+}
+
 export interface RoomEvents {
   /** who is there, after every change */
   members?(members: readonly Member[]): void;
@@ -48,6 +57,9 @@ export interface Start extends Plan {
   /** Frames for a rank through the room itself, where it can carry them: for those that no channel of their own leads to.
    *  @throws RendezvousError when there is no connection to the room */
   wire?: (to: number) => RelayWire;
+  /** What the room keeps, where it has no server of its own that gives pages.
+   *  @throws RendezvousError when there is no connection to the room, or it keeps nothing */
+  objects?: () => Promise<RoomObjects>;
   /** aborted, with an Error, once another rank says that the run has ended; not by lost connections to the room */
   over: AbortSignal;
   /** Tells the others that the run has ended on this rank, and why. */

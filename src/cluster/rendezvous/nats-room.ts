@@ -1,9 +1,11 @@
-// A new room on a NATS server: whoever makes it is in it as a watcher, says what it runs, and leads as long as it is there. The room lives as
-// long as any member does.
+// A new room on a NATS server: whoever makes it is in it as a watcher, says what it runs, keeps what its members need, and leads as long as it is
+// there. The room lives as long as any member does.
 
 import { hostname } from "node:os";
+import { defaultLimits } from "./limits.ts";
 import { joinLink } from "./link.ts";
 import { NatsRoomConnection } from "./nats.ts";
+import { Keeper } from "./nats-keeper.ts";
 import { bounds, type FromRoom, type Member, printable } from "./protocol.ts";
 import { checkedPlan } from "./room.ts";
 import { newSecret, Secret } from "./secret.ts";
@@ -15,12 +17,17 @@ export interface NatsRoomOptions extends RoomSpec {
   url: string;
   /** how others reach the same server, when not at `url`: its WebSocket port for pages, say */
   publicUrl?: string;
+  /** what members find in the room by name, as long as whoever made it is there */
+  kept?: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
   /** what happened to the connection, in words; `lost` when it is lost for good */
   note?(text: string): void;
   lost?(error: Error): void;
   retries?: number;
   retryMs?: number;
 }
+
+/** How long a server keeps what nobody has removed, at most: a day, or as long as the link lets others in, if a minute at least. */
+const [leastKeptMs, mostKeptMs] = [60_000, 86_400_000];
 
 /** Makes a room.
  *  @throws RendezvousError when the server cannot be reached, or has such a room; UserError for an address, a plan or a secret that cannot be */
@@ -32,6 +39,7 @@ export async function openNatsRoom(options: NatsRoomOptions): Promise<OpenRoom> 
     secret = newSecret(),
     limits,
     expiresInMs,
+    kept = new Map(),
     note,
     lost,
     retries = 10,
@@ -61,6 +69,19 @@ export async function openNatsRoom(options: NatsRoomOptions): Promise<OpenRoom> 
     },
   );
   await connection.open();
+  const keeper = new Keeper({
+    kept,
+    ttlMs: Math.max(leastKeptMs, Math.min(mostKeptMs, expiresInMs ?? mostKeptMs)),
+    open: (made) => connection.objects(made),
+    failed: ({ message }) => note?.(`${message}; trying again`),
+  });
+  const silentMs = limits?.silentMs ?? defaultLimits.silentMs;
+  try {
+    await keeper.begin(silentMs);
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
   return {
     url: publicUrl,
     joinUrl: joinLink({ url: publicUrl, secret }),
@@ -68,6 +89,8 @@ export async function openNatsRoom(options: NatsRoomOptions): Promise<OpenRoom> 
       return [...members.values()];
     },
     propose: (next) => connection.propose(checkedPlan(next)),
-    close: () => connection.close(),
+    close() {
+      void keeper.end().finally(() => connection.close());
+    },
   };
 }

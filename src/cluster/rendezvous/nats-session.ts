@@ -15,6 +15,7 @@ import type { RoomLimits } from "./limits.ts";
 import { type NatsAddress, openNats } from "./nats-address.ts";
 import { Desk } from "./nats-desk.ts";
 import { type Letter, Letters, newId } from "./nats-letters.ts";
+import { NatsObjects } from "./nats-objects.ts";
 import { type Entry, type Memory, Roster } from "./nats-roster.ts";
 import { type Outgoing, RunOnNats } from "./nats-run.ts";
 import type { Seal } from "./nats-seal.ts";
@@ -124,6 +125,13 @@ export class NatsSession {
     const other = this.#run?.generation === generation ? this.#run.idOf(to) : undefined;
     if (other === undefined || other === this.id || this.#ended) return undefined;
     return new NatsWire({ connection: this.#connection, seal, room: address.room, generation, own: this.id, other });
+  }
+
+  /** @param made of the store that is made if there is none; undefined: there must be one */
+  objects(made?: { mostBytes: number; ttlMs: number }): Promise<NatsObjects> {
+    const { seal, address } = this.#options;
+    const { silentMs } = this.#store;
+    return NatsObjects.open(this.#connection, { seal, room: address.room, silentMs, made });
   }
 
   /** Another plan for the room, by who made it. */

@@ -5,6 +5,7 @@ import type { RelayWire } from "../../comm/relay-channel.ts";
 import { type ConnectionListener, RendezvousError, type RoomConnecting } from "./connection.ts";
 import { defaultLimits, type RoomLimits } from "./limits.ts";
 import { type NatsAddress, parseNatsUrl } from "./nats-address.ts";
+import type { NatsObjects } from "./nats-objects.ts";
 import type { Memory } from "./nats-roster.ts";
 import { Seal } from "./nats-seal.ts";
 import { NatsSession } from "./nats-session.ts";
@@ -90,6 +91,12 @@ export class NatsRoomConnection implements RoomConnecting {
     const wire = this.#session?.wire(generation, to);
     if (wire) return wire;
     throw new RendezvousError(`nothing goes to rank ${to} through the room: it is out of reach, or the run has ended`);
+  }
+
+  /** @param made of the store that is made if there is none; undefined: there must be one */
+  objects(made?: { mostBytes: number; ttlMs: number }): Promise<NatsObjects> {
+    if (this.#session) return this.#session.objects(made);
+    return Promise.reject(new RendezvousError("nothing that the room keeps can be had: it is out of reach"));
   }
 
   propose(plan: Plan): void {
