@@ -88,7 +88,7 @@ export function iceAdvice(
   const urls = iceUrls(ice);
   const turn = urls.filter(isTurn).join(", ");
   if (turn !== "") {
-    const lacking = [...(own.has("relay") ? [] : [rank]), ...(other.has("relay") ? [] : [peer])];
+    const lacking = [...(own.has("relay") ? [] : [rank]), ...(other.has("relay") ? [] : [peer])].sort((a, b) => a - b);
     const refused = refusals.size > 0 ? ` (${[...refusals].join(", ")})` : "";
     return lacking.length > 0
       ? `${turn} gave ${lacking.map((each) => `rank ${each}`).join(" and ")} no address${refused}: see that it is reached from there, over UDP unless it is a page, and that it takes the name and the password`

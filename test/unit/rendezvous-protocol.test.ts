@@ -78,7 +78,10 @@ test("the longest welcome is within what a member takes from a room", () => {
   }));
   const long = (length: number) => "\u4e00".repeat(length);
   const options = JSON.stringify(long(bounds.options - 2));
-  const longest = { ...plan, options, program: long(bounds.program), about: long(bounds.about) };
+  const quotes = '"'.repeat(512);
+  const server = { urls: Array(4).fill(`turn:${"h".repeat(251)}`), username: quotes, credential: quotes };
+  const ice = { iceServers: Array(8).fill(server), iceTransportPolicy: "relay" };
+  const longest = { ...plan, options, program: long(bounds.program), about: long(bounds.about), ice };
   const text = JSON.stringify({ kind: "welcome", number: 1, members, plan: longest, planNumber: 1, pingMs: 5000 });
   ok(Buffer.byteLength(text) <= bounds.answerBytes, `${Buffer.byteLength(text)} bytes`);
   is(parseFromRoom(text).kind, "welcome");

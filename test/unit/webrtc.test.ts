@@ -242,9 +242,12 @@ test("a rank that never answers, one that has no way to us, and one that comes l
   // Each hears the other's description, but of no address.
   const blind = rendezvous(({ data }, deliver) => data.kind !== "candidate" && deliver());
   for (const [iceServers, advice] of [
-    [[], "give iceServers a STUN server, or a TURN server"],
-    [[{ urls: "stun:127.0.0.1:9" }], "give iceServers a TURN server"],
-    [[{ urls: ["turn:127.0.0.1:9"], username: "1:a", credential: "b@" }], "see that both reach the TURN server"],
+    [[], "give iceServers (--ice) a STUN server, or a TURN server"],
+    [[{ urls: "stun:127.0.0.1:9" }], "give iceServers (--ice) a TURN server"],
+    [
+      [{ urls: ["turn:127.0.0.1:9"], username: "1:a", credential: "b@" }],
+      "turn:127.0.0.1:9 gave rank 0 and rank 1 no address: see that it is reached from there",
+    ],
   ] as const) {
     const results = await Promise.allSettled(
       [0, 1].map((rank) => connectRanks({ rank, size: 2, signalling: blind.of(rank), timeoutMs: 1000, iceServers })),
@@ -293,6 +296,8 @@ test("only the peers that are asked for are connected; ranks that do not exist a
     await refusal({ iceServers: [{ urls: "http://x" }] }),
     /^SyntaxError: ICE servers http:\/\/x: .*use stun:HOST/,
   );
+  const told = await refusal({ iceServers: [{ urls: "turn:ada:hidden@127.0.0.1:9" }] });
+  assert.match(told, /^SyntaxError: ICE servers turn:\.\.\.@127\.0\.0\.1:9: /);
 });
 
 /** A channel and a bare data channel at its other end. */
