@@ -46,7 +46,7 @@ export function addJoin(program: Command, takePart: TakePart): Command {
     .description("take part, as a rank, in what a room runs")
     .argument("<link>", "as `shardgrad serve` printed it, with what follows its #: quote it")
     .option("--name <text>", "what others see (default: this machine's name)")
-    .option("--data <file>", "the room's text; needed where the room is on NATS, which has none to give")
+    .option("--data <file>", "the room's text, where you have it: it is not fetched then")
     .option("--yes", "do not ask", false)
     .addOption(jsonOption())
     .action((link: string, options: JoinFlags) => runJoin(link, { options, takePart }));

@@ -41,12 +41,14 @@ export async function servedTraining(flags: TrainFlags, shape: MeshShape): Promi
     ["/favicon.ico", { type: "image/x-icon", body: "" }],
     [training.text.path, { type: "text/plain; charset=utf-8", body: bytes }],
   ]);
+  const kept = new Map([[training.text.path, bytes]]);
   return {
     program: "train",
     options: JSON.stringify(training),
     about: `Trains a ${config.model_type} of ${countText(parameterCount(config))} parameters on ${textName} for ${countText(parameters.steps)} steps. Each rank receives up to ${bytesText(received)} a step.`,
     pages: (path) => pages.get(path),
     part: pagePath,
+    kept,
   };
 }
 

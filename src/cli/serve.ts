@@ -22,6 +22,8 @@ export interface Served extends Pick<Plan, "program" | "options" | "about"> {
   pages?: (path: string) => Page | undefined;
   /** path of the page that takes part */
   part?: string;
+  /** what a room keeps by name where it has no pages */
+  kept?: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 }
 
 export interface ServeFlags extends MeshFlags, IceFlags {
@@ -64,7 +66,7 @@ async function runServe<O extends ServeFlags>(
   const shape = shapeOf(options);
   const ice = await iceOf(options);
   requireRelay(ice);
-  const { pages, part, ...rest } = await served(options, shape);
+  const { pages, part, kept, ...rest } = await served(options, shape);
   const plan = { layout: shape.layout, dims: shape.dims, ...rest, ...(ice && { ice }) };
   const secret = process.env.SHARDGRAD_SECRET || undefined;
   const output = new Output(json);
@@ -78,6 +80,7 @@ async function runServe<O extends ServeFlags>(
             plan,
             secret,
             expiresInMs,
+            kept,
             note: (text) => output.say(text),
           });
     try {
@@ -136,7 +139,7 @@ function linkLines(joinUrl: string, { human }: Output): string[] {
   return [
     ...(human.isTTY ? [renderUnicodeCompact(joinUrl, { border: 2 })] : []),
     ...(nats ? [] : [`join with  ${joinUrl}`]),
-    nats ? `join with  ${command} --data FILE` : `or         ${command}`,
+    `${nats ? "join with" : "or       "}  ${command}`,
     // Browsers give GPUs and shared memory to pages that came over https or from the machine itself.
     ...(protocol !== "http:" || local
       ? []

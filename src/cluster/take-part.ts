@@ -15,6 +15,7 @@ import { byteTokenizer, charTokenizer } from "../train/tokenizer.ts";
 import { type TrainNews, trainRank } from "./programs.ts";
 import type { Start } from "./rendezvous/membership.ts";
 import { connectOrRelay } from "./rendezvous/relays.ts";
+import { isPlannedText, type PlannedText, textOfRoom } from "./training-text.ts";
 
 /** The options of a room's plan whose program is "train". */
 export interface RoomTraining {
@@ -22,14 +23,10 @@ export interface RoomTraining {
   config: Record<string, unknown>;
   parameters: TrainParameters;
   tokenizer: "char" | "byte";
-  /** Where the room's server has the text: a path nobody guesses, told to members alone. And what it has to be. */
-  text: { path: string; sha256: string; bytes: number };
+  text: PlannedText;
   /** how long ranks wait for each other */
   timeoutMs: number;
 }
-
-/** Texts beyond this are not fetched from a stranger. */
-const maxTextBytes = 256 * 2 ** 20;
 
 /** What a rank is told of the run as it goes. */
 export interface PartListener {
@@ -47,7 +44,7 @@ export async function takePart(options: {
   start: Start;
   backend: Backend;
   url: string;
-  /** the text, where this rank has it: rooms on NATS have no server that gives it */
+  /** the text, where this rank has it: else the room gives it */
   text?: Uint8Array;
   /** of this rank, beside the room's */
   ice?: IceOptions;
@@ -58,10 +55,8 @@ export async function takePart(options: {
   const { rank, size } = start;
   const { training, config, shape } = planned(start);
   const ice = together(start.ice, options.ice);
-  if (!options.text) listener?.note?.("fetching the text");
-  const bytes = options.text ?? (await fetchText(url, training.text));
-  await requireText(bytes, training.text);
-  const text = textFromBytes(bytes);
+  const { text: wanted } = training;
+  const text = textFromBytes(await textOfRoom({ start, url, wanted, given: options.text, note: listener?.note }));
   const tokenizer = training.tokenizer === "char" ? charTokenizer(text) : byteTokenizer();
   const { parameters, timeoutMs } = training;
   const corpus = makeCorpus({ tokens: tokenizer.encode(text), context: parameters.context });
@@ -116,12 +111,7 @@ export function planned({ program, options, layout, dims }: Pick<Start, "program
   }
   const { text, parameters, tokenizer, timeoutMs } = training;
   const fits =
-    typeof text?.path === "string" &&
-    /^\/[\w./-]+$/.test(text.path) &&
-    /^[0-9a-f]{64}$/.test(text.sha256) &&
-    Number.isSafeInteger(text.bytes) &&
-    text.bytes > 0 &&
-    text.bytes <= maxTextBytes &&
+    isPlannedText(text) &&
     (tokenizer === "char" || tokenizer === "byte") &&
     typeof parameters === "object" &&
     Number.isSafeInteger(timeoutMs) &&
@@ -145,23 +135,4 @@ function together(room: IceOptions = {}, own: IceOptions = {}): IceOptions {
   if (relay && !iceUrls({ iceServers }).some(isTurn))
     throw new UserError("channels shall go by way of TURN servers alone, but neither the room nor this rank has one");
   return { iceServers, iceTransportPolicy: relay ? "relay" : "all" };
-}
-
-async function fetchText(room: string, { path, sha256 }: RoomTraining["text"]): Promise<Uint8Array> {
-  if (room.startsWith("nats"))
-    throw new UserError(
-      `a room on NATS has no text to give; add --data FILE, the same text as everywhere in the room (its SHA-256 is ${sha256})`,
-    );
-  const response = await fetch(new URL(path, room.replace(/^ws/, "http")));
-  if (!response.ok) throw new UserError(`the room's server answered ${response.status} where its text should be`);
-  return new Uint8Array(await response.arrayBuffer());
-}
-
-/** @throws UserError for another text than the plan's */
-async function requireText(bytes: Uint8Array, { sha256, bytes: expected }: RoomTraining["text"]): Promise<void> {
-  // Pages that did not come over https, or from this machine, are given no digests.
-  const digest = globalThis.crypto?.subtle && (await crypto.subtle.digest("SHA-256", new Uint8Array(bytes)));
-  const got = digest && [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (bytes.length !== expected || (got && got !== sha256))
-    throw new UserError("the text is not the one that the room's plan names; all ranks must have the same");
 }
