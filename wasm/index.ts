@@ -8,6 +8,7 @@ export * from "./dropout";
 export * from "./elementwise";
 export * from "./embedding";
 export * from "./few-rows";
+export * from "./half";
 export * from "./loss";
 export * from "./norm";
 export * from "./optimizer";

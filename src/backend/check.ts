@@ -383,6 +383,16 @@ const checks: { [K in KernelName]: Check<K> } = {
     if (typeof o.value !== "number") throw new RangeError(`fill: value is ${o.value}, needs a number`);
     holds("fill", "y", o.y, o.n, "n");
   },
+  packHalf(o) {
+    size("packHalf", "n", o.n);
+    holds("packHalf", "x", o.x, o.n, "n");
+    holds("packHalf", "y", o.y, Math.ceil(o.n / 2), "ceil(n / 2)", "i32");
+  },
+  unpackHalf(o) {
+    size("unpackHalf", "n", o.n);
+    holds("unpackHalf", "x", o.x, Math.ceil(o.n / 2), "ceil(n / 2)", "i32");
+    holds("unpackHalf", "y", o.y, o.n, "n");
+  },
   copy(o) {
     const xExtent = stridedExtent("x", o);
     const yExtent = stridedExtent("y", o);

@@ -275,6 +275,11 @@ export interface KernelArgs {
   /** y = alpha x. */
   scale: { x: DeviceBuffer; y: DeviceBuffer; n: number; alpha: number };
   fill: { y: DeviceBuffer; n: number; value: number };
+  /** y[ceil(n / 2)] of i32 holds x as f16, two in a word, the first in the lower half: nearest, ties to even, infinity from 65520 on, subnormals
+   *  kept, NaN 0x7e00. The same bits on every device, none of which needs f16 for it. Its shader has to be brought: webgpu/wire-shaders.ts. */
+  packHalf: { x: DeviceBuffer; y: DeviceBuffer; n: number };
+  /** y = what packHalf made x of. */
+  unpackHalf: { x: DeviceBuffer; y: DeviceBuffer; n: number };
   /** y[yOffset + i.yStrides] = x[xOffset + i.xStrides] for every index i of the 4-dim shape: slices, permutes, concatenations. Strides and offsets in elements, >= 0. */
   copy: {
     x: DeviceBuffer;

@@ -11,7 +11,10 @@ import { WebGpuBackend } from "../../src/backend/webgpu/backend.ts";
 import { openDevice } from "../../src/backend/webgpu/device.ts";
 import { grid, type Plan } from "../../src/backend/webgpu/plan.ts";
 import { plans } from "../../src/backend/webgpu/plans.ts";
+import { bringWireShaders } from "../../src/backend/webgpu/wire-shaders.ts";
 import { firstDifference } from "./compare.ts";
+
+bringWireShaders();
 
 type BufferName<K extends KernelName> = {
   [F in keyof KernelArgs[K]]-?: NonNullable<KernelArgs[K][F]> extends DeviceBuffer ? F : never;
@@ -53,6 +56,8 @@ const written = {
   maximum: ["y"],
   scale: ["y"],
   fill: ["y"],
+  packHalf: ["y"],
+  unpackHalf: ["y"],
   copy: ["y"],
 } as const satisfies { [K in KernelName]: readonly BufferName<K>[] };
 

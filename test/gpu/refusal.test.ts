@@ -66,6 +66,8 @@ const accepted: { [K in KernelName]: HostArgs<K> } = {
   axpy: { x: f(7), y: f(7), n: 7, alpha: 2 },
   scale: { x: f(7), y: f(7), n: 7, alpha: 2 },
   fill: { y: f(7), n: 7, value: 2 },
+  packHalf: { x: f(7), y: ids(0, 0, 0, 0), n: 7 },
+  unpackHalf: { x: ids(0, 0, 0, 0), y: f(7), n: 7 },
   copy: { ...flat, x: f(2 + 12 + 5), y: f(1 + 15), xOffset: 2, yOffset: 1 },
 };
 

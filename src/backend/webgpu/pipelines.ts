@@ -1,5 +1,6 @@
 // Compiled shaders by name, constants and element types, with the bind group layout their own text declares.
 
+import { extraShaders } from "./extra-shaders.ts";
 import type { Call, Faults } from "./faults.ts";
 import type { Dispatch } from "./plan.ts";
 import { type Constants, type ParamField, reflect, specialise, withHalves } from "./specialise.ts";
@@ -52,7 +53,7 @@ export class Pipelines {
     shader: string,
     { constants, halves, call }: { constants: Constants | undefined; halves: string; call: Call },
   ): Pipeline {
-    const source = this.sources[shader];
+    const source = this.sources[shader] ?? extraShaders[shader];
     if (source === undefined) throw new Error(`no shader ${shader}.wgsl in shaders.ts`);
     const specialised = specialise(source, constants ?? {});
     const code = halves === "" ? specialised : withHalves(specialised, halves.trim().split(" "));

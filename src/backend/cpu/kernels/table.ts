@@ -5,6 +5,7 @@ import { attention, attentionGrad } from "./attention.ts";
 import { dropout } from "./dropout.ts";
 import { add, axpy, copy, fill, maximum, scale } from "./elementwise.ts";
 import { embedding, embeddingGrad } from "./embedding.ts";
+import { packHalf, unpackHalf } from "./half.ts";
 import type { Kernels } from "./kernel.ts";
 import { crossEntropy, crossEntropyGrad, rowMax, sumExp } from "./loss.ts";
 import { normApply, normGradGain, normGradInput, normGradSums, normMerge, normStats } from "./norm.ts";
@@ -43,5 +44,7 @@ export const kernels: Kernels = {
   maximum,
   scale,
   fill,
+  packHalf,
+  unpackHalf,
   copy,
 };

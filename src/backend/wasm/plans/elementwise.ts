@@ -9,7 +9,10 @@ const piece = 8192;
 
 type Four = [number, number, number, number];
 
-export const elementwisePlans: Pick<Plans, "add" | "axpy" | "maximum" | "scale" | "fill" | "copy"> = {
+export const elementwisePlans: Pick<
+  Plans,
+  "add" | "axpy" | "maximum" | "scale" | "fill" | "packHalf" | "unpackHalf" | "copy"
+> = {
   add({ a, b, y, n }, places) {
     return [{ run: "add", args: [places.at(a), places.at(b), places.at(y), n], items: vectors(n), cost }];
   },
@@ -28,6 +31,14 @@ export const elementwisePlans: Pick<Plans, "add" | "axpy" | "maximum" | "scale" 
 
   fill({ y, n, value }, places) {
     return [{ run: "fill", args: [places.at(y), n, value], items: vectors(n), cost }];
+  },
+
+  packHalf({ x, y, n }, places) {
+    return [{ run: "packHalf", args: [places.at(x), places.at(y), n], items: vectors(n), cost: 2 }];
+  },
+
+  unpackHalf({ x, y, n }, places) {
+    return [{ run: "unpackHalf", args: [places.at(x), places.at(y), n], items: vectors(n), cost: 2 }];
   },
 
   copy({ x, y, xOffset, yOffset, ...rest }, places) {

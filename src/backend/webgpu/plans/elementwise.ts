@@ -29,7 +29,10 @@ function mergedDims({ shape, xStrides, yStrides }: KernelArgs["copy"]): [Dim, Di
 
 const floatBits = (value: number) => new Uint32Array(Float32Array.of(value).buffer)[0];
 
-export const elementwisePlans: Pick<Plans, "add" | "axpy" | "maximum" | "scale" | "fill" | "copy"> = {
+export const elementwisePlans: Pick<
+  Plans,
+  "add" | "axpy" | "maximum" | "scale" | "fill" | "packHalf" | "unpackHalf" | "copy"
+> = {
   add: ({ a, b, y, n }, device) => [{ shader: "add", buffers: { a, b, y }, params: { n }, ...overElements(n, device) }],
 
   axpy: ({ x, y, n, alpha }, device) => [
@@ -56,6 +59,14 @@ export const elementwisePlans: Pick<Plans, "add" | "axpy" | "maximum" | "scale" 
       },
     ];
   },
+
+  packHalf: ({ x, y, n }, device) => [
+    { shader: "packHalf", buffers: { x, y }, params: { n }, ...overElements(Math.ceil(n / 2), device) },
+  ],
+
+  unpackHalf: ({ x, y, n }, device) => [
+    { shader: "unpackHalf", buffers: { x, y }, params: { n }, ...overElements(n, device) },
+  ],
 
   copy({ x, y, xOffset, yOffset, ...strided }, device) {
     const [d0, d1, d2, d3] = mergedDims({ x, y, xOffset, yOffset, ...strided });
