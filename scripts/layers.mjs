@@ -8,7 +8,7 @@ import { filesBelow, root } from "./project.mjs";
 
 /** The public API: what lies outside src sees no more, and inside only cli sees it. */
 const doors = ["src/index.ts", "src/parallel.ts"];
-const layers = ["backend", "tensor", "comm", "parallel", "nn", "train", "plan", "cluster", "cli"];
+const layers = ["trace", "backend", "tensor", "comm", "parallel", "nn", "train", "plan", "cluster", "cli"];
 
 const imports = /^(?:import|export)\b[^"'`;]*?\bfrom\s*"([^"]+)"|\bimport\s*\(\s*"([^"]+)"|^import\s+"([^"]+)"/gm;
 

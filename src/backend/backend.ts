@@ -27,6 +27,12 @@ export interface AdapterInfo {
   readonly subgroupMatrices?: readonly SubgroupMatrix[];
 }
 
+/** Told of a kernel when it is asked for. What it returns is told when that ran, in the order of calls: microseconds as of clock.ts. */
+export type KernelWatch = <K extends KernelName>(
+  kernel: K,
+  args: KernelArgs[K],
+) => (startUs: number, endUs: number) => void;
+
 export interface Backend {
   readonly name: "webgpu" | "cpu";
   readonly adapter: AdapterInfo;
@@ -66,6 +72,9 @@ export interface Backend {
    *  calls take the fastest. Between two steps, when no rank that shares the device is in the middle of one: results before and after
    *  differ in their last bits. Missing, or undefined, where there is nothing to do. */
   tune?(): Promise<void> | undefined;
+  /** From now on `watch` is told of every kernel; undefined ends it, and resolves when of all before is told. Taking times costs time.
+   *  Missing where a device has none to give. */
+  trace?(watch: KernelWatch | undefined): Promise<void>;
   /** Gives back memory kept for reuse. */
   trim(): void;
   dispose(): void;

@@ -1,11 +1,12 @@
 // One device for several ranks of a process: each rank sees a backend with a memory account of its own, and may read a buffer that
 // another rank lent it. What a rank holds, lent to it or its own, is counted as if it had a device to itself.
 
-import type { AdapterInfo, Backend } from "./backend.ts";
+import type { AdapterInfo, Backend, KernelWatch } from "./backend.ts";
 import { bytesOf, type DeviceBuffer, type DType, type HostArray } from "./buffer.ts";
 import { invariant } from "./errors.ts";
 import type { KernelArgs, KernelName } from "./kernels.ts";
 import { MemoryAccount, type Purpose } from "./memory.ts";
+import { SharedTrace } from "./shared-trace.ts";
 
 /** Who reads a buffer beside its owner, and whether the owner has let go of it meanwhile. */
 interface Readers {
@@ -48,17 +49,23 @@ export class SharedBackend implements Backend {
   readonly #borrowed = new Set<Loan>();
   /** what each joined buffer spans */
   readonly #spans = new WeakMap<DeviceBuffer, readonly DeviceBuffer[]>();
+  readonly #trace: SharedTrace;
+  #watch: KernelWatch | undefined;
   #disposed = false;
 
-  private constructor(device: Backend, readers: Map<DeviceBuffer, Readers>) {
+  private constructor(
+    device: Backend,
+    { readers, trace }: { readers: Map<DeviceBuffer, Readers>; trace: SharedTrace },
+  ) {
     this.#device = device;
     this.#readers = readers;
+    this.#trace = trace;
   }
 
   /** `count` ranks on one device. */
   static divide(device: Backend, count: number): SharedBackend[] {
-    const readers = new Map<DeviceBuffer, Readers>();
-    return Array.from({ length: count }, () => new SharedBackend(device, readers));
+    const all = { readers: new Map<DeviceBuffer, Readers>(), trace: new SharedTrace() };
+    return Array.from({ length: count }, () => new SharedBackend(device, all));
   }
 
   /** The device, while this rank may use it. */
@@ -148,7 +155,19 @@ export class SharedBackend implements Backend {
       for (const weight of this.#spans.get(lent) ?? [lent])
         invariant(!this.#readers.has(weight), "a weight is updated while another rank reads it");
     }
+    if (this.#trace.active) this.#trace.current = this.#watch;
     this.#live.run(kernel, args);
+  }
+
+  get trace(): Backend["trace"] {
+    const device = this.#live;
+    if (!device.trace) return undefined;
+    return async (watch) => {
+      const watched = this.#watch !== undefined;
+      this.#watch = watch;
+      if (watch && !watched) await this.#trace.add(device);
+      if (!watch && watched) await this.#trace.remove(device);
+    };
   }
 
   sync(): Promise<void> {

@@ -1,9 +1,10 @@
 // The backend that computes on the CPU, in the calling thread, in any browser and in Node. It owns buffers in one
 // linear memory and runs the kernels of kernels/; it imports nothing of Node and starts no thread.
 
-import type { AdapterInfo, Backend } from "../backend.ts";
+import type { AdapterInfo, Backend, KernelWatch } from "../backend.ts";
 import type { DeviceBuffer, DType, HostArray } from "../buffer.ts";
 import { checkKernel } from "../check.ts";
+import { nowUs } from "../clock.ts";
 import type { KernelArgs, KernelName } from "../kernels.ts";
 import type { MemoryAccount, Purpose } from "../memory.ts";
 import { type LinearBuffer, LinearBuffers } from "./buffers.ts";
@@ -42,6 +43,7 @@ class CpuBackend implements Backend, Views {
   readonly #buffers: LinearBuffers;
   readonly #kernels: Kernels;
   #lastTurn = 0;
+  #watch: KernelWatch | undefined;
 
   constructor({ maxBytes = addressableBytes, products }: CpuOptions) {
     const { memory, linear } = LinearMemory.create(maxBytes);
@@ -103,7 +105,14 @@ class CpuBackend implements Backend, Views {
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
     checkKernel(kernel, args);
     const compute: Kernel<K> = this.#kernels[kernel];
+    const ran = this.#watch?.(kernel, args);
+    const startUs = ran ? nowUs() : 0;
     compute(args, this);
+    ran?.(startUs, nowUs());
+  }
+
+  async trace(watch: KernelWatch | undefined): Promise<void> {
+    this.#watch = watch;
   }
 
   async sync(): Promise<void> {}

@@ -1,7 +1,7 @@
 // The backend that computes on the CPU in WebAssembly SIMD, on threads of its own: `run` only writes down what is to be done. Where
 // memory can be shared (Node, and pages that are cross-origin isolated) as many threads as the machine has, elsewhere one.
 
-import type { AdapterInfo, Backend } from "../backend.ts";
+import type { AdapterInfo, Backend, KernelWatch } from "../backend.ts";
 import type { DeviceBuffer, DType, HostArray } from "../buffer.ts";
 import { checkKernel } from "../check.ts";
 import { LinearBuffers } from "../cpu/buffers.ts";
@@ -12,6 +12,7 @@ import type { KernelArgs, KernelName } from "../kernels.ts";
 import type { MemoryAccount, Purpose } from "../memory.ts";
 import { heapAt } from "./control.ts";
 import type { Answer } from "./messages.ts";
+import { PassTimes } from "./pass-times.ts";
 import type { Places, Plan } from "./plan.ts";
 import { plans } from "./plans.ts";
 import { Queue } from "./queue.ts";
@@ -72,6 +73,8 @@ class WasmBackend implements Backend, Places {
   readonly #queue: Queue;
   readonly #crew: Thread[] = [];
   readonly #temporaries: { start: number; bytes: number }[] = [];
+  readonly #times = new PassTimes();
+  #watch: KernelWatch | undefined;
   #failure: Error | undefined;
   #disposed = false;
 
@@ -180,13 +183,30 @@ class WasmBackend implements Backend, Places {
     this.#requireAlive();
     checkKernel(kernel, args);
     const plan = plans[kernel] as Plan<K>;
+    const ran = this.#watch?.(kernel, args);
+    let passes = 0;
     try {
-      for (const pass of plan(args, this)) if (pass.items > 0) this.#queue.run(this.#number(pass.run), pass);
+      for (const pass of plan(args, this)) {
+        if (pass.items === 0) continue;
+        this.#queue.run(this.#number(pass.run), pass);
+        passes++;
+      }
     } finally {
       // Only now: what is allocated next may lie there, and be written after these passes have run.
       for (const { start, bytes } of this.#temporaries) this.#linear.free(start, bytes);
       this.#temporaries.length = 0;
     }
+    if (ran && this.#times.asked(passes, ran)) void this.#takeTimes(true).catch(() => undefined);
+  }
+
+  async trace(watch: KernelWatch | undefined): Promise<void> {
+    this.#requireAlive();
+    this.#watch = watch;
+    await this.#takeTimes(watch !== undefined);
+  }
+
+  async #takeTimes(on: boolean): Promise<void> {
+    this.#times.take(await this.#queue.times(on));
   }
 
   rest(): undefined {}
@@ -220,6 +240,7 @@ class WasmBackend implements Backend, Places {
 
   #answer(message: Answer): void {
     if (message.did === "read") this.#queue.take(message.id, message.data);
+    else if (message.did === "times") this.#queue.takeTimes(message.times);
     else if (message.did === "fail") {
       this.#fail(
         message.error === "memory"

@@ -1,6 +1,8 @@
 // The first 64 KiB of the linear memory: where the threads that compute meet. Behind it come the binary's own page, the ring of commands,
 // each thread's scratch, and the buffers.
 
+import { nowUs } from "../clock.ts";
+
 /** Words (i32) of the control block. Those that several threads write lie a cache line apart. */
 export const control = {
   /** changes with every pass that is shared out: what sleeping threads wait for */
@@ -62,6 +64,8 @@ export class Crew {
   readonly #control: Int32Array;
   /** what lies before the first scratch */
   numbers: Float64Array;
+  /** when each pass began and ended, while somebody wants to know */
+  times: number[] | undefined;
 
   constructor(
     readonly passes: readonly PassFunction[],
@@ -92,6 +96,12 @@ export class Crew {
 
   /** Runs the pass whose record begins at that index of `numbers`. */
   run(at: number): void {
+    this.times?.push(nowUs());
+    this.#run(at);
+    this.times?.push(nowUs());
+  }
+
+  #run(at: number): void {
     const items = this.numbers[at + 1];
     if (this.threads === 1 || items <= this.numbers[at + 2]) {
       this.passes[this.numbers[at]](8 * (at + recordHead), 0, items, scratchOf(this.thread));

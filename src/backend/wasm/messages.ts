@@ -23,11 +23,15 @@ export type Request =
       readonly bytes: number;
       readonly room: number;
     }
+  /** answered with when each pass ran since the message before; on: and goes on taking times */
+  | { readonly do: "times"; readonly on: boolean }
   /** only where the memory is not shared */
   | { readonly do: "grow"; readonly pages: number };
 
 export type Answer =
   | { readonly did: "start" }
   | { readonly did: "read"; readonly id: number; readonly data: Uint8Array<ArrayBuffer> }
+  /** start and end of each pass in turn, microseconds since 1970 */
+  | { readonly did: "times"; readonly times: Float64Array }
   /** what comes after is not done any more */
   | { readonly did: "fail"; readonly error: "memory" | "pass"; readonly message: string };

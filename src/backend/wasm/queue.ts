@@ -17,8 +17,8 @@ const pageBytes = 4096;
 /** Arrays shorter than this an engine has at hand. */
 const freshBytes = 16 * pageBytes;
 
-interface Waiting {
-  resolve(data: Uint8Array<ArrayBuffer>): void;
+interface Waiting<T = Uint8Array<ArrayBuffer>> {
+  resolve(data: T): void;
   reject(error: Error): void;
 }
 
@@ -43,6 +43,8 @@ export class Queue {
   /** reads that a message answers, by id */
   readonly #waiting = new Map<number, Waiting>();
   #open: Open[] = [];
+  /** who asked for times, in turn */
+  #timings: Waiting<Float64Array>[] = [];
   #watching = false;
   #nextRead = 1;
   /** passes for the next message */
@@ -115,6 +117,20 @@ export class Queue {
     return promise;
   }
 
+  /** The times of the passes asked for since this was last asked; on: of those that follow some time. */
+  times(on: boolean): Promise<Float64Array> {
+    const { promise, resolve, reject } = deferred<Float64Array>();
+    this.#leader?.hold(true);
+    this.#timings.push({ resolve, reject });
+    this.#post({ do: "times", on }, []);
+    return promise;
+  }
+
+  takeTimes(times: Float64Array): void {
+    this.#timings.shift()?.resolve(times);
+    this.#letGo();
+  }
+
   /** Makes a memory that is not shared larger. */
   grow(pages: number): void {
     this.#post({ do: "grow", pages }, []);
@@ -129,9 +145,10 @@ export class Queue {
 
   /** Ends every read. */
   fail(error: Error): void {
-    for (const { reject } of [...this.#waiting.values(), ...this.#open]) reject(error);
+    for (const { reject } of [...this.#waiting.values(), ...this.#open, ...this.#timings]) reject(error);
     this.#waiting.clear();
     this.#open = [];
+    this.#timings = [];
     this.#ring?.endWaits();
     this.#letGo();
   }
@@ -188,7 +205,7 @@ export class Queue {
   }
 
   #letGo(): void {
-    if (this.#open.length === 0 && this.#waiting.size === 0) this.#leader?.hold(false);
+    if (this.#open.length + this.#waiting.size + this.#timings.length === 0) this.#leader?.hold(false);
   }
 
   #flush(): void {

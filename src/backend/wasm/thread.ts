@@ -62,6 +62,10 @@ function obey(message: Request, crew: Crew): void {
   else if (message.do === "read") {
     const { id, at, bytes, room } = message;
     answer(id, { bytes: bytesAt(crew, at, bytes), room });
+  } else if (message.do === "times") {
+    const times = Float64Array.from(crew.times ?? []);
+    crew.times = message.on ? [] : undefined;
+    port.postMessage({ did: "times", times }, [times.buffer]);
   } else crew.grow(message.pages);
 }
 
