@@ -26,8 +26,8 @@ export async function benchEncode({ steps, repeats, arch, json }: Options): Prom
   Object.assign(globalThis, { heldGpu: gpu });
   const adapter = await gpu.requestAdapter();
   if (!adapter) throw new Error("Dawn has no null adapter");
-  const { device, info } = await openDevice(adapter);
-  const backend = new WebGpuBackend({ device, info });
+  const { device, info, sources } = await openDevice(adapter);
+  const backend = new WebGpuBackend({ device, info, sources });
 
   /** Calls of one step that reach the device, noted on Dawn's own classes. */
   const restore: (() => void)[] = [];

@@ -5,7 +5,6 @@ import type { HostArray } from "../src/backend/buffer.ts";
 import { findAdapter } from "../src/backend/select.ts";
 import { WebGpuBackend } from "../src/backend/webgpu/backend.ts";
 import { openDevice } from "../src/backend/webgpu/device.ts";
-import { shaders } from "../src/backend/webgpu/shaders.ts";
 import { openTuned } from "../src/backend/webgpu/tuning/open.ts";
 import {
   AdamW,
@@ -46,7 +45,7 @@ export async function openBackend(
   if ("missing" in found) throw new UserError(`webgpu: ${found.missing}`);
   const opened = await openDevice(found.adapter);
   if (tune) return openTuned(opened, { sources: benchShaders, tell: console.error });
-  return { backend: new WebGpuBackend({ ...opened, sources: { ...shaders, ...benchShaders } }) };
+  return { backend: new WebGpuBackend({ ...opened, sources: { ...opened.sources, ...benchShaders } }) };
 }
 
 export function ours(backend: Backend, version: string): Engine {

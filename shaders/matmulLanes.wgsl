@@ -26,6 +26,8 @@ const TAIL: u32 = 1u;
 const ACCUMULATE: u32 = 1u;
 const TRANSPOSE_A: bool = false;
 const TRANSPOSE_B: bool = false;
+/// a and b are what matmulPack.wgsl makes of them: in tiles of as many rows, and of as many columns, as a workgroup computes
+const PACKED: bool = false;
 
 alias T = f32;
 alias Y = f32;
@@ -83,7 +85,7 @@ fn loadB(q: u32, at: vec4u) -> Rows {
     return transpose(mat4x4f(along(at.x + i), along(at.y + i), along(at.z + i), along(at.w + i))); //@ each s < FOUR
     //@+ return Rows(loadRow(q, at), loadRow(q + 1u, at)); //@ each s < TWO
   }
-  let step = params.n / WIDTH;
+  let step = rowOfB() / WIDTH;
   let i = q * step;
   return Rows(across(i, at), across(i + step, at), across(i + 2u * step, at), across(i + 3u * step, at)); //@ each s < FOUR
   //@+ return Rows(across(i, at), across(i + step, at)); //@ each s < TWO
@@ -96,7 +98,12 @@ fn loadRow(q: u32, at: vec4u) -> vec4f {
     let e = q % WIDTH;
     return vec4f(along(at.x + i)[e], along(at.y + i)[e], along(at.z + i)[e], along(at.w + i)[e]);
   }
-  return across(q * (params.n / WIDTH), at);
+  return across(q * (rowOfB() / WIDTH), at);
+}
+
+/// Elements from one row of op(b) to the next.
+fn rowOfB() -> u32 {
+  return select(params.n, 4u * LANES * GROUPS, PACKED);
 }
 
 /// STEPS of a, `step` apart.
@@ -145,14 +152,21 @@ fn main(
   }
   let n = params.n;
   let k = params.k;
-  let z = tile / (params.rowTiles * params.columnTiles);
-  let row = (tile / params.columnTiles % params.rowTiles) * (STRIPS * LINES);
-  let column = 4u * ((tile % params.columnTiles) * (LANES * GROUPS) + lane);
+  let rowTile = tile / params.columnTiles;
+  let columnTile = tile % params.columnTiles;
+  let z = rowTile / params.rowTiles;
+  let row = rowTile % params.rowTiles * (STRIPS * LINES);
+  let column = 4u * (columnTile * (LANES * GROUPS) + lane);
   // Lanes past the edge compute the last row or column again: every lane must take part in the broadcasts.
-  let stepA = select(1u, params.m, TRANSPOSE_A);
-  let i_h = z * params.m * k + min(row + h * LINES + lane % LINES, params.m - 1u) * select(k, 1u, TRANSPOSE_A); //@ each h < STRIPS
+  var stepA = select(1u, params.m, TRANSPOSE_A);
+  var i_h = z * params.m * k + min(row + h * LINES + lane % LINES, params.m - 1u) * select(k, 1u, TRANSPOSE_A); //@ each h < STRIPS
   let columns_g = min(column + 4u * LANES * g + vec4u(0u, 1u, 2u, 3u), vec4u(n - 1u)); //@ each g < GROUPS
-  let at_g = (z * k * n + columns_g * select(1u, k, TRANSPOSE_B)) / WIDTH; //@ each g < GROUPS
+  var at_g = (z * k * n + columns_g * select(1u, k, TRANSPOSE_B)) / WIDTH; //@ each g < GROUPS
+  if (PACKED) {
+    stepA = STRIPS * LINES;
+    i_h = rowTile * stepA * k + h * LINES + lane % LINES; //@ each h < STRIPS
+    at_g = ((z * params.columnTiles + columnTile) * k * (LANES * GROUPS) + LANES * g + lane) * 4u / WIDTH + vec4u(0u, 1u, 2u, 3u); //@ each g < GROUPS
+  }
   var c_h_l_g = vec4f(); //@ each h < STRIPS, l < LINES, g < GROUPS
   if (params.hasBias == 1u) {
     c_h_l_g = biasAt(columns_g); //@ each h < STRIPS, l < LINES, g < GROUPS

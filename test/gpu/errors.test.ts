@@ -60,11 +60,11 @@ test("a buffer freed twice, used after its end, or of another backend is refused
 });
 
 if (globalThis.process?.env.SHARDGRAD_TEST_BACKEND === "webgpu") {
-  const open = async (sources?: Record<string, string>) => {
+  const open = async (broken?: Record<string, string>) => {
     const found = await findAdapter();
     if ("missing" in found) throw new Error(found.missing);
-    const { device, info } = await openDevice(found.adapter);
-    return { device, backend: new WebGpuBackend({ device, info, sources }) };
+    const { device, info, sources } = await openDevice(found.adapter);
+    return { device, backend: new WebGpuBackend({ device, info, sources: { ...sources, ...broken } }) };
   };
 
   test("after dispose every call says so", async () => {
@@ -94,7 +94,7 @@ if (globalThis.process?.env.SHARDGRAD_TEST_BACKEND === "webgpu") {
   });
 
   test("a shader that does not validate: sync throws ValidationError with the call and the device's words, once", async () => {
-    const { backend } = await open({ ...shaders, fill: shaders.fill.replace("T(params.bits)", "T(params.bitz)") });
+    const { backend } = await open({ fill: shaders.fill.replace("T(params.bits)", "T(params.bitz)") });
     const buffer = scratch(backend);
     backend.write(buffer, new Float32Array([1, 2, 3, 4]));
     backend.run("fill", { y: buffer, n: 4, value: 1 });
@@ -108,7 +108,7 @@ if (globalThis.process?.env.SHARDGRAD_TEST_BACKEND === "webgpu") {
   });
 
   test("the same without a wait: the next call after the device has spoken throws", async () => {
-    const { backend } = await open({ ...shaders, fill: shaders.fill.replace("T(params.bits)", "T(params.bitz)") });
+    const { backend } = await open({ fill: shaders.fill.replace("T(params.bits)", "T(params.bitz)") });
     const buffer = scratch(backend);
     backend.run("fill", { y: buffer, n: 4, value: 1 });
     let error: unknown;

@@ -128,6 +128,7 @@ for (const { name, ...form } of forms)
         [2, 63, 64, 32],
         [1, 1, 256, 384],
         [1, 64, 64, 2052],
+        [1, 332, 460, 444],
       ]) {
         const [a, b, bias] = [random(batch * m * k, 30), random(batch * k * n, 31), normal(n, { seed: 32 })];
         const size = { batch, m, n, k, ...form };

@@ -113,8 +113,8 @@ async function open(): Promise<Backend> {
 async function openAsGpu(): Promise<Backend> {
   const found = await findAdapter();
   if ("missing" in found) throw new Error(found.missing);
-  const { device, info } = await openDevice(found.adapter);
-  return new WebGpuBackend({ device, info: { ...info, software: false } });
+  const { device, info, sources } = await openDevice(found.adapter);
+  return new WebGpuBackend({ device, info: { ...info, software: false }, sources });
 }
 
 /** Ends the backend under test. Every file registers it with `test.after`: an open device keeps Node alive. */
@@ -227,7 +227,10 @@ function dispatchIn<K extends KernelName>(
 ): void {
   const subgroups = { subgroupSize: 0, subgroupMaxSize: 0, subgroupMatrices: [] };
   const facts = { software: true, vendor: "", architecture: "", maxInvocations: 256, ...subgroups };
-  const [planned, ...more] = (plans[kernel] as Plan<K>)(bound, facts);
+  const scratch = () => {
+    throw new Error(`${kernel} asks for scratch`);
+  };
+  const [planned, ...more] = (plans[kernel] as Plan<K>)(bound, { ...facts, scratch });
   if (more.length > 0) throw new Error(`${kernel} is ${more.length + 1} dispatches, not one over elements`);
   const workgroups = grid(Math.ceil(elements / (constants.THREADS * constants.PER_THREAD)));
   if (workgroups[1] < 2) throw new Error(`${elements} elements fill one row of the grid`);

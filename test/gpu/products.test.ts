@@ -70,13 +70,19 @@ for (const { name, transposeA, transposeB } of forms) {
   }
 }
 
-// What is large enough for the widest tiles; with and without tails and an accumulation, which make kernels of their own.
+// What is large enough for the widest tiles, and for matrices to be packed first: every form, then none, one or two of them by extents.
 for (const { name, transposeA, transposeB } of forms) {
   const form = { batch: 1, transposeA, transposeB };
-  test(`matmul ${name} 332x460x444: within gamma(k) |a||b| of f64`, () =>
-    check({ ...form, m: 332, n: 460, k: 444, accumulate: false, withBias: true }));
-  test(`matmul ${name} 303x517x463, accumulate: within gamma(k) |a||b| of f64`, () =>
-    check({ ...form, m: 303, n: 517, k: 463, accumulate: true, withBias: false }));
+  test(`matmul ${name} 332x460x444, batch 2: within gamma(k) |a||b| of f64`, () =>
+    check({ ...form, batch: 2, m: 332, n: 460, k: 444, accumulate: false, withBias: true }));
+  for (const [m, n, k] of [
+    [303, 517, 463],
+    [325, 449, 452],
+    [325, 452, 452],
+    [352, 449, 452],
+  ])
+    test(`matmul ${name} ${m}x${n}x${k}, accumulate: within gamma(k) |a||b| of f64`, () =>
+      check({ ...form, m, n, k, accumulate: true, withBias: false }));
 }
 
 for (const { name, transposeA, transposeB } of forms) {

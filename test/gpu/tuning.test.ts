@@ -8,6 +8,7 @@ import { createBackend, findAdapter } from "../../src/backend/select.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/backend.ts";
 import { deviceFacts, openDevice } from "../../src/backend/webgpu/device.ts";
 import { shaders } from "../../src/backend/webgpu/shaders.ts";
+import { softwareShaders } from "../../src/backend/webgpu/software-shaders.ts";
 import { Forced } from "../../src/backend/webgpu/tuning/bench.ts";
 import type { Family, Variant } from "../../src/backend/webgpu/tuning/family.ts";
 import { tuningShaders } from "../../src/backend/webgpu/tuning/shaders.ts";
@@ -24,7 +25,7 @@ import { normal } from "./oracle/random.ts";
 const scope = globalThis as { SHARDGRAD_TEST_BACKEND?: string };
 const name = scope.SHARDGRAD_TEST_BACKEND ?? globalThis.process?.env.SHARDGRAD_TEST_BACKEND;
 const asGpu = name === "webgpu-as-gpu";
-const sources = { ...shaders, ...tuningShaders };
+const sources = { ...shaders, ...softwareShaders, ...tuningShaders };
 
 interface Opened {
   device: GPUDevice;

@@ -2,7 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { matmulVariant } from "../../src/backend/webgpu/plans/matmul.ts";
+import { matmulVariant, packs } from "../../src/backend/webgpu/plans/matmul.ts";
 
 const subgroups = { subgroupSize: 32, subgroupMaxSize: 32, subgroupMatrices: [] };
 const gpu = { software: false, vendor: "", architecture: "", maxInvocations: 256, ...subgroups };
@@ -25,6 +25,20 @@ test("the plan: GPUs take tiles, software adapters subgroups, and strides neithe
   const columns = (n: number) => matmulVariant({ ...shape, m: 4096, n }, swiftShader).columns;
   assert.equal([16, 65, 128, 352].map(columns), [16, 80, 64, 64]);
   assert.is(matmulVariant({ ...shape, m: 1 }, gpu).shader, "matmul");
+});
+
+test("the plan: lavapipe packs what is large, not mostly padding, and read in fours", () => {
+  const lavapipe = { ...gpu, software: true, subgroupSize: 8 };
+  const square = { batch: 1, m: 512, n: 512, k: 512, transposeA: false, transposeB: false };
+  assert.ok(packs(square, lavapipe));
+  assert.not(packs(square, gpu));
+  assert.not(packs(square, { ...lavapipe, subgroupSize: 4 }));
+  assert.not(packs({ ...square, m: 128, n: 128 }, lavapipe), "8 million multiplications");
+  assert.not(packs({ ...square, m: 65536, n: 4 }, lavapipe), "fifteen of sixteen columns are padding");
+  assert.not(packs({ ...square, k: 510 }, lavapipe));
+  assert.not(packs({ ...square, n: 511 }, lavapipe));
+  assert.ok(packs({ ...square, n: 511, transposeB: true }, lavapipe));
+  assert.not(packs({ ...square, m: 511, transposeA: true }, lavapipe));
 });
 
 test.run();

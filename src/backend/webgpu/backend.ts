@@ -15,7 +15,6 @@ import { Pipelines } from "./pipelines.ts";
 import type { Chooser, Dispatch } from "./plan.ts";
 import { BufferPool, partElements, type Slot, sizeClass } from "./pool.ts";
 import { PreparedCalls, type PreparedDispatch } from "./prepared.ts";
-import { shaders } from "./shaders.ts";
 import { Stream } from "./stream.ts";
 import { describeAllocate, describeOther, describeRun, describeTransfer, inUnits, smaller } from "./words.ts";
 
@@ -40,8 +39,8 @@ class WebGpuBuffer implements DeviceBuffer {
 export interface WebGpuBackendOptions {
   device: GPUDevice;
   info: AdapterInfo;
-  /** What is run in place of shaders/: tests of the errors give broken ones. */
-  sources?: Readonly<Record<string, string>>;
+  /** the texts of shaders/ by name: as `openDevice` gives them, or with others beside them */
+  sources: Readonly<Record<string, string>>;
   /** takes the plans of plans.ts where it is left out */
   chooser?: Chooser;
   onDispose?: () => void;
@@ -69,7 +68,7 @@ export class WebGpuBackend implements Backend {
   /** lent to the plan of the call under way */
   #lent: DeviceBuffer[] = [];
 
-  constructor({ device, info, sources = shaders, chooser, onDispose }: WebGpuBackendOptions) {
+  constructor({ device, info, sources, chooser, onDispose }: WebGpuBackendOptions) {
     const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
     this.adapter = info;
     this.maxBufferBytes = Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize) / 16) * 16;

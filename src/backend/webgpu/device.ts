@@ -3,6 +3,7 @@
 
 import type { AdapterInfo, SubgroupMatrix } from "../backend.ts";
 import type { DeviceFacts } from "./plan.ts";
+import { shaders } from "./shaders.ts";
 
 /** Limits are 'default' unless asked for: 128 MiB a binding, 256 invocations a workgroup. */
 const wantedLimits = [
@@ -58,15 +59,24 @@ function matricesOf({ info }: GPUAdapter): SubgroupMatrix[] {
   );
 }
 
+export interface OpenDevice {
+  readonly device: GPUDevice;
+  readonly info: AdapterInfo;
+  /** the texts of shaders/ that plans for this device may take, by name */
+  readonly sources: Readonly<Record<string, string>>;
+}
+
 /** Opens the adapter's device; an adapter gives one device only. */
-export async function openDevice(adapter: GPUAdapter): Promise<{ device: GPUDevice; info: AdapterInfo }> {
+export async function openDevice(adapter: GPUAdapter): Promise<OpenDevice> {
   const info = describeAdapter(adapter);
+  const more = info.software ? (await import("./software-shaders.ts")).softwareShaders : {};
   const device = await adapter.requestDevice({
     label: "shardgrad",
     requiredLimits: Object.fromEntries(wantedLimits.map((limit) => [limit, info.limits[limit]])),
     requiredFeatures: wantedFeatures.filter((feature) => adapter.features.has(feature)),
   });
-  return { device, info: { ...info, features: [...device.features].sort() } };
+  const opened = { ...info, features: [...device.features].sort() };
+  return { device, info: opened, sources: { ...shaders, ...more } };
 }
 
 export function deviceFacts(info: AdapterInfo): DeviceFacts {

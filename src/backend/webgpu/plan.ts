@@ -30,7 +30,7 @@ export interface DeviceFacts {
   readonly subgroupMatrices: readonly SubgroupMatrix[];
 }
 
-export type Plan<K extends KernelName> = (args: KernelArgs[K], device: DeviceFacts) => Dispatch[];
+export type Plan<K extends KernelName> = (args: KernelArgs[K], device: Workshop) => Dispatch[];
 export type Plans = { [K in KernelName]: Plan<K> };
 
 /** What a plan of several passes has beside the device's facts. */

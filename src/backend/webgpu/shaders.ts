@@ -7,9 +7,6 @@ import attention from "../../../shaders/attention.wgsl";
 import attentionDelta from "../../../shaders/attentionDelta.wgsl";
 import attentionGradKV from "../../../shaders/attentionGradKV.wgsl";
 import attentionGradQ from "../../../shaders/attentionGradQ.wgsl";
-import attentionRows from "../../../shaders/attentionRows.wgsl";
-import attentionRowsGradKV from "../../../shaders/attentionRowsGradKV.wgsl";
-import attentionRowsGradQ from "../../../shaders/attentionRowsGradQ.wgsl";
 import axpy from "../../../shaders/axpy.wgsl";
 import columnSum from "../../../shaders/columnSum.wgsl";
 import copy from "../../../shaders/copy.wgsl";
@@ -22,7 +19,6 @@ import fill from "../../../shaders/fill.wgsl";
 import gelu from "../../../shaders/gelu.wgsl";
 import geluGrad from "../../../shaders/geluGrad.wgsl";
 import matmul from "../../../shaders/matmul.wgsl";
-import matmulLanes from "../../../shaders/matmulLanes.wgsl";
 import matmulTile from "../../../shaders/matmulTile.wgsl";
 import maximum from "../../../shaders/maximum.wgsl";
 import normApply from "../../../shaders/normApply.wgsl";
@@ -48,9 +44,6 @@ export const shaders: Readonly<Record<string, string>> = {
   attentionDelta,
   attentionGradKV,
   attentionGradQ,
-  attentionRows,
-  attentionRowsGradKV,
-  attentionRowsGradQ,
   axpy,
   columnSum,
   copy,
@@ -63,7 +56,6 @@ export const shaders: Readonly<Record<string, string>> = {
   gelu,
   geluGrad,
   matmul,
-  matmulLanes,
   matmulTile,
   maximum,
   normApply,

@@ -1,8 +1,7 @@
 // A WebGPU backend that tunes.
 
-import type { AdapterInfo } from "../../backend.ts";
 import { WebGpuBackend } from "../backend.ts";
-import { shaders } from "../shaders.ts";
+import type { OpenDevice } from "../device.ts";
 import { tuningShaders } from "./shaders.ts";
 import { openStore } from "./store.ts";
 import { adapterWords, type TuningTable } from "./table.ts";
@@ -17,10 +16,10 @@ export interface TunedOptions {
 }
 
 export async function openTuned(
-  { device, info }: { device: GPUDevice; info: AdapterInfo },
+  { device, info, sources }: OpenDevice,
   { sources: more, table, tell }: TunedOptions,
 ): Promise<{ backend: WebGpuBackend; tuning: Tuner }> {
-  const own = { ...shaders, ...tuningShaders };
+  const own = { ...sources, ...tuningShaders };
   const store = table ? undefined : await openStore(adapterWords(info));
   const tuning = await Tuner.open({ device, info, sources: own, store, table, tell });
   return { backend: new WebGpuBackend({ device, info, sources: { ...own, ...more }, chooser: tuning }), tuning };

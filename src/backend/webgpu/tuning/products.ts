@@ -3,7 +3,14 @@
 import type { DeviceBuffer } from "../../buffer.ts";
 import type { KernelArgs } from "../../kernels.ts";
 import { type DeviceFacts, type Dispatch, grid, type Workshop } from "../plan.ts";
-import { lanesVariant, matmulVariant, type ProductVariant, productDispatch } from "../plans/matmul.ts";
+import {
+  lanesVariant,
+  matmulVariant,
+  type ProductVariant,
+  packedProduct,
+  packs,
+  productDispatch,
+} from "../plans/matmul.ts";
 import {
   blank,
   exponent,
@@ -42,8 +49,9 @@ const otherRows = ({ m }: Form): number[] => (m > 1 && m <= 4 ? [4] : []);
 
 /** Products by subgroups as the table's, with other rows. */
 function byLanes(form: Form, { device, table }: { device: DeviceFacts; table: ProductVariant }): ProductVariant[] {
-  const { LANES: lanes, GROUPS: groups, STEPS } = table.constants;
+  const { LANES, GROUPS, STEPS } = table.constants;
   if (!device.software || table.shader !== "matmulLanes") return [];
+  const [lanes, groups] = [Number(LANES), Number(GROUPS)];
   return otherRows(form).map((rows) => lanesVariant(form, { lanes, rows, groups, steps: STEPS === 2 ? 2 : 4 }));
 }
 
@@ -154,6 +162,7 @@ export const products: Family<"matmul"> = {
   },
 
   variants(args, device) {
+    if (packs(args, device)) return [{ name: "packed", plan: packedProduct }];
     const table = matmulVariant(args, device);
     const others = kernels.filter((kernel) => !same(kernel, table) && kernel.fits(args, device));
     const whole = [table, ...byLanes(args, { device, table }), ...others].map(
