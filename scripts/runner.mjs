@@ -27,13 +27,15 @@ function verdict({ summary, code, signal, timedOut, timeoutMs }) {
 }
 
 /** Runs one file.
- *  @param {{ file: string, env?: Record<string, string | undefined>, cwd?: string, timeoutMs: number }} spec
+ *  @param {{ file: string, env?: Record<string, string | undefined>, cwd?: string, within?: string[], timeoutMs: number }} spec
+ *   `within`: what the file is started with
  *  @returns {Promise<{ passed: number, failed: number, reason: string | undefined, output: string, durationMs: number }>}
  *   `failed` is at least 1 when there is a reason */
-export function runFile({ file, env = {}, cwd, timeoutMs }) {
+export function runFile({ file, env = {}, cwd, within = [], timeoutMs }) {
   const started = performance.now();
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, ["--enable-source-maps", file], {
+    const [command, ...words] = [...within, process.execPath, "--enable-source-maps", file];
+    const child = spawn(command, words, {
       cwd,
       // Of its own process group, so that a time-out also ends what it started (browsers, workers' children).
       detached: process.platform !== "win32",

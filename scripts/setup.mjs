@@ -1,42 +1,15 @@
-// What the tests need beyond npm's packages: Chromium, a NATS server, and on Linux software Vulkan adapters for Node. Finds them, or
-// installs them where it may (as root with apt), or says in one sentence what to install. Changes nothing when all is there.
+// What the tests need beyond npm's packages: Chromium, a NATS and a TURN server, and on Linux software Vulkan adapters for Node and networks
+// of a test's own. Finds them, or installs them where it may (as root with apt), or says in one sentence what to install. Changes nothing
+// when all is there.
 
-import { accessSync, constants, existsSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { installDependencies, must, requireNode, root, SetupError, say, script } from "./project.mjs";
+import { addBackports, apt, distribution, mayInstall } from "./apt.mjs";
+import { installDependencies, must, requireNode, root, run, SetupError, say, script } from "./project.mjs";
 
 const linux = process.platform === "linux";
-
-/** Fields of /etc/os-release, e.g. ID and VERSION_CODENAME. */
-function distribution() {
-  if (!existsSync("/etc/os-release")) return {};
-  const lines = readFileSync("/etc/os-release", "utf8").matchAll(/^(\w+)="?(.*?)"?$/gm);
-  return Object.fromEntries([...lines].map(([, name, value]) => [name, value]));
-}
-
-const mayInstall = () =>
-  linux && process.getuid() === 0 && ["debian", "ubuntu"].includes(distribution().ID) && existsSync("/usr/bin/apt-get");
-
-let listsUpdated = false;
-async function apt(packages, { release } = {}) {
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  const lock = ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"];
-  if (!listsUpdated) {
-    say("reading the package lists (apt-get update)");
-    const failure = "apt-get update failed (its output is above); check the network, then run this again";
-    await must("apt-get", [...lock, "-q", "update"], { env, failure });
-    listsUpdated = true;
-  }
-  say(`installing ${packages.join(" ")} (apt-get)`);
-  const from = release ? ["-t", release] : [];
-  const failure = `apt-get could not install ${packages.join(" ")} (its output is above); install it by hand, then run this again`;
-  await must("apt-get", [...lock, "-q", "-y", "--no-install-recommends", ...from, "install", ...packages], {
-    env,
-    failure,
-  });
-}
 
 // ---- Chromium ---------------------------------------------------------------------------------------------------------
 
@@ -100,27 +73,72 @@ async function installChromium() {
   return found;
 }
 
-// ---- NATS -------------------------------------------------------------------------------------------------------------
+// ---- Servers ----------------------------------------------------------------------------------------------------------
 
-/** Debian keeps servers where only root's PATH looks. */
-function findNatsServer() {
-  const places = [...(process.env.PATH ?? "").split(delimiter).filter(Boolean), "/usr/sbin", "/usr/local/sbin"];
-  return places.map((place) => join(place, "nats-server")).find(executable);
+/** Debian keeps servers, and what configures networks, where only root's PATH looks. */
+function findProgram(name) {
+  const places = [
+    ...(process.env.PATH ?? "").split(delimiter).filter(Boolean),
+    "/usr/sbin",
+    "/usr/local/sbin",
+    "/sbin",
+  ];
+  return places.map((place) => join(place, name)).find(executable);
+}
+
+async function program(name, { from, what, advice }) {
+  const there = findProgram(name);
+  if (there) return there;
+  if (!mayInstall()) throw new SetupError(`the tests need ${what}: ${advice}`);
+  await apt([from]);
+  const found = findProgram(name);
+  if (!found) throw new SetupError(`${from} was installed but ${name} is not found: ${advice}`);
+  return found;
 }
 
 /** The executable of nats-server, installed where it is missing. Tests start servers of their own with it.
  *  @returns {Promise<string>}
  *  @throws SetupError with what to install */
-export async function natsServer() {
-  const advice =
-    "install nats-server (the package of Debian, Ubuntu or Homebrew, or a release of nats.io) so that PATH has it";
-  const there = findNatsServer();
-  if (there) return there;
-  if (!mayInstall()) throw new SetupError(`the tests need a NATS server: ${advice}`);
-  await apt(["nats-server"]);
-  const found = findNatsServer();
-  if (!found) throw new SetupError(`nats-server was installed but is not found: ${advice}`);
-  return found;
+export const natsServer = () =>
+  program("nats-server", {
+    from: "nats-server",
+    what: "a NATS server",
+    advice:
+      "install nats-server (the package of Debian, Ubuntu or Homebrew, or a release of nats.io) so that PATH has it",
+  });
+
+/** The same of coturn's turnserver.
+ *  @returns {Promise<string>}
+ *  @throws SetupError with what to install */
+export const turnServer = () =>
+  program("turnserver", {
+    from: "coturn",
+    what: "a TURN server",
+    advice: "install coturn (the package of Debian, Ubuntu or Homebrew) so that PATH has its turnserver",
+  });
+
+// ---- Networks of a test's own -----------------------------------------------------------------------------------------
+
+/** What a command is started with to be root of a network that has no other, which ends with it; undefined with `reason` where the system
+ *  gives none. As root, or as any user where users may make namespaces.
+ *  @returns {Promise<{ within?: string[], reason?: string }>} */
+export async function ownNetwork() {
+  if (!linux) return { reason: "network namespaces are Linux's" };
+  const packages = { ip: "iproute2", unshare: "util-linux", nsenter: "util-linux" };
+  const missing = Object.keys(packages).filter((name) => !findProgram(name));
+  const wanted = [...new Set(missing.map((name) => packages[name]))];
+  if (wanted.length > 0 && mayInstall()) await apt(wanted);
+  else if (wanted.length > 0) return { reason: `it has no ${missing.join(", no ")}; install ${wanted.join(" and ")}` };
+  const apart = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child"];
+  // All that a test does there.
+  const trial = "mount -t tmpfs none /run && mkdir /run/netns && ip link add probe type bridge && ip netns add probe";
+  let reason = "";
+  for (const within of [apart, [...apart, "--user", "--map-root-user"]]) {
+    const { code, output } = await run(within[0], [...within.slice(1), "sh", "-c", trial]);
+    if (code === 0) return { within };
+    reason ||= output.trim().split("\n").at(-1);
+  }
+  return { reason: `it allows none (${reason}); run as root, in a container with --privileged` };
 }
 
 // ---- Vulkan -----------------------------------------------------------------------------------------------------------
@@ -164,56 +182,6 @@ function findSwiftshader(chromium) {
   return firstBelow(folders, /^vk_swiftshader_icd\.json$/);
 }
 
-/** Adds the release's backports beside the machine's own entry for that release: same server, same key. */
-function addBackports(codename) {
-  const folder = "/etc/apt/sources.list.d";
-  const names = existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
-  const read = (pattern) => names.filter((name) => pattern.test(name)).map((name) => readFileSync(name, "utf8"));
-  const classic = read(/\.list$/);
-  if (existsSync("/etc/apt/sources.list")) classic.push(readFileSync("/etc/apt/sources.list", "utf8"));
-  const entries = [...read(/\.sources$/).flatMap(deb822Entries), ...classic.flatMap(classicEntries)];
-  const backports = `${codename}-backports`;
-  if (entries.some(({ suites }) => suites.includes(backports))) return;
-  const main = entries.find(({ suites, components }) => suites.includes(codename) && components.includes("main"));
-  if (!main)
-    throw new SetupError(
-      `no apt source for ${codename} main was found; add ${backports} yourself, then run this again`,
-    );
-  const lines = ["Types: deb", `URIs: ${main.uri}`, `Suites: ${backports}`, "Components: main"];
-  if (main.signedBy) lines.push(`Signed-By: ${main.signedBy}`);
-  say(`adding ${backports} to apt's sources (${folder}/${backports}.sources)`);
-  writeFileSync(join(folder, `${backports}.sources`), `${lines.join("\n")}\n`);
-  listsUpdated = false;
-}
-
-/** Entries of a deb822 sources file: stanzas of `Field: value`, a value's later lines indented. */
-export function deb822Entries(text) {
-  return text.split(/\n\s*\n/).flatMap((stanza) => {
-    const code = stanza.replace(/^#.*\n?/gm, "");
-    const field = (name) => code.match(new RegExp(`^${name}:[ \\t]*(.*(?:\\n[ \\t]+.*)*)`, "mi"))?.[1];
-    const words = (name) => field(name)?.split(/\s+/).filter(Boolean) ?? [];
-    if (!words("Types").includes("deb") || /^no$/i.test(field("Enabled") ?? "")) return [];
-    return {
-      uri: words("URIs")[0],
-      suites: words("Suites"),
-      components: words("Components"),
-      signedBy: field("Signed-By"),
-    };
-  });
-}
-
-/** Entries of a one-line-style sources file: `deb [option=value ...] uri suite component...`. */
-export function classicEntries(text) {
-  return [...text.matchAll(/^deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+(.*)$/gm)].map(
-    ([, options, uri, suite, components]) => ({
-      uri,
-      suites: [suite],
-      components: components.split(/\s+/),
-      signedBy: options?.match(/signed-by=(\S+)/i)?.[1],
-    }),
-  );
-}
-
 async function installLavapipe() {
   const advice = "install libvulkan1 and mesa-vulkan-drivers (Mesa 24 or later; on Debian 12 from bookworm-backports)";
   if (!mayInstall()) throw new SetupError(`the tests need a software Vulkan adapter (Mesa's lavapipe): ${advice}`);
@@ -231,13 +199,13 @@ async function installLavapipe() {
 }
 
 /** Finds or installs everything.
- *  @returns {Promise<{ chromium: string, nats: string, lavapipe?: string, swiftshader?: string }>} Chromium's executable, that of
- *   nats-server and, on Linux, the two Vulkan driver manifests
+ *  @returns {Promise<{ chromium: string, nats: string, turn: string, lavapipe?: string, swiftshader?: string }>} the executables of
+ *   Chromium, nats-server and turnserver and, on Linux, the two Vulkan driver manifests
  *  @throws SetupError with what to install */
 export async function setUp() {
   const chromium = (await findChromium()) ?? (await installChromium());
-  const nats = await natsServer();
-  if (!linux) return { chromium, nats };
+  const servers = { nats: await natsServer(), turn: await turnServer() };
+  if (!linux) return { chromium, ...servers };
   const lavapipe = (findLoader() && findLavapipe()) || (await installLavapipe());
   const swiftshader = findSwiftshader(chromium);
   if (!swiftshader) {
@@ -245,7 +213,7 @@ export async function setUp() {
       `no vk_swiftshader_icd.json beside ${chromium}; install Chromium as your distribution or Playwright packages it`,
     );
   }
-  return { chromium, nats, lavapipe, swiftshader };
+  return { chromium, ...servers, lavapipe, swiftshader };
 }
 
 /** The environment in which Node's Vulkan loader sees this driver alone. */

@@ -46,10 +46,17 @@ const deviceFree = ["volume", "memory", "ledger", "loopback", "workers", "remote
 /** A suite is a folder of test/. */
 const suiteOf = (file) => file.split("/")[1];
 
-/** The adapters a file runs on, each a name and the environment that selects it. Suites other than these two use a backend. */
-function adaptersOf(file, { backend, found, vulkanDriver }) {
+const needsOwnNetwork = (file) => file === "test/network/isolation.test.ts";
+
+/** The adapters a file runs on, each a name and the environment that selects it, and what it is started with. Suites other than these three use
+ *  a backend. */
+function adaptersOf(file, { backend, found, network, vulkanDriver }) {
   const suite = suiteOf(file);
   if (suite === "unit") return backend ? [] : [{ name: "", env: {} }];
+  if (suite === "network") {
+    if (backend || (needsOwnNetwork(file) && !network.within)) return [];
+    return [{ name: "", env: {}, within: needsOwnNetwork(file) ? network.within : [] }];
+  }
   if (suite === "browser") return backend ? [] : [{ name: "chromium", env: { CHROMIUM_PATH: found.chromium } }];
   const webgpu = { SHARDGRAD_TEST_BACKEND: "webgpu" };
   const asGpu = { SHARDGRAD_TEST_BACKEND: "webgpu-as-gpu" };
@@ -82,11 +89,14 @@ async function main() {
   requireNode();
   await installDependencies();
   const { wanted, backend, everything } = parseCommand();
-  const { natsServer, setUp, vulkanDriver } = await import("./setup.mjs");
-  const needsAdapters = wanted.some((file) => suiteOf(file) !== "unit");
+  const { natsServer, ownNetwork, setUp, turnServer, vulkanDriver } = await import("./setup.mjs");
+  const needsAdapters = wanted.some((file) => !["unit", "network"].includes(suiteOf(file)));
   const found = needsAdapters ? await setUp() : {};
-  // Once, before several files at a time would install it.
-  if (wanted.some((file) => file.startsWith("test/unit/nats"))) await natsServer();
+  // Once, before several files at a time would install them.
+  const onNetwork = wanted.some((file) => suiteOf(file) === "network");
+  if (onNetwork || wanted.some((file) => file.startsWith("test/unit/nats"))) await natsServer();
+  if (onNetwork) await turnServer();
+  const network = wanted.some(needsOwnNetwork) ? await ownNetwork() : {};
 
   let passed = 0;
   let failed = 0;
@@ -99,7 +109,8 @@ async function main() {
       report(`${ok ? "ok  " : "FAIL"} check ${name} (${seconds(durationMs)})`, ok ? "" : output);
     });
   }
-  if (wanted.some((file) => suiteOf(file) === "browser")) await (await import("./build.mjs")).ensureBuilt();
+  if (wanted.some((file) => ["browser", "network"].includes(suiteOf(file))))
+    await (await import("./build.mjs")).ensureBuilt();
 
   const { bundle } = await import("./bundle.mjs");
   // A folder of this run's own (two may run at once), inside the project, where Node finds its packages.
@@ -117,7 +128,8 @@ async function main() {
       report(`FAIL ${file}: does not bundle`, error.message);
       continue;
     }
-    for (const adapter of adaptersOf(file, { backend, found, vulkanDriver })) runs.push({ file, outfile, adapter });
+    for (const adapter of adaptersOf(file, { backend, found, network, vulkanDriver }))
+      runs.push({ file, outfile, adapter });
   }
   // The slowest first, so that no core idles at the end.
   const weight = ({ adapter }) => ["chromium", "swiftshader", "lavapipe"].indexOf(adapter.name) >>> 0;
@@ -126,7 +138,13 @@ async function main() {
     width: filesAtOnce,
     work: async ({ file, outfile, adapter }) => {
       const env = { XDG_RUNTIME_DIR: runtime, ...adapter.env };
-      const result = await runFile({ file: outfile, cwd: root, env, timeoutMs: timeoutOf(file) });
+      const result = await runFile({
+        file: outfile,
+        cwd: root,
+        env,
+        within: adapter.within,
+        timeoutMs: timeoutOf(file),
+      });
       passed += result.passed;
       failed += result.failed;
       const name = [file.replace(/^test\//, ""), adapter.name].filter(Boolean).join(" on ");
@@ -136,6 +154,11 @@ async function main() {
     },
   });
   for (const folder of [bundles, runtime]) rmSync(folder, { recursive: true, force: true });
+  if (network.reason) {
+    const lost = `NOT RUN test/network/isolation.test.ts: it needs networks of its own, and this machine gives none: ${network.reason}`;
+    if (runs.length === 0) throw new SetupError(lost);
+    report(lost);
+  }
   if (runs.length === 0 && failed === 0)
     throw new SetupError("nothing to run: unit and browser tests take no --backend");
   console.log(`${passed} passed, ${failed} failed`);

@@ -2,9 +2,9 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { classicEntries, deb822Entries } from "../../scripts/apt.mjs";
 import { stripShader } from "../../scripts/bundle.mjs";
 import { cycle, forbidden, importsOf } from "../../scripts/layers.mjs";
-import { classicEntries, deb822Entries } from "../../scripts/setup.mjs";
 
 test("a folder may import from itself and from below, never from above", () => {
   assert.is(forbidden("src/tensor/tape.ts", "src/backend/backend.ts"), undefined);
