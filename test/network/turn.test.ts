@@ -1,0 +1,127 @@
+// Ranks that reach each other by a real TURN server alone: in rooms of either kind, handed out to members; and what is said when it
+// does not take the password.
+
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { CommunicationError } from "../../src/comm/link.ts";
+import { connectRanks, releaseWebRtc, type Signalling } from "../../src/comm/webrtc.ts";
+import { NatsServer } from "../unit/nats-server.ts";
+import { Command } from "./command.ts";
+import { TurnServer } from "./turn-server.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "shardgrad-turn-test-"));
+const data = join(folder, "text.txt");
+const text = Array.from({ length: 300 }, (_, i) => `${i % 7} sheep and ${(i * 3) % 5} goats; `).join("");
+// 8 MB a rank: coturn's log comes to speak of some.
+const model = ["--width", "64", "--layers", "2", "--heads", "4", "--batch", "16", "--context", "32"];
+const run = ["--mesh", "2", "--data", data, "--steps", "8", ...model, "--eval-batches", "1", "--sample", "0"];
+
+let turn: TurnServer;
+let nats: NatsServer;
+const commands: Command[] = [];
+const start = (words: readonly string[], env: object = {}): Command => {
+  const command = new Command(words, { env });
+  commands.push(command);
+  return command;
+};
+
+test.before(async () => {
+  writeFileSync(data, text);
+  [turn, nats] = await Promise.all([TurnServer.start(), NatsServer.start()]);
+});
+test.after(async () => {
+  for (const command of commands) command.kill();
+  await Promise.all([turn?.stop(), nats?.remove()]);
+  releaseWebRtc();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+let alone: Promise<unknown[]> | undefined;
+
+/** The losses of ranks in one process. */
+async function losses(): Promise<unknown[]> {
+  alone ??= (async () => {
+    const command = start(["train", ...run, "--backend", "cpu"]);
+    assert.is(await command.ended, 0, command.errors);
+    return command.losses;
+  })();
+  return alone;
+}
+
+for (const [room, place] of [
+  ["served", () => ["--host", "127.0.0.1", "--port", "0"]],
+  ["on NATS", () => ["--rendezvous", nats.url("relayed")]],
+] as const)
+  test(`a room ${room} gives its TURN server to members: by it alone they train, the bits of one process, and nobody prints the password`, async () => {
+    const expected = await losses();
+    const ice = ["--ice", `turn:${turn.username}@${turn.url.slice(5)}`, "--ice-policy", "relay"];
+    const server = start(["serve", ...place(), ...run, ...ice], { SHARDGRAD_TURN_PASSWORD: turn.credential });
+    const { joinUrl, plan } = await server.event(({ event }) => event === "room");
+    assert.equal((plan as { ice: unknown }).ice, { iceServers: [turn.url], iceTransportPolicy: "relay" });
+    const before = turn.relayedBytes;
+    const members = [1, 2].map(() => start(["join", String(joinUrl), "--yes", "--backend", "cpu", "--data", data]));
+    for (const member of members) {
+      assert.is(await member.ended, 0, member.errors);
+      assert.equal(member.losses, expected);
+      assert.ok(member.errors.includes(`ice      ${turn.url}, by relays alone`), member.errors);
+      assert.not.match(member.errors, /through the room/);
+    }
+    for (const { errors, events } of [server, ...members])
+      assert.not.ok(`${errors}${JSON.stringify(events)}`.includes(turn.credential));
+    const steps = members[0].events.filter(({ event }) => event === "step");
+    const received = steps.reduce((sum, { bytesReceived }) => sum + (bytesReceived as number[])[0], 0);
+    const relayed = turn.relayedBytes - before;
+    // Of both ranks; the last 2047 packets of each, at most 1200 bytes, coturn has not spoken of.
+    assert.ok(relayed >= 2 * received - 2 * 2047 * 1200, `${relayed} bytes relayed of ${2 * received}`);
+    assert.ok(relayed > received, `${relayed} bytes relayed of ${2 * received}`);
+    server.kill();
+  });
+
+/** Two ranks of this process, by relays alone; how each ended. */
+async function connectTwo(credentials: readonly [string, string]): Promise<PromiseSettledResult<unknown>[]> {
+  const listeners: ((from: number, data: unknown) => void)[] = [];
+  const signalling = (rank: number): Signalling => ({
+    send: (to, data) => queueMicrotask(() => listeners[to]?.(rank, JSON.parse(JSON.stringify(data)))),
+    listen: (take) => {
+      listeners[rank] = take;
+    },
+  });
+  const results = await Promise.allSettled(
+    credentials.map((credential, rank) =>
+      connectRanks({
+        ...{ rank, size: 2, signalling: signalling(rank), timeoutMs: 4000, iceTransportPolicy: "relay" },
+        iceServers: [{ urls: turn.url, username: turn.username, credential }],
+      }),
+    ),
+  );
+  for (const result of results) if (result.status === "fulfilled") for (const channel of result.value) channel?.close();
+  return results;
+}
+
+test("a password that the TURN server does not take: an error within the time-out that names the rank and the server, and not the password", async () => {
+  const right = turn.credential;
+  assert.equal(
+    (await connectTwo([right, right])).map(({ status }) => status),
+    ["fulfilled", "fulfilled"],
+  );
+  for (const [credentials, lacking] of [
+    [["wrong horse", "wrong horse"], "rank 0 and rank 1"],
+    [[right, "wrong horse"], "rank 1"],
+    [["wrong horse", right], "rank 0"],
+  ] as const)
+    for (const [rank, result] of (await connectTwo(credentials)).entries()) {
+      const error = result.status === "rejected" ? result.reason : undefined;
+      assert.instance(error, CommunicationError);
+      assert.is(error.rank, 1 - rank);
+      assert.is(
+        error.message,
+        `rank ${rank} and rank ${1 - rank} know of each other, but found no way between them in 4.0 s; ${turn.url} gave ${lacking} no address: see that it is reached from there, over UDP unless it is a page, and that it takes the name and the password`,
+      );
+    }
+  assert.match(turn.log, /user <ada>: incoming packet .*error 401/);
+});
+
+test.run();
