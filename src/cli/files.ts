@@ -77,7 +77,7 @@ export async function prepareOutput(path: string): Promise<void> {
 
 /** Writes all of a file or nothing: under another name first.
  *  @throws UserError when it cannot */
-export async function writeWhole(path: string, text: string): Promise<void> {
+export async function writeWhole(path: string, text: string | Iterable<string>): Promise<void> {
   try {
     await writeFile(temporary(path), text);
     await rename(temporary(path), path);

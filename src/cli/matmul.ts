@@ -21,6 +21,7 @@ import {
   wholeNumber,
 } from "./common.ts";
 import { countText, Output } from "./output.ts";
+import { addTraceOption, prepareTrace, type TraceFlags, writeTrace } from "./trace.ts";
 
 const numbers = {
   m: { help: "rows of the result", fallback: 512 },
@@ -48,9 +49,10 @@ export function addMatmul(program: Command): void {
     )
     .addOption(jsonOption())
     .action(runMatmul);
+  addTraceOption(command);
 }
 
-interface MatmulOptions extends MeshFlags, BackendFlags, LinkFlags, Partial<Record<keyof Numbers, string>> {
+interface MatmulOptions extends MeshFlags, BackendFlags, LinkFlags, TraceFlags, Partial<Record<keyof Numbers, string>> {
   form: Form;
   json: boolean;
 }
@@ -60,15 +62,19 @@ async function runMatmul(options: MatmulOptions): Promise<void> {
   const shape = shapeOf(options);
   const { form } = options;
   const output = new Output(options.json);
+  await prepareTrace(options);
   const { where, note, dispose } = await openRanks(options);
   try {
     output.say(note);
     // The same numbers in every run; what a device of its own memory cannot hold it refuses itself.
-    const run: ProductRun = { shape, form, size, repeats, seed: 1, maxBytes: totalmem() };
-    const result = await measureProduct(where, run);
+    const traced = options.trace !== undefined;
+    const run: ProductRun = { shape, form, size, repeats, seed: 1, maxBytes: totalmem(), trace: traced };
+    const { timeline, ...result } = await measureProduct(where, run);
     const mesh = { layout: shape.layout, dims: shape.dims };
     output.event({ event: "matmul", ...size, form, mesh, ...result });
     for (const line of lines(result, { ...run, link: options.link })) output.say(line);
+    if (options.trace !== undefined && timeline)
+      await writeTrace(options.trace, { timeline, what: `${repeats} products`, output });
     if (!result.equal || !(result.error.worst <= 1)) process.exitCode = 1;
   } finally {
     dispose();
@@ -84,7 +90,10 @@ function numbersOf(options: MatmulOptions): Numbers {
   return Object.fromEntries(parsed);
 }
 
-function lines(result: ProductResult, { shape, form, size, repeats, link }: ProductRun & LinkFlags): string[] {
+function lines(
+  result: Omit<ProductResult, "timeline">,
+  { shape, form, size, repeats, link }: ProductRun & LinkFlags,
+): string[] {
   const { m, n, k } = size;
   const factors = {
     AB: `[${m}, ${k}] [${k}, ${n}]`,
@@ -138,7 +147,11 @@ function rankRow(name: string, reports: ProductResult["ranks"]): string[] {
   return [name, countText(words), countText(closed), equal ? "equal" : "DIFFERS", countText(messages)];
 }
 
-function boundText({ lowerBoundWords, replicationWords, score }: ProductResult): string {
+function boundText({
+  lowerBoundWords,
+  replicationWords,
+  score,
+}: Pick<ProductResult, "lowerBoundWords" | "replicationWords" | "score">): string {
   if (score === undefined) return "lower bound  0 words: one rank has nothing to receive";
   const copies = replicationWords > 0 ? `, the ${countText(replicationWords)} of B's copies over depth included` : "";
   return `lower bound  ${countText(lowerBoundWords)} words on some rank; the busiest one here takes ${score.toFixed(2)} times that${copies}`;

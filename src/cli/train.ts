@@ -4,8 +4,9 @@ import { resolve } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import { UserError } from "../backend/errors.ts";
-import { trainOnMesh } from "../cluster/launch.ts";
+import { type MeshTrainOptions, trainOnMesh } from "../cluster/launch.ts";
 import { parameterCount } from "../nn/config.ts";
+import type { Timeline } from "../trace/timeline.ts";
 import type { DoneEvent } from "../train/events.ts";
 import {
   addBackendOptions,
@@ -26,6 +27,7 @@ import { planTrain, type TrainFlags, type TrainPlan } from "./plan.ts";
 import { framingLine, Progress, trafficLine } from "./progress.ts";
 import { remember, type TrainRecord } from "./record.ts";
 import { renderReport } from "./report.ts";
+import { addTraceOption, addTraceStepsOption, prepareTrace, type TraceFlags, traceSteps, writeTrace } from "./trace.ts";
 
 /** Where the run on the bundled text leaves its report. */
 const defaultReport = "out/report.html";
@@ -38,6 +40,7 @@ export function addTrain(program: Command): void {
     .option("--report <file>", `writes the run as one HTML page (default without --data: ${defaultReport})`)
     .addOption(jsonOption())
     .action(runTrain);
+  addTraceStepsOption(addTraceOption(command));
   addTuneOption(addBackendOptions(addLinkOption(addMeshOptions(command))));
 }
 
@@ -73,7 +76,7 @@ export function addRunOptions(command: Command): Command {
 }
 
 /** Options as commander hands them over: texts, names in camel case. */
-interface TrainOptions extends Omit<TrainFlags, "numbers">, BackendFlags, LinkFlags {
+interface TrainOptions extends Omit<TrainFlags, "numbers">, BackendFlags, LinkFlags, TraceFlags {
   json: boolean;
   report?: string;
 }
@@ -88,13 +91,22 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
         throw new UserError(`got --report ${reportPath}, which is an input of this run; use another file`);
     await prepareOutput(reportPath);
   }
+  await prepareTrace(options);
+  const traced = options.trace === undefined ? undefined : traceSteps(options, plan.parameters.steps);
+  let timeline: Timeline | undefined;
+  const trace = traced && {
+    ...traced,
+    take: (whole: Timeline) => {
+      timeline = whole;
+    },
+  };
 
   const { where, note, dispose } = await openRanks(options);
   try {
     const record = recordOf(plan, note);
     output.say(note);
     try {
-      await follow(plan, { where, record, output });
+      await follow(plan, { where, record, output, trace });
     } catch (error) {
       record.failure = error instanceof Error ? error.message : String(error);
       throw error;
@@ -115,6 +127,8 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
     if (plan.shape.size > 1) output.say(trafficLine(record.steps));
     if (record.done?.sent?.elementBytes) output.say(framingLine(record.done.sent));
     if (reportPath !== undefined && record.steps.length > 0) output.say(`report: ${reportPath}`);
+    if (options.trace !== undefined && traced && timeline)
+      await writeTrace(options.trace, { timeline, what: `steps ${traced.from} to ${traced.to}`, output });
   } finally {
     dispose();
   }
@@ -158,8 +172,9 @@ function recordOf({ textName, tokenizer, corpus, config }: TrainPlan, note: stri
 /** Runs to the end, or to the first Ctrl-C: then with what it has. */
 async function follow(
   { config, tokenizer, corpus, parameters, shape, textName }: TrainPlan,
-  { where, record, output }: { where: OpenRanks["where"]; record: TrainRecord; output: Output },
+  options: { where: OpenRanks["where"]; record: TrainRecord; output: Output; trace: MeshTrainOptions["trace"] },
 ): Promise<void> {
+  const { where, record, output, trace } = options;
   output.say(
     `${config.model_type} of ${countText(parameterCount(config))} parameters on ${textName}: ${countText(record.textTokens)} ${tokenizer.name} tokens, ${tokenizer.vocabSize} different`,
   );
@@ -181,7 +196,7 @@ async function follow(
   process.on("SIGINT", interrupt);
   try {
     const { signal } = controller;
-    for await (const event of trainOnMesh({ ...where, config, tokenizer, corpus, parameters, shape, signal })) {
+    for await (const event of trainOnMesh({ ...where, config, tokenizer, corpus, parameters, shape, signal, trace })) {
       remember(record, event);
       if (event.event === "start") {
         if (event.dtypeNote !== undefined) output.say(event.dtypeNote);

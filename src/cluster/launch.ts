@@ -7,25 +7,30 @@ import type { LinkTraffic } from "../comm/link.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import { trainingTraffic } from "../nn/traffic.ts";
 import { type MeshShape, requireLegal } from "../parallel/shape.ts";
+import type { Timeline } from "../trace/timeline.ts";
 import type { ReferenceFiles, StartEvent, TrainEvent, VerifyResult } from "../train/events.ts";
 import { type TrainOptions, train } from "../train/trainer.ts";
 import { referenceModel } from "../train/verify.ts";
 import type { TrainNews } from "./programs.ts";
 import { ranksOf, type Where } from "./ranks.ts";
 import { Relay } from "./relay.ts";
+import { type StepRange, timelineOf } from "./tracer.ts";
 
 export type MeshTrainOptions = Omit<TrainOptions, "layout" | "ledger" | "backend"> &
   Where & {
     shape: MeshShape;
     /** how long a rank waits for another before it gives the run up */
     timeoutMs?: number;
+    /** Steps, counted from 1, of which all ranks note what they do when. Their timeline is handed over when the run has ended; a traced
+     *  step takes longer. Ranks that are not on one machine have clocks that differ. */
+    trace?: StepRange & { take(timeline: Timeline): void };
   };
 
 /** Trains on all ranks of a mesh; each event is rank 0's, once every rank has come as far, with the traffic and memory of all.
  *  @throws UserError when model, batch and mesh do not fit each other, before anything is allocated */
 export async function* trainOnMesh(options: MeshTrainOptions): AsyncGenerator<TrainEvent> {
-  const { shape, timeoutMs, backend, config, parameters, corpus, tokenizer, signal } = options;
-  if (backend && shape.size === 1 && shape.layout === "serial")
+  const { shape, timeoutMs, backend, config, parameters, corpus, tokenizer, signal, trace } = options;
+  if (backend && !trace && shape.size === 1 && shape.layout === "serial")
     return yield* train({ backend, config, parameters, corpus, tokenizer, signal });
   const { batch, context } = parameters;
   requireLegal(shape, { ...shardedExtents(config), batch, context });
@@ -33,12 +38,16 @@ export async function* trainOnMesh(options: MeshTrainOptions): AsyncGenerator<Tr
   const ended = ranksOf(options)
     .run("train", {
       ...{ size: shape.size, timeoutMs },
-      options: { shape, config, tokenizer: tokenizer.toJSON(), tokens: corpus.tokens, parameters },
+      options: {
+        ...{ shape, config, tokenizer: tokenizer.toJSON(), tokens: corpus.tokens, parameters },
+        ...(trace && { trace: { from: trace.from, to: trace.to } }),
+      },
       take: async (rank, item) => {
         const goOn = await relay.give(rank, item as TrainNews);
         return { goOn, aborted: signal?.aborted === true };
       },
     })
+    .then((notes) => trace?.take(timelineOf(notes.flatMap((each) => each ?? []))))
     .then(
       () => relay.end(),
       (error: unknown) => relay.fail(error),

@@ -6,10 +6,12 @@ import { UserError } from "../backend/errors.ts";
 import { lowerBound, score } from "../parallel/bound.ts";
 import type { ProductSize } from "../parallel/operands.ts";
 import { productFootprint, productReceived, replicationWords } from "../parallel/product-volume.ts";
+import type { Timeline } from "../trace/timeline.ts";
 import { type ProductError, worstOf } from "./product-check.ts";
 import { type ProductRun, type Timing, timeAlone, timing } from "./product-rank.ts";
 import { type DeviceFacts, factsOf } from "./programs.ts";
 import { ranksOf, type Where } from "./ranks.ts";
+import { timelineOf } from "./tracer.ts";
 
 export interface ProductResult {
   backend: Backend["name"];
@@ -28,6 +30,8 @@ export interface ProductResult {
     /** the same product on one rank, on the same device; undefined where a whole matrix fits no buffer of it */
     serial: Timing | undefined;
   };
+  /** of the timed products, where it was asked for */
+  timeline: Timeline | undefined;
 }
 
 /** Multiplies `repeats` times on all ranks of a mesh.
@@ -46,7 +50,7 @@ export async function measureProduct(where: Where, run: ProductRun): Promise<Pro
   const timeoutMs = rankTimeoutMs;
   if (shared?.tune) {
     // What each rank multiplies is of other shapes than the whole: met once, then measured.
-    await all.run("product", { size: shape.size, timeoutMs, options: { ...run, repeats: 0 } });
+    await all.run("product", { size: shape.size, timeoutMs, options: { ...run, repeats: 0, trace: false } });
     await shared.tune();
   }
   const ranks = await all.run("product", { size: shape.size, timeoutMs, options: run });
@@ -69,6 +73,7 @@ export async function measureProduct(where: Where, run: ProductRun): Promise<Pro
     score: score({ words: most + extra, size, ranks: shape.size }),
     error: worstOf(ranks.map(({ error }) => error)),
     time: { mesh: timing(ranks[0].ms.slice(-repeats), size), serial },
+    timeline: run.trace ? timelineOf(ranks.flatMap(({ notes }) => notes ?? [])) : undefined,
   };
 }
 

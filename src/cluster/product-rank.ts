@@ -12,6 +12,7 @@ import { Tape } from "../tensor/tape.ts";
 import { constant } from "../tensor/tensor.ts";
 import { checkBlock, type ProductError, type Rule } from "./product-check.ts";
 import type { RankContext } from "./rank.ts";
+import { type RankNotes, Tracer } from "./tracer.ts";
 
 export interface ProductRun {
   shape: MeshShape;
@@ -22,6 +23,8 @@ export interface ProductRun {
   seed: number;
   /** what all ranks, and the product on one rank, may take together of this machine */
   maxBytes: number;
+  /** notes what each rank does when, in the timed products */
+  trace?: boolean;
 }
 
 /** Milliseconds of each repetition, and the rate of the median. */
@@ -86,11 +89,13 @@ export async function timeAlone(backend: Backend, run: ProductRun): Promise<Timi
 export async function productRank(
   { link, backend }: Pick<RankContext, "link" | "backend">,
   run: ProductRun,
-): Promise<{ ms: number[]; received: Received[]; error: ProductError }> {
+): Promise<{ ms: number[]; received: Received[]; error: ProductError; notes: RankNotes | undefined }> {
   const { shape, form, size, repeats } = run;
   const { q, d } = shape;
   const ledger = new Ledger();
-  const mesh: ProductMesh = isGrid(shape) ? gridMesh({ q, d, link, ledger }) : lineMesh({ link, ledger });
+  const tracer = run.trace ? new Tracer({ link, backend }) : undefined;
+  const to = { link: tracer?.link ?? link, ledger };
+  const mesh: ProductMesh = isGrid(shape) ? gridMesh({ q, d, ...to }) : lineMesh(to);
   const of = operands(mesh, form);
   const { a, b, shapeA, shapeB } = rules(run);
   using tape = new Tape(backend, { recording: false });
@@ -108,13 +113,18 @@ export async function productRank(
     ms.push(performance.now() - start);
     return c;
   };
-  for (let repeat = 0; repeat < repeats; repeat++) (await timed(repeat)).dispose();
+  for (let repeat = 0; repeat < repeats; repeat++) {
+    (await timed(repeat)).dispose();
+    if (repeat === 0) await tracer?.start();
+  }
   using c = await timed(repeats);
+  tracer?.stop();
   const values = (await c.read()) as Float32Array;
   return {
     ms,
     received: ms.map((_, step) => receivedIn(ledger, step)),
     error: checkBlock(values, { mesh, form, size, a, b }),
+    notes: await tracer?.finish(),
   };
 }
 

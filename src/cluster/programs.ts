@@ -12,6 +12,7 @@ import { train } from "../train/trainer.ts";
 import { verifyReference } from "../train/verify.ts";
 import { type ProductRun, productRank, timeAlone } from "./product-rank.ts";
 import type { RankContext } from "./rank.ts";
+import { type RankNotes, type StepRange, Tracer } from "./tracer.ts";
 
 export interface TrainRun {
   shape: MeshShape;
@@ -19,6 +20,8 @@ export interface TrainRun {
   tokenizer: TokenizerJson;
   tokens: Readonly<Record<Split, Int32Array>>;
   parameters: TrainParameters;
+  /** steps of which each rank notes what it does when */
+  trace?: StepRange;
 }
 
 /** What a rank tells while it trains: an event, and the messages it received in training steps since the one before. */
@@ -29,11 +32,12 @@ export interface TrainNews {
   sent?: LinkTraffic;
 }
 
-/** One rank of a training run. */
-export async function trainRank({ link, backend, tell }: RankContext, run: TrainRun): Promise<void> {
+/** One rank of a training run. Returns its notes, if it was asked for any. */
+export async function trainRank({ link, backend, tell }: RankContext, run: TrainRun): Promise<RankNotes | undefined> {
   const { shape, config, tokens, parameters } = run;
   const ledger = new Ledger();
-  const layout = createLayout(shape, { backend, link, ledger });
+  const tracer = run.trace && new Tracer({ link, backend });
+  const layout = createLayout(shape, { backend, link: tracer?.link ?? link, ledger });
   const corpus = corpusOf(tokens, parameters.context);
   const controller = new AbortController();
   const { signal } = controller;
@@ -44,9 +48,11 @@ export async function trainRank({ link, backend, tell }: RankContext, run: Train
     ledger.clear();
     // Ranks go on together, so that all of them end after the same step.
     const { goOn, aborted } = await tell({ event, entries, sent: link.traffic } satisfies TrainNews);
-    if (!goOn) return;
+    if (!goOn) break;
     if (aborted) controller.abort();
+    if (run.trace) await tracer?.between(event, run.trace);
   }
+  return tracer?.finish();
 }
 
 export interface VerifyRun {

@@ -1,0 +1,164 @@
+// What a rank notes of its own part of a run, and the timeline that all ranks' notes make together.
+
+import type { Backend } from "../backend/backend.ts";
+import { nowUs } from "../backend/clock.ts";
+import type { Link } from "../comm/link.ts";
+import { type MessageNote, type ReceivedNote, TracedLink } from "../comm/traced-link.ts";
+import { kernelText } from "../trace/kernel-text.ts";
+import { type Level, Recorder, type Slice, type Timeline } from "../trace/timeline.ts";
+import type { TrainEvent } from "../train/events.ts";
+
+/** Both included, counted from 1. */
+export interface StepRange {
+  from: number;
+  to: number;
+}
+
+/** What a rank's tracer hands over: plain data. */
+export interface RankNotes {
+  kernels: readonly Slice[];
+  levels: readonly Level[];
+  sent: readonly SentNote[];
+  received: readonly ReceivedNote[];
+  /** left out, as there were too many */
+  dropped: number;
+  /** the device tells when its kernels run */
+  timed: boolean;
+}
+
+interface SentNote extends MessageNote {
+  /** when the device had done what was asked of it before, and the block was there to be sent */
+  readyUs: number;
+}
+
+/** Messages that a rank notes in each direction. A step of a small model has 150 on 8 ranks. */
+const mostMessages = 50_000;
+
+export class Tracer {
+  /** the rank's link, which tells this tracer of its messages */
+  readonly link: Link;
+  readonly #traced: TracedLink;
+  readonly #backend: Backend;
+  readonly #recorder = new Recorder();
+  readonly #sent: (MessageNote & { kernelsBefore: number })[] = [];
+  readonly #received: ReceivedNote[] = [];
+  /** when each kernel ended, in the order of calls */
+  readonly #endsUs: number[] = [];
+  #kernels = 0;
+  #memory = -1;
+  #dropped = 0;
+  #ended: Promise<void> | undefined;
+
+  constructor({ link, backend }: { link: Link; backend: Backend }) {
+    this.#traced = new TracedLink(link);
+    this.link = this.#traced;
+    this.#backend = backend;
+  }
+
+  /** After each event of a training run: starts before the first of these steps, stops behind the last. */
+  async between(event: TrainEvent, { from, to }: StepRange): Promise<void> {
+    const done = event.event === "start" ? 0 : event.event === "step" ? event.step : undefined;
+    if (done === from - 1) await this.start();
+    if (done === to) this.stop();
+  }
+
+  /** Notes what happens from now on. To be called once. */
+  async start(): Promise<void> {
+    const { rank } = this.link;
+    await this.#backend.trace?.((kernel, args) => {
+      const index = this.#kernels++;
+      this.#noteMemory();
+      return (startUs, endUs) => {
+        this.#endsUs[index] = endUs;
+        this.#recorder.slice({ rank, track: "computing", startUs, endUs, ...kernelText(kernel, args) });
+      };
+    });
+    this.#traced.watch = {
+      sent: (note) => this.#note(this.#sent, { ...note, kernelsBefore: this.#kernels }),
+      received: (note) => this.#note(this.#received, note),
+    };
+  }
+
+  /** Notes no more. */
+  stop(): void {
+    if (!this.#traced.watch) return;
+    this.#traced.watch = undefined;
+    this.#noteMemory();
+    this.#ended = this.#backend.trace?.(undefined) ?? Promise.resolve();
+    // Whoever finishes hears of it.
+    this.#ended.catch(() => undefined);
+  }
+
+  /** All that was noted: only now are all ranks that share a device through with it. */
+  async finish(): Promise<RankNotes> {
+    this.stop();
+    await this.#ended;
+    const { slices: kernels, levels, dropped } = this.#recorder;
+    const sent = this.#sent.map(({ kernelsBefore, ...note }) => ({
+      ...note,
+      readyUs: this.#ready(note, kernelsBefore),
+    }));
+    const timed = this.#backend.trace !== undefined;
+    return { kernels, levels, sent, received: this.#received, dropped: dropped + this.#dropped, timed };
+  }
+
+  #note<T>(notes: T[], note: T): void {
+    if (notes.length < mostMessages) notes.push(note);
+    else this.#dropped++;
+  }
+
+  #noteMemory(): void {
+    const { total } = this.#backend.memory;
+    if (total === this.#memory) return;
+    this.#memory = total;
+    this.#recorder.level({ rank: this.link.rank, name: "bytes in use", atUs: nowUs(), value: total });
+  }
+
+  /** A device runs kernels in the order of calls: what was sent is read after those asked for before it. */
+  #ready({ askedUs }: MessageNote, kernelsBefore: number): number {
+    let before = kernelsBefore - 1;
+    // Kernels of no work have no times.
+    while (before >= 0 && this.#endsUs[before] === undefined) before--;
+    return before < 0 ? askedUs : Math.max(askedUs, this.#endsUs[before]);
+  }
+}
+
+/** One timeline of the notes of all ranks, in the order of ranks, whose clocks are one. A message is under way from the moment at which its
+ *  block was there to be sent to that at which it had come; messages that only one side noted are left out. */
+export function timelineOf(notes: readonly RankNotes[]): Timeline {
+  const slices = notes.flatMap(({ kernels }) => kernels);
+  const sent = new Map<string, SentNote[]>();
+  for (const note of notes.flatMap((each) => each.sent)) {
+    const before = sent.get(note.key);
+    if (before) before.push(note);
+    else sent.set(note.key, [note]);
+  }
+  let message = 0;
+  for (const note of notes.flatMap((each) => each.received)) {
+    const other = sent.get(note.key)?.shift();
+    if (!other) continue;
+    const { from, to, op, purpose, group, shape, bytes, askedUs, cameUs, takenUs } = note;
+    const startUs = other.readyUs;
+    // By reference it was there at once.
+    const endUs = Math.max(startUs, cameUs ?? startUs);
+    const what = {
+      startUs,
+      endUs,
+      message: ++message,
+      name: `${op}${shape ? ` [${shape}]` : ""} for ${purpose}, ${group}`,
+      details: {
+        ...{ from: `rank ${from}`, to: `rank ${to}`, bytes, purpose, group },
+        "us its block was waited for": round(startUs - other.askedUs),
+        "us its receiver waited": round(Math.max(0, takenUs - askedUs)),
+      },
+    };
+    slices.push({ rank: from, track: "sending", ...what }, { rank: to, track: "receiving", ...what });
+  }
+  return {
+    slices,
+    levels: notes.flatMap(({ levels }) => levels),
+    dropped: notes.reduce((sum, { dropped }) => sum + dropped, 0),
+  };
+}
+
+const round = (us: number): number => Math.round(us * 10) / 10;
