@@ -1,19 +1,25 @@
 // What webrtc.test.ts runs inside its pages: ranks that connect in one page, or to Node.
 
 import type { Channel } from "../../src/comm/channel.ts";
+import type { IceServer } from "../../src/comm/ice.ts";
 import { connectRanks, type Signalling } from "../../src/comm/webrtc.ts";
 import { exchange, inbox, sizes } from "../unit/webrtc-messages.ts";
 
-/** Two ranks of one page: what came wrong on each, and how the second learns that the first has closed.
- *  @public called by name from the test */
-export async function together() {
+/** Signals between ranks of this page. */
+function office(): (rank: number) => Signalling {
   const listeners: ((from: number, data: unknown) => void)[] = [];
-  const signalling = (rank: number): Signalling => ({
+  return (rank) => ({
     send: (to, data) => queueMicrotask(() => listeners[to]?.(rank, JSON.parse(JSON.stringify(data)))),
     listen: (take) => {
       listeners[rank] = take;
     },
   });
+}
+
+/** Two ranks of one page: what came wrong on each, and how the second learns that the first has closed.
+ *  @public called by name from the test */
+export async function together() {
+  const signalling = office();
   const [[, a], [b]] = await Promise.all(
     [0, 1].map((rank) => connectRanks({ rank, size: 2, signalling: signalling(rank), timeoutMs: 60_000 })),
   );
@@ -28,6 +34,21 @@ export async function together() {
   a!.close();
   const reason = await box.closed;
   return { wrong, overheadBytes, reason, last: box.messages.slice(sizes.length).map((bytes) => bytes[19_999]) };
+}
+
+/** How connecting two ranks of one page ends, by relays alone.
+ *  @public called by name from the test */
+export async function byRelays(iceServers: readonly IceServer[]): Promise<string[]> {
+  const signalling = office();
+  const results = await Promise.allSettled(
+    [0, 1].map((rank) =>
+      connectRanks({
+        ...{ rank, size: 2, signalling: signalling(rank), timeoutMs: 5000 },
+        ...{ iceServers, iceTransportPolicy: "relay" },
+      }),
+    ),
+  );
+  return results.map((result) => (result.status === "rejected" ? result.reason.message : "connected"));
 }
 
 /** This page's channel as `rank` to Node, which carries the signals. */
