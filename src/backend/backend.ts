@@ -33,6 +33,16 @@ export type KernelWatch = <K extends KernelName>(
   args: KernelArgs[K],
 ) => (startUs: number, endUs: number) => void;
 
+export interface ReadBytes {
+  /** elements */
+  readonly length: number;
+  /** bytes before them, a multiple of 4 */
+  readonly room: number;
+  /** Memory to read into instead of a fresh array, with as many bytes or more from its beginning. It is the backend's from now on, and
+   *  what is returned lies in it. */
+  readonly into?: Uint8Array<ArrayBuffer>;
+}
+
 export interface Backend {
   readonly name: "webgpu" | "cpu";
   readonly adapter: AdapterInfo;
@@ -57,9 +67,9 @@ export interface Backend {
   /** Waits for the device, as nothing but `readBytes` and `sync` does. Returns a fresh array of the buffer's first `length` elements (all by
    *  default). */
   read(buffer: DeviceBuffer, length?: number): Promise<HostArray>;
-  /** As `read`, but as they lie on the device (f16: two bytes each), behind `room` bytes of nothing in a fresh array: what is sent needs no
-   *  further copy. room: a multiple of 4 */
-  readBytes(buffer: DeviceBuffer, options: { length: number; room: number }): Promise<Uint8Array<ArrayBuffer>>;
+  /** As `read`, but as they lie on the device (f16: two bytes each), behind `room` bytes of anything: what is sent needs no
+   *  further copy. */
+  readBytes(buffer: DeviceBuffer, options: ReadBytes): Promise<Uint8Array<ArrayBuffer>>;
   /** Enqueues a kernel. Kernels run in the order of their calls.
    *  @throws RangeError when an argument does not fit its kernel (see kernels.ts) */
   run<K extends KernelName>(kernel: K, args: KernelArgs[K]): void;

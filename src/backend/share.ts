@@ -1,7 +1,7 @@
 // One device for several ranks of a process: each rank sees a backend with a memory account of its own, and may read a buffer that
 // another rank lent it. What a rank holds, lent to it or its own, is counted as if it had a device to itself.
 
-import type { AdapterInfo, Backend, KernelWatch } from "./backend.ts";
+import type { AdapterInfo, Backend, KernelWatch, ReadBytes } from "./backend.ts";
 import { bytesOf, type DeviceBuffer, type DType, type HostArray } from "./buffer.ts";
 import { invariant } from "./errors.ts";
 import type { KernelArgs, KernelName } from "./kernels.ts";
@@ -143,7 +143,7 @@ export class SharedBackend implements Backend {
     return this.#live.read(buffer, length);
   }
 
-  readBytes(buffer: DeviceBuffer, options: { length: number; room: number }): Promise<Uint8Array<ArrayBuffer>> {
+  readBytes(buffer: DeviceBuffer, options: ReadBytes): Promise<Uint8Array<ArrayBuffer>> {
     return this.#live.readBytes(buffer, options);
   }
 

@@ -17,9 +17,11 @@ for (const length of [1, 777, 20_001, 300_000])
       backend.readBytes(y, { length, room: 16 }),
       backend.readBytes(y, { length, room: 0 }),
       backend.readBytes(y, { length: 0, room: 8 }),
+      backend.readBytes(y, { length, room: 16, into: new Uint8Array(16 + 4 * length).fill(255) }),
+      backend.readBytes(y, { length, room: 16, into: new Uint8Array(100 + 4 * length).fill(255) }),
     ];
     backend.write(y, new Float32Array(length + 3));
-    const [behind, plain, none] = await Promise.all(reading);
+    const [behind, plain, none, ...given] = await Promise.all(reading);
     const expected = values.subarray(0, length).map((value) => 2 * value);
     assert.is(behind.length, 16 + 4 * length);
     assert.is(behind.byteOffset, 0);
@@ -27,6 +29,11 @@ for (const length of [1, 777, 20_001, 300_000])
     assert.equal(new Float32Array(behind.buffer, 16), expected);
     assert.equal(new Float32Array(plain.buffer), expected);
     assert.is(none.length, 8);
+    for (const [i, bytes] of given.entries()) {
+      assert.equal([bytes.byteOffset, bytes.length], [0, 16 + 4 * length]);
+      assert.is(bytes.buffer.byteLength, [16, 100][i] + 4 * length, "memory that was given");
+      assert.equal(new Float32Array(bytes.buffer, 16, length), expected);
+    }
     assert.equal(await backend.read(y, 2 < length ? 2 : 1), new Float32Array(2 < length ? 2 : 1));
     backend.free(x);
     backend.free(y);

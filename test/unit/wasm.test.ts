@@ -148,6 +148,35 @@ test("any order of kernels, writes and reads: each read gives what was there at 
   }
 });
 
+test("what is read and freed at once, while a kernel runs, is read as it was, and what takes its place is written after", async () => {
+  const backend = await createWasmBackend({ threads: 2 });
+  const busy = backend.allocate({ dtype: "f32", length: 500_000, purpose: "scratch" });
+  // Longer and shorter than what is copied through the ring; the last beyond what is copied in memory.
+  const lengths = [20_000, 4000, 20_000, 9000, 20_000, 1_200_000];
+  for (let round = 0; round < 20; round++) {
+    for (let times = 0; times < 5; times++) backend.run("fill", { y: busy, n: 500_000, value: round });
+    const filled = lengths.map((length, i) => {
+      const y = backend.allocate({ dtype: "f32", length, purpose: "scratch" });
+      backend.write(y, new Float32Array(length).fill(10 * round + i));
+      return y;
+    });
+    // Not in the order in which they lie: a copy of one would be where another still is.
+    const reads = filled.toReversed().map((y) => {
+      const values = backend.read(y);
+      backend.free(y);
+      return values;
+    });
+    backend.run("fill", { y: busy, n: 500_000, value: 0 });
+    for (const [i, values] of (await Promise.all(reads)).toReversed().entries())
+      assert.ok(
+        values.length === lengths[i] && values.every((value) => value === 10 * round + i),
+        `round ${round}, buffer ${i}`,
+      );
+  }
+  assert.is(backend.memory.total, 4 * 500_000);
+  backend.dispose();
+});
+
 test("a buffer keeps its contents while the memory grows under work under way", async () => {
   const backend = await createWasmBackend({ threads: 2 });
   const x = backend.allocate({ dtype: "f32", length: 1000, purpose: "weights" });

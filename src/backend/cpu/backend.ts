@@ -1,7 +1,7 @@
 // The backend that computes on the CPU, in the calling thread, in any browser and in Node. It owns buffers in one
 // linear memory and runs the kernels of kernels/; it imports nothing of Node and starts no thread.
 
-import type { AdapterInfo, Backend, KernelWatch } from "../backend.ts";
+import type { AdapterInfo, Backend, KernelWatch, ReadBytes } from "../backend.ts";
 import type { DeviceBuffer, DType, HostArray } from "../buffer.ts";
 import { checkKernel } from "../check.ts";
 import { nowUs } from "../clock.ts";
@@ -91,12 +91,9 @@ class CpuBackend implements Backend, Views {
     return values;
   }
 
-  async readBytes(
-    buffer: DeviceBuffer,
-    { length, room }: { length: number; room: number },
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  async readBytes(buffer: DeviceBuffer, { length, room, into }: ReadBytes): Promise<Uint8Array<ArrayBuffer>> {
     const { buffer: memory, byteOffset } = this.#view(this.#buffers.toRead(buffer, length));
-    const bytes = new Uint8Array(room + 4 * length);
+    const bytes = into ? into.subarray(0, room + 4 * length) : new Uint8Array(room + 4 * length);
     bytes.set(new Uint8Array(memory, byteOffset, 4 * length), room);
     await this.#turn();
     return bytes;

@@ -73,6 +73,16 @@ export class LinearMemory {
     return start;
   }
 
+  /** As `allocate`, where one can do without: undefined when there is no such piece. */
+  tryAllocate(byteLength: number): number | undefined {
+    try {
+      return this.allocate(byteLength);
+    } catch (error) {
+      if (error instanceof OutOfMemoryError) return undefined;
+      throw error;
+    }
+  }
+
   /** Gives back what `allocate(byteLength)` gave at `start`. */
   free(start: number, byteLength: number): void {
     this.#insert(start, alignUp(byteLength));

@@ -1,7 +1,7 @@
 // The backend that computes on the CPU in WebAssembly SIMD, on threads of its own: `run` only writes down what is to be done. Where
 // memory can be shared (Node, and pages that are cross-origin isolated) as many threads as the machine has, elsewhere one.
 
-import type { AdapterInfo, Backend, KernelWatch } from "../backend.ts";
+import type { AdapterInfo, Backend, KernelWatch, ReadBytes } from "../backend.ts";
 import type { DeviceBuffer, DType, HostArray } from "../buffer.ts";
 import { checkKernel } from "../check.ts";
 import { LinearBuffers } from "../cpu/buffers.ts";
@@ -97,6 +97,7 @@ class WasmBackend implements Backend, Places {
     const heap = heapAt(threads);
     this.#linear = new LinearMemory({ maxBytes, memory: memory ?? this.#remoteMemory(heap), base: heap });
     this.#buffers = new LinearBuffers(this.#linear);
+    this.#queue.linear = this.#linear;
     this.memory = this.#buffers.account;
     this.maxBufferBytes = maxBytes - heap;
     this.adapter = {
@@ -165,13 +166,10 @@ class WasmBackend implements Backend, Places {
     return dtype === "f32" ? new Float32Array(bytes) : new Int32Array(bytes);
   }
 
-  async readBytes(
-    buffer: DeviceBuffer,
-    { length, room }: { length: number; room: number },
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  async readBytes(buffer: DeviceBuffer, { length, room, into }: ReadBytes): Promise<Uint8Array<ArrayBuffer>> {
     this.#requireAlive();
     const { start } = this.#buffers.toRead(buffer, length);
-    return this.#queue.read({ from: start, bytes: 4 * length, room });
+    return this.#queue.read({ from: start, bytes: 4 * length, room, into });
   }
 
   async sync(): Promise<void> {
@@ -240,6 +238,7 @@ class WasmBackend implements Backend, Places {
 
   #answer(message: Answer): void {
     if (message.did === "read") this.#queue.take(message.id, message.data);
+    else if (message.did === "copy") this.#queue.look();
     else if (message.did === "times") this.#queue.takeTimes(message.times);
     else if (message.did === "fail") {
       this.#fail(

@@ -15,13 +15,14 @@ export interface Start {
 export type Request =
   | { readonly do: "run"; readonly records: Float64Array }
   | { readonly do: "write"; readonly at: number; readonly data: Uint8Array }
-  /** answered with as many bytes, behind room for others; 0 only waits */
+  /** answered with the same array, and as many bytes in it behind `room` others; 0 only waits */
   | {
       readonly do: "read";
       readonly id: number;
       readonly at: number;
       readonly bytes: number;
       readonly room: number;
+      readonly data: Uint8Array<ArrayBuffer>;
     }
   /** answered with when each pass ran since the message before; on: and goes on taking times */
   | { readonly do: "times"; readonly on: boolean }
@@ -31,6 +32,8 @@ export type Request =
 export type Answer =
   | { readonly did: "start" }
   | { readonly did: "read"; readonly id: number; readonly data: Uint8Array<ArrayBuffer> }
+  /** what a record asked for that wants to be told of */
+  | { readonly did: "copy" }
   /** start and end of each pass in turn, microseconds since 1970 */
   | { readonly did: "times"; readonly times: Float64Array }
   /** what comes after is not done any more */

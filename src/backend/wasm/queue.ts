@@ -1,17 +1,21 @@
 // What the caller's thread asks of the threads that compute, in order: passes, bytes to write, bytes to read. Through a ring where memory
 // is shared (ring.ts), by messages where it is not, or where the ring is too small.
 
+import type { LinearMemory } from "../cpu/memory.ts";
 import { deferred } from "../deferred.ts";
 import { recordHead } from "./control.ts";
 import type { Request } from "./messages.ts";
 import { grainOf, type Pass } from "./plan.ts";
 import { commands, RingWriter } from "./ring.ts";
+import { Staging } from "./staging.ts";
 import type { Thread } from "./threads.ts";
 
 /** Passes gathered into one message: it costs both sides some 10 microseconds, and the threads wait for the first. */
 const passesInMessage = 16;
 /** Bytes that are copied into the ring at most: a part of it. */
 const copiedBytes = 32_768;
+/** Bytes read at most through a copy in shared memory, which is taken from the buffers' for a while. */
+const mostCopied = 4 << 20;
 /** What an engine gives a fresh array at a time. */
 const pageBytes = 4096;
 /** Arrays shorter than this an engine has at hand. */
@@ -28,21 +32,35 @@ interface Range {
   readonly from: number;
   readonly bytes: number;
   readonly room: number;
+  /** the array, if there is one: of any length that is enough */
+  readonly into?: Uint8Array<ArrayBuffer>;
 }
 
 /** Bytes that can be read where they are, as nothing was asked for since. */
 interface Open extends Range, Waiting {
   readonly data: Uint8Array<ArrayBuffer>;
+  /** Memory for a copy, if there is some: kept from the beginning, since what other reads look at may be freed meanwhile. */
+  readonly to: number | undefined;
+}
+
+/** Bytes that the first thread copies, when it comes to it, to where nothing changes them. */
+interface Copied extends Open {
+  readonly to: number;
+  /** there when the first thread has come so far */
+  readonly position: number;
 }
 
 export class Queue {
   readonly #memory: WebAssembly.Memory | undefined;
   readonly #ring: RingWriter | undefined;
   readonly #threads: number;
+  #linear: LinearMemory | undefined;
+  #staging: Staging | undefined;
   #leader: Thread | undefined;
   /** reads that a message answers, by id */
   readonly #waiting = new Map<number, Waiting>();
   #open: Open[] = [];
+  #copied: Copied[] = [];
   /** who asked for times, in turn */
   #timings: Waiting<Float64Array>[] = [];
   #watching = false;
@@ -61,6 +79,12 @@ export class Queue {
   /** Whom it all goes to; nothing may be asked for before. */
   set leader(leader: Thread) {
     this.#leader = leader;
+  }
+
+  /** Where buffers are, and copies of what is read or written can be. */
+  set linear(linear: LinearMemory) {
+    this.#linear = linear;
+    this.#staging = new Staging(linear);
   }
 
   /** A pass by its number. */
@@ -94,6 +118,7 @@ export class Queue {
       return;
     }
     const count = Math.ceil(bytes / 8);
+    if (bytes > copiedBytes && this.#stage(to, data)) return;
     const at = bytes <= copiedBytes ? this.#room(recordHead + count) : undefined;
     if (at === undefined) {
       const copy = new Uint8Array(data);
@@ -110,10 +135,13 @@ export class Queue {
   read(range: Range): Promise<Uint8Array<ArrayBuffer>> {
     const { promise, resolve, reject } = deferred<Uint8Array<ArrayBuffer>>();
     this.#leader?.hold(true);
-    if (this.#room(0) !== undefined && this.#ring?.canWait) {
-      this.#open.push({ ...range, data: fresh(range.room + range.bytes), resolve, reject });
+    const inRing = this.#room(0) !== undefined;
+    const to = inRing && range.bytes <= mostCopied ? this.#linear?.tryAllocate(range.bytes || 1) : undefined;
+    const read = { ...range, data: arrayFor(range), to, resolve, reject };
+    if (inRing && this.#ring?.canWait) {
+      this.#open.push(read);
       void this.#watch();
-    } else this.#ask(range, { resolve, reject });
+    } else this.#ask(read);
     return promise;
   }
 
@@ -143,11 +171,19 @@ export class Queue {
     this.#letGo();
   }
 
+  /** To be called when a message says that something was copied. */
+  look(): void {
+    this.#takeCopied();
+    this.#letGo();
+  }
+
   /** Ends every read. */
   fail(error: Error): void {
-    for (const { reject } of [...this.#waiting.values(), ...this.#open, ...this.#timings]) reject(error);
+    for (const { reject } of [...this.#waiting.values(), ...this.#open, ...this.#copied, ...this.#timings])
+      reject(error);
     this.#waiting.clear();
     this.#open = [];
+    this.#copied = [];
     this.#timings = [];
     this.#ring?.endWaits();
     this.#letGo();
@@ -162,12 +198,40 @@ export class Queue {
     return this.#gathered === 0 ? this.#ring?.room(length) : undefined;
   }
 
-  /** Gives open reads their bytes once everything is done. */
+  /** Gives reads their bytes: open ones once everything is done, copied ones when they are. */
   async #watch(): Promise<void> {
-    if (this.#watching) return;
+    const ring = this.#ring;
+    if (this.#watching || !ring?.canWait) return;
     this.#watching = true;
-    while (this.#open.length > 0 && !this.#settle()) await this.#ring?.whenIdle();
+    for (;;) {
+      const { done } = ring;
+      if (this.#open.length > 0) this.#settle();
+      this.#takeCopied();
+      if (this.#open.length + this.#copied.length === 0) break;
+      await ring.changed(done);
+    }
     this.#watching = false;
+    this.#letGo();
+  }
+
+  #takeCopied(): void {
+    while (this.#copied.length > 0 && this.#ring?.passed(this.#copied[0].position)) {
+      const read = this.#copied.shift()!;
+      this.#give(read, read.to);
+    }
+  }
+
+  /** Bytes that nothing changes now. */
+  #give(read: Open, from: number): void {
+    const { bytes, room, data, resolve } = read;
+    data.set(new Uint8Array(this.#memory!.buffer, from, bytes), room);
+    this.#freeCopy(read);
+    resolve(data);
+  }
+
+  /** Whoever has its memory next writes to it after what was asked for so far. */
+  #freeCopy({ to, bytes }: Open): void {
+    if (to !== undefined) this.#linear?.free(to, bytes || 1);
   }
 
   /** Copies what open reads ask for, if everything is done; false where it is not. */
@@ -175,10 +239,7 @@ export class Queue {
     if (!this.#idle) return false;
     const ended = this.#open;
     this.#open = [];
-    for (const { from, bytes, room, data, resolve } of ended) {
-      data.set(new Uint8Array(this.#memory!.buffer, from, bytes), room);
-      resolve(data);
-    }
+    for (const each of ended) this.#give(each, each.from);
     this.#letGo();
     return true;
   }
@@ -189,23 +250,50 @@ export class Queue {
     if (this.#settle()) return;
     const open = this.#open;
     this.#open = [];
-    for (const each of open) this.#ask(each, each);
+    for (const each of open) this.#ask(each);
   }
 
-  /** Has the first thread copy bytes in their turn. */
-  #ask({ from, bytes, room }: Range, { resolve, reject }: Waiting): void {
-    const id = this.#nextRead++;
-    this.#waiting.set(id, { resolve, reject });
-    const at = this.#room(recordHead + 2);
-    if (at === undefined) this.#post({ do: "read", id, at: from, bytes, room }, []);
-    else {
-      this.#ring!.numbers.set([commands.copyOut, from, bytes, 2, id, room], at);
-      this.#ring!.publish(recordHead + 2, { shared: false });
+  /** Has the first thread copy bytes in their turn: to other memory, or where there is none, or a message comes first, into the array, which
+   *  goes there and back. */
+  #ask(read: Open): void {
+    const { from, bytes, room, data, to } = read;
+    if (to !== undefined && this.#room(recordHead + 2) !== undefined) {
+      const position = this.#copy(from, { to, bytes, tell: !this.#ring!.canWait });
+      this.#copied.push({ ...read, to, position });
+      void this.#watch();
+      return;
     }
+    this.#freeCopy(read);
+    const id = this.#nextRead++;
+    this.#waiting.set(id, read);
+    this.#post({ do: "read", id, at: from, bytes, room, data }, [data.buffer]);
+  }
+
+  /** Puts bytes where the first thread can copy them from in their turn, if there is such a place now. */
+  #stage(to: number, data: Uint8Array): boolean {
+    const ring = this.#ring;
+    if (!ring || this.#room(recordHead + 2) === undefined) return false;
+    const piece = this.#staging?.find(data.byteLength, {
+      passed: (position) => ring.passed(position),
+      head: ring.head,
+    });
+    if (!piece) return false;
+    new Uint8Array(this.#memory!.buffer, piece.start, data.byteLength).set(data);
+    piece.until = this.#copy(piece.start, { to, bytes: data.byteLength, tell: false });
+    return true;
+  }
+
+  /** Only where the ring has room. @returns the position at which it is done */
+  #copy(from: number, { to, bytes, tell }: { to: number; bytes: number; tell: boolean }): number {
+    const ring = this.#ring!;
+    ring.numbers.set([commands.copy, from, bytes, 2, to, Number(tell)], this.#room(recordHead + 2)!);
+    ring.publish(recordHead + 2, { shared: false });
+    return ring.head;
   }
 
   #letGo(): void {
-    if (this.#open.length + this.#waiting.size + this.#timings.length === 0) this.#leader?.hold(false);
+    if (this.#open.length + this.#copied.length + this.#waiting.size + this.#timings.length === 0)
+      this.#leader?.hold(false);
   }
 
   #flush(): void {
@@ -226,6 +314,9 @@ export class Queue {
     this.#leader?.post(request, transfer);
   }
 }
+
+const arrayFor = ({ room, bytes, into }: Range): Uint8Array<ArrayBuffer> =>
+  into ? into.subarray(0, room + bytes) : fresh(room + bytes);
 
 /** An array whose pages are there. An engine asks the system for a large array's pages when they are first touched, which takes longer than
  *  to copy them: done while others compute. */

@@ -8,8 +8,8 @@ import { control, controlWords, recordHead, ringLength, ringStart, spins } from 
 export const commands = {
   /** [copyIn, address, bytes, n], and n numbers that hold the bytes */
   copyIn: -1,
-  /** [copyOut, address, bytes, 2, id, room]: answered by a message with the bytes as they are now, behind so much room */
-  copyOut: -2,
+  /** [copy, from, bytes, 2, to, tell]: of bytes to another address. The caller is woken then; by a message where `tell` is 1 */
+  copy: -2,
   /** go on at the ring's start */
   wrap: -3,
 } as const;
@@ -60,6 +60,16 @@ export class RingWriter {
     return ringStart;
   }
 
+  /** Where the next record will be: the first thread is there when all before it is done. */
+  get head(): number {
+    return this.#head;
+  }
+
+  /** Whether the first thread has come to a position. */
+  passed(position: number): boolean {
+    return ahead(position, Atomics.load(this.#words, control.done)) <= 0;
+  }
+
   /** Hands over the record of `length` numbers just written. `shared`: a pass that several threads will do. */
   publish(length: number, { shared }: { shared: boolean }): void {
     this.#head = (this.#head + length) | 0;
@@ -77,15 +87,19 @@ export class RingWriter {
     this.#wake();
   }
 
-  /** Whether `whenIdle` can be asked: older engines cannot wait without blocking. */
+  /** Whether `changed` can be asked: older engines cannot wait without blocking. */
   get canWait(): boolean {
     return this.#waitAsync !== undefined;
   }
 
-  /** Resolves when all that was asked for may be done; to be looked at then. */
-  async whenIdle(): Promise<void> {
-    const done = Atomics.load(this.#words, control.done);
-    if (done !== this.#head) await this.#waitAsync?.call(Atomics, this.#words, control.done, done).value;
+  /** The first thread's position: to be taken before one looks what is done, and waited on when that is not enough. */
+  get done(): number {
+    return Atomics.load(this.#words, control.done);
+  }
+
+  /** Resolves when the first thread has gone on from `done`, and copied something or run out of work. */
+  async changed(done: number): Promise<void> {
+    await this.#waitAsync?.call(Atomics, this.#words, control.done, done).value;
   }
 
   /** Ends every wait for it. */
@@ -131,6 +145,11 @@ export class RingReader {
   finish(at: number): void {
     this.#done = (this.#done + recordHead + this.#numbers[at + 3]) | 0;
     Atomics.store(this.#words, control.done, this.#done);
+  }
+
+  /** Wakes the caller, who waits for what was done last. */
+  tell(): void {
+    Atomics.notify(this.#words, control.done);
   }
 
   finishMessage(): void {

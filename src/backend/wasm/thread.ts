@@ -49,10 +49,12 @@ function follow(crew: Crew, queue: RingReader): void {
     const { numbers } = crew;
     const [what, a, b] = [numbers[at], numbers[at + 1], numbers[at + 2]];
     if (what >= 0) crew.run(at);
-    else if (what === commands.copyOut)
-      answer(numbers[at + recordHead], { bytes: bytesAt(crew, a, b), room: numbers[at + recordHead + 1] });
-    else bytesAt(crew, a, b).set(bytesAt(crew, 8 * (at + recordHead), b));
+    else if (what === commands.copyIn) bytesAt(crew, a, b).set(bytesAt(crew, 8 * (at + recordHead), b));
+    else bytesAt(crew, numbers[at + recordHead], b).set(bytesAt(crew, a, b));
+    const byMessage = what === commands.copy && numbers[at + recordHead + 1] === 1;
     queue.finish(at);
+    if (byMessage) port.postMessage({ did: "copy" });
+    else if (what === commands.copy) queue.tell();
   }
 }
 
@@ -60,8 +62,9 @@ function obey(message: Request, crew: Crew): void {
   if (message.do === "run") crew.runAll(message.records);
   else if (message.do === "write") bytesAt(crew, message.at, message.data.length).set(message.data);
   else if (message.do === "read") {
-    const { id, at, bytes, room } = message;
-    answer(id, { bytes: bytesAt(crew, at, bytes), room });
+    const { id, at, bytes, room, data } = message;
+    data.set(bytesAt(crew, at, bytes), room);
+    port.postMessage({ did: "read", id, data }, [data.buffer]);
   } else if (message.do === "times") {
     const times = Float64Array.from(crew.times ?? []);
     crew.times = message.on ? [] : undefined;
@@ -70,13 +73,6 @@ function obey(message: Request, crew: Crew): void {
 }
 
 const bytesAt = ({ memory }: Crew, at: number, bytes: number) => new Uint8Array(memory.buffer, at, bytes);
-
-/** With a copy, and never one that is shared. */
-function answer(id: number, { bytes, room }: { bytes: Uint8Array; room: number }): void {
-  const data = new Uint8Array(room + bytes.length);
-  data.set(bytes, room);
-  port.postMessage({ did: "read", id, data }, [data.buffer]);
-}
 
 /** What one message has the first thread do. */
 function take(work: () => void, error: "memory" | "pass"): void {

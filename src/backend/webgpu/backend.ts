@@ -1,7 +1,7 @@
 // Backend on a GPUDevice: buffers from a pool, kernels as the dispatches of plans.ts. In the browser and in
 // Node alike; opening a device is device.ts.
 
-import type { AdapterInfo, Backend } from "../backend.ts";
+import type { AdapterInfo, Backend, ReadBytes } from "../backend.ts";
 import { bytesOf, type DeviceBuffer, type DType, type HostArray } from "../buffer.ts";
 import { checkKernel } from "../check.ts";
 import { OutOfMemoryError } from "../errors.ts";
@@ -178,15 +178,13 @@ export class WebGpuBackend implements Backend {
     return buffer.dtype === "f32" ? new Float32Array(bytes) : new Int32Array(bytes);
   }
 
-  async readBytes(
-    buffer: DeviceBuffer,
-    { length, room }: { length: number; room: number },
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  async readBytes(buffer: DeviceBuffer, { length, room, into }: ReadBytes): Promise<Uint8Array<ArrayBuffer>> {
     const call = this.#faults.call(describeTransfer, "read", length);
     const slot = this.#slot(buffer);
     if (!Number.isInteger(length) || length < 0 || length > buffer.length)
       throw new RangeError(`read: ${length} of ${buffer.length} elements`);
-    const result = new Uint8Array(room + bytesOf({ dtype: buffer.dtype, length }));
+    const total = room + bytesOf({ dtype: buffer.dtype, length });
+    const result = into ? into.subarray(0, total) : new Uint8Array(total);
     if (length === 0) return result;
     const bytes = wordsOf(result.length - room);
     this.#call = call;
