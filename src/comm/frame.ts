@@ -6,6 +6,7 @@
 
 import { bytesOf, type DType } from "../backend/buffer.ts";
 import { invariant } from "../backend/errors.ts";
+import { spare } from "./spare.ts";
 
 export const headBytes = 16;
 
@@ -50,8 +51,8 @@ export class FrameError extends Error {
   override name = "FrameError";
 }
 
-/** Room for a message's elements behind its head: written once, and sent as it is. */
-export const messageBytes = (elementBytes: number): Uint8Array<ArrayBuffer> => new Uint8Array(headBytes + elementBytes);
+/** Room for a message's elements behind its head, with anything in it: written once, and sent as it is. */
+export const messageBytes = (elementBytes: number): Uint8Array<ArrayBuffer> => spare.take(headBytes + elementBytes);
 
 /** Writes the head of a message whose elements, of that type, are behind it already. */
 export function finishMessage(
@@ -68,8 +69,9 @@ export function finishMessage(
   }
   const tag = encoder.encode(which);
   if (tag.length > maxText) throw new RangeError(`a tag of ${tag.length} bytes, at most ${maxText} go in a message`);
-  const tagged = new Uint8Array(bytes.length + tag.length);
+  const tagged = spare.take(bytes.length + tag.length);
   tagged.set(bytes);
+  spare.give(bytes.buffer);
   tagged.set(tag, bytes.length);
   writeHead(tagged, { kind: "tagged", type, words, which: tag.length, part, length });
   return tagged;

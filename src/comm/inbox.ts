@@ -24,6 +24,11 @@ export class Arrival {
     return this.#bytes.length;
   }
 
+  /** what it lies in, with the frame's head */
+  get memory(): ArrayBuffer {
+    return this.#bytes.buffer;
+  }
+
   get values(): Float32Array | Int32Array {
     const { buffer, byteOffset, length } = this.#bytes;
     if (this.dtype === "f16") return fromF16(new Uint16Array(buffer, byteOffset, length / 2));

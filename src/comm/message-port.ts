@@ -1,39 +1,58 @@
-// A channel over a MessagePort, in a page or in Node: buffers change hands without being copied.
+// A channel over a MessagePort, in a page or in Node: buffers change hands without being copied, and come back for further messages when
+// their receiver has no use for them.
+//
+// A message is an array of bytes; or a list that may begin with one, of memory that is given back; or the goodbye.
 
 import type { Channel, ChannelListener } from "./channel.ts";
+import { type Home, spare } from "./spare.ts";
 
 /** Says that no more will come: ports tell of their other end's closing in Node and in new browsers only. */
 const goodbye = "closed";
+/** Memory goes back with the next message, or when there is so much of it. */
+const [mostSpent, mostSpentBytes] = [8, 4 << 20];
 
-export class MessagePortChannel implements Channel {
+export class MessagePortChannel implements Channel, Home {
   /** what engines add to a message is theirs */
   readonly overheadBytes = 0;
   readonly #port: MessagePort;
   #open = true;
+  #spent: ArrayBuffer[] = [];
+  #spentBytes = 0;
 
   constructor(port: MessagePort) {
     this.#port = port;
   }
 
   send(bytes: Uint8Array<ArrayBuffer>): void {
-    if (this.#open) this.#port.postMessage(bytes, [bytes.buffer]);
+    if (!this.#open) return;
+    if (this.#spent.length > 0) this.#post(bytes);
+    else this.#port.postMessage(bytes, [bytes.buffer]);
   }
 
   listen(listener: ChannelListener): void {
     const closed = (reason: string) => {
       if (!this.#open) return;
-      this.#open = false;
-      this.#port.close();
+      this.#end();
       listener.closed(reason);
     };
     this.#port.addEventListener("close", () => closed("its port was closed"));
     this.#port.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
       if (!this.#open) return;
-      if (data instanceof Uint8Array && data.buffer instanceof ArrayBuffer)
-        listener.message(data as Uint8Array<ArrayBuffer>);
-      else closed(data === goodbye ? "it has closed its side" : "it sent something else than bytes");
+      const bytes = Array.isArray(data) ? takeBack(data) : data;
+      if (bytes instanceof Uint8Array && bytes.buffer instanceof ArrayBuffer) {
+        spare.comes(bytes as Uint8Array<ArrayBuffer>, this);
+        listener.message(bytes as Uint8Array<ArrayBuffer>);
+      } else if (bytes !== undefined)
+        closed(bytes === goodbye ? "it has closed its side" : "it sent something else than bytes");
     });
     this.#port.start();
+  }
+
+  giveBack(memory: ArrayBuffer): void {
+    if (!this.#open) return;
+    this.#spent.push(memory);
+    this.#spentBytes += memory.byteLength;
+    if (this.#spent.length === mostSpent || this.#spentBytes >= mostSpentBytes) this.#post();
   }
 
   async flush(): Promise<void> {}
@@ -41,7 +60,29 @@ export class MessagePortChannel implements Channel {
   close(): void {
     if (!this.#open) return;
     this.#port.postMessage(goodbye);
+    this.#end();
+  }
+
+  #post(bytes?: Uint8Array<ArrayBuffer>): void {
+    const spent = this.#spent;
+    this.#spent = [];
+    this.#spentBytes = 0;
+    if (bytes) this.#port.postMessage([bytes, ...spent], [bytes.buffer, ...spent]);
+    else this.#port.postMessage(spent, spent);
+  }
+
+  #end(): void {
     this.#open = false;
+    this.#spent = [];
     this.#port.close();
   }
+}
+
+/** What a list has beside memory that comes back; null for a list of something else. */
+function takeBack(list: readonly unknown[]): unknown {
+  const [first, ...rest] = list;
+  const spent = first instanceof ArrayBuffer ? list : rest;
+  if (list.length > mostSpent + 1 || !spent.every((each) => each instanceof ArrayBuffer)) return null;
+  for (const memory of spent) spare.give(memory as ArrayBuffer);
+  return spent === list ? undefined : first;
 }

@@ -4,6 +4,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { Channel } from "./channel.ts";
 import { encodeText, finishMessage, headBytes, messageBytes, numberFrame } from "./frame.ts";
 import type { Call } from "./link.ts";
+import { spare } from "./spare.ts";
 import { Told } from "./words.ts";
 
 /** A frame that waits for its turn. */
@@ -25,8 +26,10 @@ export class Reading {
   async take(): Promise<Uint8Array<ArrayBuffer>> {
     this.#takers++;
     const bytes = await this.#bytes;
-    // Not slice(): it fills the copy with zeros first.
-    return --this.#takers === 0 ? bytes : new Uint8Array(bytes);
+    if (--this.#takers === 0) return bytes;
+    const copy = spare.take(bytes.length);
+    copy.set(bytes);
+    return copy;
   }
 }
 

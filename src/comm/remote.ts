@@ -2,12 +2,14 @@
 // the other's device. Which messages there are is the same as on one device, and so are the bits.
 
 import type { Backend } from "../backend/backend.ts";
+import { bytesOf } from "../backend/buffer.ts";
 import { Storage, sizeOf, Tensor } from "../tensor/tensor.ts";
 import type { Channel } from "./channel.ts";
-import { FrameError, headBytes } from "./frame.ts";
+import { FrameError, headBytes, messageBytes } from "./frame.ts";
 import { type Arrival, Inbox, type Said } from "./inbox.ts";
 import { type Call, CommunicationError, type Link, type LinkTraffic } from "./link.ts";
 import { Outbox, Reading } from "./outbox.ts";
+import { spare } from "./spare.ts";
 import { failureText, newsText } from "./words.ts";
 import { World } from "./world.ts";
 
@@ -85,6 +87,11 @@ export class RemoteLink implements Link {
     return total;
   }
 
+  /** Arrays that messages of this thread were allocated so far, and did not take from earlier ones: in training none after the first steps. */
+  get freshArrays(): number {
+    return spare.misses;
+  }
+
   enter(call: Call): void {
     this.#world.enter(this.rank, call);
   }
@@ -130,13 +137,15 @@ export class RemoteLink implements Link {
     if (!this.#world.allEnded) this.fail(new Error("its link was closed before its end"));
     this.#closed = true;
     for (const channel of this.#channels) channel?.close();
+    spare.clear();
   }
 
   /** A tensor's elements behind room for a head. Nobody writes to what was sent before this turn is over. */
   #read({ storage, size, backend, buffer }: Tensor): Reading {
     const before = this.#reading;
     if (before?.storage === storage && before.size === size) return before.reading;
-    const reading = new Reading(backend.readBytes(buffer, { length: size, room: headBytes }));
+    const into = messageBytes(bytesOf({ dtype: buffer.dtype, length: size }));
+    const reading = new Reading(backend.readBytes(buffer, { length: size, room: headBytes, into }));
     this.#reading = { storage, size, reading };
     queueMicrotask(() => {
       this.#reading = undefined;
@@ -145,10 +154,11 @@ export class RemoteLink implements Link {
   }
 
   /** Another rank's tensor in this one's memory, counted as scratch; like all that was sent it is never written to. */
-  #open({ shape, dtype, values }: Arrival): Tensor {
+  #open({ shape, dtype, values, memory }: Arrival): Tensor {
     const backend = this.#backend;
     const buffer = backend.allocate({ dtype, length: sizeOf(shape), purpose: "scratch" });
     backend.write(buffer, values);
+    spare.give(memory);
     return new Tensor(new Storage(backend, buffer, () => backend.free(buffer)), { shape });
   }
 
