@@ -55,22 +55,31 @@ export async function takePart(options: {
   const { rank, size } = start;
   const { training, config, shape } = planned(start);
   const ice = together(start.ice, options.ice);
-  const { text: wanted } = training;
-  const text = textFromBytes(await textOfRoom({ start, url, wanted, given: options.text, note: listener?.note }));
-  const tokenizer = training.tokenizer === "char" ? charTokenizer(text) : byteTokenizer();
-  const { parameters, timeoutMs } = training;
-  const corpus = makeCorpus({ tokens: tokenizer.encode(text), context: parameters.context });
-  listener?.note?.(`connecting to ${size - 1} other ranks`);
-  const channels = await connectOrRelay({ start, ...ice, timeoutMs, note: listener?.note });
-  const link = new RemoteLink({ rank, channels, backend, timeoutMs });
-  const leave = () => link.fail(new CommunicationError(`rank ${rank} has left`, { rank }));
+  const { parameters, timeoutMs, text: wanted } = training;
+  // What ends the run from outside, from the beginning on: another rank may fail before this one has a link.
+  const ended = new AbortController();
+  const leave = () => ended.abort(new CommunicationError(`rank ${rank} has left`, { rank }));
   const over = () => {
     const { reason } = start.over;
-    link.fail(new CommunicationError(reason instanceof Error ? reason.message : String(reason), { rank }));
+    ended.abort(new CommunicationError(reason instanceof Error ? reason.message : String(reason), { rank }));
   };
   signal?.addEventListener("abort", leave);
   start.over.addEventListener("abort", over);
+  if (signal?.aborted) leave();
+  if (start.over.aborted) over();
+  let link: RemoteLink | undefined;
   try {
+    const given = options.text;
+    const text = textFromBytes(await textOfRoom({ start, url, wanted, given, note: listener?.note }));
+    const tokenizer = training.tokenizer === "char" ? charTokenizer(text) : byteTokenizer();
+    const corpus = makeCorpus({ tokens: tokenizer.encode(text), context: parameters.context });
+    listener?.note?.(`connecting to ${size - 1} other ranks`);
+    const { signal: end } = ended;
+    const channels = await connectOrRelay({ start, ...ice, timeoutMs, signal: end, note: listener?.note });
+    const own = new RemoteLink({ rank, channels, backend, timeoutMs });
+    link = own;
+    end.addEventListener("abort", () => own.fail(end.reason));
+    if (end.aborted) own.fail(end.reason);
     let closedForm = 0;
     const tell = async (item: unknown) => {
       const { event, entries } = item as TrainNews;
@@ -81,17 +90,17 @@ export async function takePart(options: {
       return { goOn: true, aborted: false };
     };
     const run = { shape, config, tokenizer: tokenizer.toJSON(), tokens: corpus.tokens, parameters };
-    await trainRank({ link, backend, tell }, run);
+    await trainRank({ link: own, backend, tell }, run);
     // From here on another rank's end is what this one waits for.
     start.over.removeEventListener("abort", over);
-    await link.end();
+    await own.end();
   } catch (error) {
-    link.fail(error);
+    link?.fail(error);
     throw error;
   } finally {
     signal?.removeEventListener("abort", leave);
     start.over.removeEventListener("abort", over);
-    link.close();
+    link?.close();
   }
 }
 

@@ -157,7 +157,7 @@ export class Pair {
     this.channel = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
-    this.#deadline = setTimeout(() => this.#giveUp(this.#tooLate()), options.timeoutMs);
+    this.#deadline = setTimeout(() => this.giveUp(this.#tooLate()), options.timeoutMs);
     if (this.#offers) this.#offer();
   }
 
@@ -206,7 +206,7 @@ export class Pair {
       attempt.describe("offer").catch(() => undefined); // the next one may do better
       attempt.repeat();
     } catch (error) {
-      this.#giveUp(error instanceof Error ? error : new Error(String(error)));
+      this.giveUp(error instanceof Error ? error : new Error(String(error)));
     }
   }
 
@@ -263,7 +263,9 @@ export class Pair {
     return new CommunicationError(message, { rank: peer });
   }
 
-  #giveUp(error: Error): void {
+  /** Ends it with that error, unless it is connected. */
+  giveUp(error: Error): void {
+    if (this.#over) return;
     this.#end();
     this.#attempt?.close();
     this.#settle.reject(error);

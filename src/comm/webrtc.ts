@@ -25,6 +25,8 @@ export interface ConnectOptions extends IceOptions {
   peers?: readonly number[];
   /** for all of them together; 30,000 by default */
   timeoutMs?: number;
+  /** gives up at once, with its reason */
+  signal?: AbortSignal;
 }
 
 /** An open channel to each peer, by rank; the others are undefined. All or none.
@@ -33,7 +35,7 @@ export interface ConnectOptions extends IceOptions {
  *  @throws RangeError for ranks that do not exist
  *  @throws SyntaxError for ICE servers that are none */
 export async function connectRanks(options: ConnectOptions): Promise<(Channel | undefined)[]> {
-  const { rank, size, signalling, timeoutMs = 30_000 } = options;
+  const { rank, size, signalling, timeoutMs = 30_000, signal } = options;
   const others = Array.from({ length: size }, (_, other) => other).filter((other) => other !== rank);
   const peers = [...new Set(options.peers ?? others)];
   if (others.length !== size - 1) throw new RangeError(`rank ${rank} of ${size}: ranks go from 0 to ${size - 1}`);
@@ -56,7 +58,13 @@ export async function connectRanks(options: ConnectOptions): Promise<(Channel | 
   }
   begin();
 
+  const stop = () => {
+    for (const pair of pairs.values()) pair.giveUp(errorOf(signal?.reason));
+  };
+  signal?.addEventListener("abort", stop);
+  if (signal?.aborted) stop();
   const settled = await Promise.allSettled([...pairs.values()].map(({ channel }) => channel));
+  signal?.removeEventListener("abort", stop);
   const errors = settled.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
   if (errors.length === 0) {
     const channels: (Channel | undefined)[] = Array.from({ length: size }, () => undefined);
@@ -68,6 +76,8 @@ export async function connectRanks(options: ConnectOptions): Promise<(Channel | 
   if (!(first instanceof CommunicationError)) throw first;
   throw new CommunicationError(errors.map(({ message }) => message).join("; "), { rank: first.rank });
 }
+
+const errorOf = (reason: unknown): Error => (reason instanceof Error ? reason : new Error(String(reason)));
 
 type CreateConnection = () => RTCPeerConnection;
 

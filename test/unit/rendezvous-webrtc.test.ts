@@ -6,6 +6,7 @@ import { equal, is, match, ok } from "uvu/assert";
 import { joinRoom } from "../../src/cluster/rendezvous/client.ts";
 import { parseLink } from "../../src/cluster/rendezvous/link.ts";
 import type { RoomClient, Start } from "../../src/cluster/rendezvous/membership.ts";
+import { connectOrRelay } from "../../src/cluster/rendezvous/relays.ts";
 import { startRendezvous } from "../../src/cluster/rendezvous/server.ts";
 import type { Channel } from "../../src/comm/channel.ts";
 import { CommunicationError } from "../../src/comm/link.ts";
@@ -75,6 +76,23 @@ test("a member that is started and says nothing is named by the ranks that wait 
   ada.end(error.message);
   await new Promise((resolve) => mute.over.addEventListener("abort", resolve));
   match(mute.over.reason.message, new RegExp(`the run has ended: rank ${rank}: .*rank ${mute.rank}`));
+  for (const member of members) member.leave();
+  await rendezvous.close();
+});
+
+test("a run that ends while its ranks still look for each other is over at once, with the reason", async () => {
+  const rendezvous = await startRendezvous({ host: "127.0.0.1", secret, port: 0, plan: planOf([2]) });
+  const members = await Promise.all(["Ada", "failing"].map((name) => start(rendezvous, name)));
+  const [ada, failing] = await Promise.all(members.map((member) => member.agree()));
+  // An hour: the test would be ended for its length.
+  const waiting = connectOrRelay({ start: ada, timeoutMs: 3_600_000, signal: ada.over }).catch(
+    (reason: Error) => reason,
+  );
+  failing.end("its device was lost");
+  match(String(await waiting), new RegExp(`the run has ended: rank ${failing.rank}: its device was lost`));
+  // From the start over.
+  const late = await connectOrRelay({ start: ada, signal: ada.over }).catch((reason: Error) => reason);
+  is(late, ada.over.reason);
   for (const member of members) member.leave();
   await rendezvous.close();
 });

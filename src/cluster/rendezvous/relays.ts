@@ -15,12 +15,15 @@ export interface RelayOptions extends IceOptions {
   timeoutMs?: number;
   /** after which a rank that says nothing through the room is lost; 15,000 by default */
   silentMs?: number;
+  /** gives up at once, with its reason */
+  signal?: AbortSignal;
   /** told of each pair that gets no channel of its own */
   note?(text: string): void;
 }
 
 /** An open channel to each peer, by rank; the others are undefined. All or none.
- *  @throws CommunicationError naming a rank that could not be reached either way; the errors of connectRanks for what it cannot be asked for */
+ *  @throws CommunicationError naming a rank that could not be reached either way; the errors of connectRanks for what it cannot be asked for; the
+ *  signal's reason */
 export async function connectOrRelay(options: RelayOptions): Promise<(Channel | undefined)[]> {
   const { rank, size, signalling } = options.start;
   const others = Array.from({ length: size }, (_, other) => other).filter((other) => other !== rank);
@@ -46,25 +49,43 @@ async function connectPair(
     iceTransportPolicy,
     timeoutMs = 30_000,
     silentMs = 15_000,
+    signal,
     note,
   }: RelayOptions & { signalling: Signalling },
 ): Promise<Channel> {
   const { rank, size, wire } = start;
   try {
     const ice = { iceServers, iceTransportPolicy };
-    const channels = await connectRanks({ rank, size, signalling, peers: [peer], ...ice, timeoutMs });
+    const channels = await connectRanks({ rank, size, signalling, peers: [peer], ...ice, timeoutMs, signal });
     return channels[peer]!;
   } catch (error) {
-    if (!wire || !(error instanceof CommunicationError)) throw error;
-    const relay = new RelayChannel(wire(peer), { timeoutMs, silentMs });
-    try {
-      await relay.opened;
-    } catch (cause) {
+    if (!wire || signal?.aborted || !(error instanceof CommunicationError)) throw error;
+    const relay = await relayTo(peer, { wire, timeoutMs, silentMs, signal }).catch((cause: unknown) => {
+      if (signal?.aborted) throw signal.reason;
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new CommunicationError(`${error.message}; nor through the room: ${reason}`, { rank: peer, cause });
-    }
+    });
     note?.(`rank ${rank} and rank ${peer} talk through the room, which is slower: ${error.message}`);
     return relay;
+  }
+}
+
+async function relayTo(
+  peer: number,
+  {
+    wire,
+    signal,
+    ...times
+  }: { wire: NonNullable<Start["wire"]>; timeoutMs: number; silentMs: number; signal?: AbortSignal },
+): Promise<RelayChannel> {
+  const relay = new RelayChannel(wire(peer), times);
+  const stop = () => relay.close();
+  signal?.addEventListener("abort", stop);
+  try {
+    await relay.opened;
+    return relay;
+  } finally {
+    signal?.removeEventListener("abort", stop);
   }
 }
 
