@@ -1,13 +1,12 @@
 // One mesh of two tabs and two terminals: `shardgrad serve`, two `shardgrad join` and two pages of a real browser, by the link alone.
 
-import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { ensureBuilt } from "../../scripts/build.mjs";
+import { LongCommand } from "../unit/long-command.ts";
 import { openBrowser } from "./page.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "shardgrad-room-"));
@@ -16,57 +15,10 @@ const text = Array.from({ length: 300 }, (_, i) => `${i % 7} sheep and ${(i * 3)
 const model = ["--width", "32", "--layers", "2", "--heads", "4", "--batch", "8", "--context", "16"];
 const run = ["--mesh", "2x2", "--data", data, "--steps", "6", ...model, "--eval-batches", "1", "--sample", "0"];
 
-/** The command as users run it: what it says in JSON, and how it ends. */
-class Command {
-  readonly events: Record<string, unknown>[] = [];
-  readonly ended: Promise<number | null>;
-  #errors = "";
-  #news = () => {};
-  readonly #process: ChildProcess;
-
-  constructor(...words: string[]) {
-    this.#process = spawn(process.execPath, ["bin/shardgrad.mjs", ...words, "--json"]);
-    this.#process.stderr?.on("data", (bytes) => {
-      this.#errors += bytes;
-    });
-    const lines = createInterface({ input: this.#process.stdout! });
-    lines.on("line", (line) => {
-      this.events.push(JSON.parse(line));
-      this.#news();
-    });
-    this.ended = new Promise((resolve) => this.#process.on("close", resolve));
-    void this.ended.then(() => this.#news());
-  }
-
-  /** The first event that fits. */
-  async event(fits: (event: Record<string, unknown>) => boolean): Promise<Record<string, unknown>> {
-    for (;;) {
-      const found = this.events.find(fits);
-      if (found) return found;
-      if (this.#process.exitCode !== null) throw new Error(`the command ended: ${this.#errors}`);
-      await new Promise<void>((resolve) => {
-        this.#news = resolve;
-      });
-    }
-  }
-
-  get losses(): unknown[] {
-    return this.events.filter(({ event }) => event === "step").flatMap(({ loss, gradNorm }) => [loss, gradNorm]);
-  }
-
-  get errors(): string {
-    return this.#errors;
-  }
-
-  kill(): void {
-    this.#process.kill("SIGKILL");
-  }
-}
-
 let browser: Awaited<ReturnType<typeof openBrowser>>;
-const commands: Command[] = [];
-const start = (...words: string[]): Command => {
-  const command = new Command(...words);
+const commands: LongCommand[] = [];
+const start = (...words: string[]): LongCommand => {
+  const command = new LongCommand(...words);
   commands.push(command);
   return command;
 };
