@@ -1,4 +1,4 @@
-// A room on NATS with a page in it, by the server's WebSocket port, and a Node process, by TCP: signals, and frames through the room.
+// A room on NATS with a page in it, by the server's WebSocket port, and a Node process, by TCP: signals, frames through the room, and what it keeps.
 
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -35,8 +35,9 @@ test.after(async () => {
   if (folder) rmSync(folder, { recursive: true, force: true });
 });
 
-test("a page and a Node process join by their own ports, start, signal, and send frames through the room", async () => {
-  const room = await openNatsRoom({ url: server.url("room"), plan: planOf([2]), secret });
+test("a page and a Node process join by their own ports, start, signal, read what the room keeps, and send frames through it", async () => {
+  const kept = new Map([["text", content(300_000, 3)]]);
+  const room = await openNatsRoom({ url: server.url("room"), plan: planOf([2]), secret, kept });
   const ben = await joinRoom({ url: server.url("room"), secret, name: "Ben", adapter: "" });
   const { use, close } = await browser.openPage();
   try {
