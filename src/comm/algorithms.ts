@@ -116,6 +116,20 @@ export function received(
   }
 }
 
+/** Roundings in a row, at most, of what goes into a result where messages round: a term of a sum once each time that it, or the sum that it
+ *  is in, is sent or kept as it was sent. */
+export function roundings(op: Op, call: { size: number; words: number; algorithm?: Algorithm }): number {
+  const { size, words } = call;
+  if (size === 1) return 0;
+  const algorithm = call.algorithm ?? chooseAlgorithm(op, { size, words });
+  const reduced = algorithm === "ring" ? size - 1 : algorithm === "tree" ? Math.ceil(Math.log2(size)) : 1;
+  if (op === "reduce" || op === "reduceScatter") return reduced;
+  if (op !== "allReduce" || algorithm === "direct") return 1;
+  const core = powerBelow(size);
+  // In between by doubling, there and back where some are beyond the power of two; else the way back.
+  return algorithm === "doubling" ? Math.log2(core) + (core < size ? 2 : 0) : reduced + 1;
+}
+
 /** Of the whole tensor each. */
 function allReduceMessages(
   algorithm: Exclude<Algorithm, "ring">,

@@ -1,20 +1,14 @@
 // The messages of each collective, and the sums in an order that depends on ranks alone: every rank gets the same bits, in every run
 // and on every link. A tensor that was sent is never written again; sums go to new memory, or to tensors not yet sent.
+// Where tensors are packed to be sent, who goes on with what others have too takes it as it travelled.
 
 import { invariant } from "../backend/errors.ts";
-import { scratch, Tensor } from "../tensor/tensor.ts";
+import { type Shape, scratch, Tensor } from "../tensor/tensor.ts";
 import { part, powerBelow, treeChildren } from "./algorithms.ts";
+import type { Exchange } from "./exchange.ts";
 
 /** How the parts of several ranks become one. */
 export type Combine = "sum" | "max";
-
-/** One rank's side of one call: places are indices in the group. */
-export interface Exchange {
-  readonly size: number;
-  readonly index: number;
-  send(to: number, options: { part: number; tensor: Tensor | undefined }): void;
-  receive(from: number, options: { part: number }): Promise<Tensor>;
-}
 
 /** Another handle on x. */
 export const handle = (x: Tensor): Tensor => new Tensor(x.storage.retain(), { shape: x.shape, name: x.name });
@@ -63,22 +57,24 @@ export function copyRange(x: Tensor, options: { to: Tensor; length: number; xOff
 /** x on the root. Returns a handle on every rank. */
 export async function broadcast(
   at: Exchange,
-  { root, algorithm, x }: { root: number; algorithm: "direct" | "tree" | "ring"; x: Tensor | undefined },
+  options: { root: number; algorithm: "direct" | "tree" | "ring"; x: Tensor | undefined; shape: Shape },
 ): Promise<Tensor> {
   const { size, index } = at;
+  const { root, algorithm, x, shape } = options;
   const relative = (index - root + size) % size;
   const place = (other: number) => (other + root) % size;
   if (algorithm === "direct") {
-    if (!x) return at.receive(root, { part: 0 });
-    for (let other = 1; other < size; other++) at.send(place(other), { part: 0, tensor: x });
-    return handle(x);
+    if (!x) return at.take(root, { part: 0, shape });
+    const packed = at.pack(x);
+    for (let other = 1; other < size; other++) at.send(place(other), { part: 0, tensor: packed });
+    return at.unpack(packed, shape);
   }
   const parent = algorithm === "ring" ? relative - 1 : relative & (relative - 1);
-  const tensor = x ? handle(x) : await at.receive(place(parent), { part: 0 });
+  const tensor = x ? at.pack(x) : await at.receive(place(parent), { part: 0, shape });
   // The farthest child has the most below it.
   const children = algorithm === "ring" ? [relative + 1].filter((other) => other < size) : treeChildren(relative, size);
   for (const child of children.reverse()) at.send(place(child), { part: 0, tensor });
-  return tensor;
+  return at.unpack(tensor, shape);
 }
 
 // ---- reduce: everyone's x combined on the root ----------------------------------------------------------------------
@@ -102,46 +98,48 @@ export async function reduce(
         ? [relative + 1].filter((other) => other < size)
         : treeChildren(relative, size);
   for (const child of children) {
-    using part = await at.receive(place(child), { part: 0 });
+    using part = await at.take(place(child), { part: 0, shape: x.shape });
     combineInto(x, part, combine);
   }
   if (relative === 0) return;
   const parent = algorithm === "direct" ? 0 : algorithm === "ring" ? relative - 1 : relative & (relative - 1);
-  at.send(place(parent), { part: 0, tensor: x });
+  at.give(place(parent), { part: 0, tensor: x });
   x.dispose();
 }
 
 // ---- allGather: everyone's part, to everyone ------------------------------------------------------------------------
 
-/** The parts in the order of the group, a handle each; own part included. A part may be absent. */
+/** The parts in the order of the group, a handle each; own part included. A part may be absent: it has no shape. */
 export async function allGather(
   at: Exchange,
   options: {
     algorithm: "direct" | "ring";
     x: Tensor | undefined;
-    present: (index: number) => boolean;
+    shapes: readonly (Shape | undefined)[];
     firstPart?: number;
   },
 ): Promise<(Tensor | undefined)[]> {
   const { size, index } = at;
-  const { algorithm, x, present, firstPart = 0 } = options;
+  const { algorithm, x, shapes, firstPart = 0 } = options;
   const parts: (Tensor | undefined)[] = new Array(size).fill(undefined);
-  parts[index] = x && handle(x);
+  const own = x && at.pack(x);
+  parts[index] = own;
   if (algorithm === "direct") {
-    for (let step = 1; step < size; step++) if (x) at.send((index + step) % size, { part: firstPart, tensor: x });
+    for (let step = 1; step < size; step++) if (own) at.send((index + step) % size, { part: firstPart, tensor: own });
     for (let step = 1; step < size; step++) {
       const from = (index + step) % size;
-      if (present(from)) parts[from] = await at.receive(from, { part: firstPart });
+      const shape = shapes[from];
+      if (shape) parts[from] = await at.receive(from, { part: firstPart, shape });
     }
-    return parts;
-  }
-  for (let step = 0; step < size - 1; step++) {
-    const mine = (index - step + size) % size;
-    const next = (mine - 1 + size) % size;
-    if (present(mine)) at.send((index + 1) % size, { part: firstPart + step, tensor: parts[mine] });
-    if (present(next)) parts[next] = await at.receive((index - 1 + size) % size, { part: firstPart + step });
-  }
-  return parts;
+  } else
+    for (let step = 0; step < size - 1; step++) {
+      const mine = (index - step + size) % size;
+      const next = (mine - 1 + size) % size;
+      const shape = shapes[next];
+      if (shapes[mine]) at.send((index + 1) % size, { part: firstPart + step, tensor: parts[mine] });
+      if (shape) parts[next] = await at.receive((index - 1 + size) % size, { part: firstPart + step, shape });
+    }
+  return parts.map((part, place) => part && at.unpack(part, shapes[place] as Shape));
 }
 
 // ---- reduceScatter: everyone's parts combined, each rank gets its own ------------------------------------------------
@@ -156,14 +154,15 @@ export async function reduceScatter(
   if (algorithm === "direct") {
     for (let step = 1; step < size; step++) {
       const to = (index + step) % size;
-      if (parts[to]) at.send(to, { part: 0, tensor: parts[to] });
-      parts[to]?.dispose();
+      const sent = parts[to];
+      if (sent) at.give(to, { part: 0, tensor: sent });
+      sent?.dispose();
     }
     const own = parts[index];
     if (!own) return undefined;
     let sum: Tensor | undefined;
     for (let from = 0; from < size; from++) {
-      const next = from === index ? own : await at.receive(from, { part: 0 });
+      const next = from === index ? own : await at.take(from, { part: 0, shape: own.shape });
       // Two first: what was received must not be written.
       const before: Tensor | undefined = sum;
       if (!before) sum = next;
@@ -182,11 +181,11 @@ export async function reduceScatter(
     const outgoing = (index - 1 - step + 2 * size) % size;
     const incoming = (outgoing - 1 + size) % size;
     const sent = parts[outgoing];
-    if (sent) at.send((index + 1) % size, { part: step, tensor: sent });
+    if (sent) at.give((index + 1) % size, { part: step, tensor: sent });
     sent?.dispose();
     const own = parts[incoming];
     if (!own) continue;
-    using passed = await at.receive((index - 1 + size) % size, { part: step });
+    using passed = await at.take((index - 1 + size) % size, { part: step, shape: own.shape });
     combineInto(own, passed, combine);
   }
   return parts[index];
@@ -201,6 +200,7 @@ export async function allReduce(
 ): Promise<Tensor> {
   const { algorithm, x, combine } = options;
   const { size, index } = at;
+  const { shape } = x;
   if (algorithm === "ring") return ringAllReduce(at, { x, combine });
   if (algorithm === "doubling") return doublingAllReduce(at, { x, combine });
   if (algorithm === "tree") {
@@ -211,14 +211,18 @@ export async function allReduce(
     const down: Exchange = {
       size,
       index,
+      pack: (tensor) => at.pack(tensor),
+      unpack: (tensor) => at.unpack(tensor, shape),
       send: (to, message) => at.send(to, { ...message, part: 1 }),
-      receive: (from) => at.receive(from, { part: 1 }),
+      receive: (from) => at.receive(from, { part: 1, shape }),
+      give: (to, message) => at.give(to, { ...message, part: 1 }),
+      take: (from) => at.take(from, { part: 1, shape }),
     };
-    const result = await broadcast(down, { root: 0, algorithm, x: index === 0 ? copy : undefined });
+    const result = await broadcast(down, { root: 0, algorithm, x: index === 0 ? copy : undefined, shape });
     if (index === 0) copy.dispose();
     return result;
   }
-  const parts = await allGather(at, { algorithm: "direct", x, present: () => true });
+  const parts = await allGather(at, { algorithm: "direct", x, shapes: new Array(size).fill(shape) });
   const sum = combined(parts[0] as Tensor, parts[1] as Tensor, combine);
   for (let other = 2; other < size; other++) combineInto(sum, parts[other] as Tensor, combine);
   for (const received of parts) received?.dispose();
@@ -228,10 +232,11 @@ export async function allReduce(
 /** Pairs at distance 1, 2, 4, ... exchange sums; ranks beyond the largest power of two hand theirs in first. */
 async function doublingAllReduce(at: Exchange, { x, combine }: { x: Tensor; combine: Combine }): Promise<Tensor> {
   const { size, index } = at;
+  const { shape } = x;
   const core = powerBelow(size);
   if (index >= core) {
-    at.send(index - core, { part: 0, tensor: x });
-    return at.receive(index - core, { part: 0 });
+    at.give(index - core, { part: 0, tensor: x });
+    return at.take(index - core, { part: 0, shape });
   }
   let sum = handle(x);
   const add = (other: Tensor, first: boolean) => {
@@ -241,18 +246,24 @@ async function doublingAllReduce(at: Exchange, { x, combine }: { x: Tensor; comb
     before.dispose();
   };
   if (index + core < size) {
-    using extra = await at.receive(index + core, { part: 0 });
+    using extra = await at.take(index + core, { part: 0, shape });
     add(extra, false);
   }
   let round = 1;
   for (let distance = 1; distance < core; distance *= 2, round++) {
     const peer = index ^ distance;
-    at.send(peer, { part: round, tensor: sum });
-    using other = await at.receive(peer, { part: round });
+    const packed = at.pack(sum);
+    at.send(peer, { part: round, tensor: packed });
+    sum.dispose();
+    sum = at.unpack(packed, shape);
+    using other = await at.take(peer, { part: round, shape });
     add(other, peer < index);
   }
-  if (index + core < size) at.send(index + core, { part: 0, tensor: sum });
-  return sum;
+  if (core === size) return sum;
+  const packed = at.pack(sum);
+  sum.dispose();
+  if (index + core < size) at.send(index + core, { part: 0, tensor: packed });
+  return at.unpack(packed, shape);
 }
 
 /** reduceScatter, then allGather, of nearly equal parts. Patarasuk & Yuan 2009. */
@@ -261,8 +272,11 @@ async function ringAllReduce(at: Exchange, { x, combine }: { x: Tensor; combine:
   const range = (place: number) => part(x.size, { index: place, count: size });
   const parts = Array.from({ length: size }, (_, place) => slice(x, range(place)));
   const own = await reduceScatter(at, { algorithm: "ring", parts, combine });
-  const present = (place: number) => range(place).to > range(place).from;
-  const all = await allGather(at, { algorithm: "ring", x: own, present, firstPart: size });
+  const shapes = parts.map((_, place) => {
+    const { from, to } = range(place);
+    return to > from ? [to - from] : undefined;
+  });
+  const all = await allGather(at, { algorithm: "ring", x: own, shapes, firstPart: size });
   own?.dispose();
   const y = scratch(x, x.shape);
   for (const [place, piece] of all.entries()) {

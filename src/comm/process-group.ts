@@ -1,12 +1,16 @@
 // Some ranks that act together, in an order of their own: rows, columns, depths of a mesh, or all. Collectives on tensors, counted
 // in the ledger; which messages they consist of is collectives.ts. Not differentiable: gradients are the callers' business.
+// On a wire of f16 all f32 travels so but what a call says is exact: statistics of rows, losses, norms and what leaves the run, which are few
+// numbers that others are computed from. Activations, weights and gradients are many, each a small term of what becomes of it.
 
+import type { FloatType } from "../backend/buffer.ts";
 import { invariant, UserError } from "../backend/errors.ts";
 import type { Shape, Tensor } from "../tensor/tensor.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { type Algorithm, type AlgorithmOf, algorithms, chooseAlgorithm, type Op } from "./algorithms.ts";
 import * as collectives from "./collectives.ts";
-import { type Combine, type Exchange, handle } from "./collectives.ts";
+import { type Combine, handle } from "./collectives.ts";
+import { type Count, GroupCall, type Received, type What } from "./group-call.ts";
 import type { Ledger } from "./ledger.ts";
 import { type Call, type Link, sameShape, shapesText } from "./link.ts";
 
@@ -16,6 +20,8 @@ export interface CallOptions {
   purpose: string;
   /** instead of the one chosen by group size and bytes */
   algorithm?: Algorithm;
+  /** Every bit arrives, whatever the group's wire. */
+  exact?: boolean;
 }
 
 export class ProcessGroup {
@@ -26,16 +32,20 @@ export class ProcessGroup {
   readonly index: number;
   readonly #link: Link;
   readonly #ledger: Ledger | undefined;
+  readonly #wire: FloatType;
   readonly #fail = (error: unknown): void => this.#link.fail(error);
-  readonly #counted: Count = (tensor, message) => this.#count(tensor, message);
+  readonly #counted: Count = (message) => this.#count(message);
   #calls = 0;
 
-  /** name: the same on all of the group's ranks and on no other group, e.g. "row(0, 1)". */
-  constructor(options: { name: string; ranks: readonly number[]; link: Link; ledger?: Ledger }) {
+  /** name: the same on all of the group's ranks and on no other group, e.g. "row(0, 1)".
+   *  wire: how f32 travels in calls that are not exact, the same on all ranks; f32 when absent. In f16 all ranks, the sender too, go on with
+   *  the same rounded values */
+  constructor(options: { name: string; ranks: readonly number[]; link: Link; ledger?: Ledger; wire?: FloatType }) {
     this.name = options.name;
     this.ranks = options.ranks;
     this.#link = options.link;
     this.#ledger = options.ledger;
+    this.#wire = options.wire ?? "f32";
     this.index = options.ranks.indexOf(options.link.rank);
     invariant(this.index >= 0, `rank ${options.link.rank} is not in group ${options.name}`);
   }
@@ -44,7 +54,8 @@ export class ProcessGroup {
     return this.ranks.length;
   }
 
-  /** x, given on the rank at `root`, on every rank: a handle that the caller disposes and nobody writes to. */
+  /** x, given on the rank at `root`, on every rank: a handle that the caller disposes and nobody writes to. On a wire of f16 ranks that give
+   *  nothing take it for f32: other types they give too, or say that the call is exact. */
   broadcast(x: Tensor | undefined, options: CallOptions & { root: number; shape: Shape }): Promise<Tensor> {
     return this.#guarded(async () => {
       const { root, shape, purpose } = options;
@@ -54,8 +65,9 @@ export class ProcessGroup {
         invariant(false, `broadcast of [${shape}]: the root gives ${mine ? `[${mine.shape}]` : "nothing"}`);
       if (this.size === 1) return handle(mine as Tensor);
       const algorithm = this.#choose("broadcast", { words: sizeOf(shape), asked: options.algorithm });
-      const at = this.#enter({ op: "broadcast", shapes: [shape], root: from, algorithm, purpose });
-      return collectives.broadcast(at, { root, algorithm, x: mine });
+      const halved = this.#halves(x, options);
+      const at = this.#enter({ op: "broadcast", shapes: [shape], root: from, algorithm, purpose, halved });
+      return collectives.broadcast(at, { root, algorithm, x: mine, shape });
     });
   }
 
@@ -66,7 +78,8 @@ export class ProcessGroup {
       const to = this.#rankAt(root, "reduce");
       if (this.size === 1) return;
       const algorithm = this.#choose("reduce", { words: x.size, asked: options.algorithm });
-      const at = this.#enter({ op: "reduce", combine, shapes: [x.shape], root: to, algorithm, purpose });
+      const halved = this.#halves(x, options);
+      const at = this.#enter({ op: "reduce", combine, shapes: [x.shape], root: to, algorithm, purpose, halved });
       return collectives.reduce(at, { root, algorithm, x, combine });
     });
   }
@@ -77,7 +90,8 @@ export class ProcessGroup {
       const { purpose, combine = "sum" } = options;
       if (this.size === 1) return handle(x);
       const algorithm = this.#choose("allReduce", { words: x.size, asked: options.algorithm });
-      const at = this.#enter({ op: "allReduce", combine, shapes: [x.shape], algorithm, purpose });
+      const halved = this.#halves(x, options);
+      const at = this.#enter({ op: "allReduce", combine, shapes: [x.shape], algorithm, purpose, halved });
       return collectives.allReduce(at, { algorithm, x, combine });
     });
   }
@@ -91,8 +105,9 @@ export class ProcessGroup {
       if (!sameShape(own, x.shape)) invariant(false, `allGather of ${shapesText(shapes)}: got [${x.shape}]`);
       const words = options.shapes ? shapes.reduce((sum, shape) => sum + sizeOf(shape), 0) : this.size * x.size;
       const algorithm = this.#choose("allGather", { words, asked: options.algorithm });
-      const at = this.#enter({ op: "allGather", shapes, algorithm, purpose });
-      return (await collectives.allGather(at, { algorithm, x, present: () => true })) as Tensor[];
+      const at = this.#enter({ op: "allGather", shapes, algorithm, purpose, halved: this.#halves(x, options) });
+      const each = options.shapes ?? new Array<Shape>(this.size).fill(x.shape);
+      return (await collectives.allGather(at, { algorithm, x, shapes: each })) as Tensor[];
     });
   }
 
@@ -105,7 +120,8 @@ export class ProcessGroup {
       const words = parts.reduce((sum, part) => sum + part.size, 0);
       const algorithm = this.#choose("reduceScatter", { words, asked: options.algorithm });
       const shapes = parts.map((part) => part.shape);
-      const at = this.#enter({ op: "reduceScatter", combine, shapes, algorithm, purpose });
+      const halved = this.#halves(parts[0], options);
+      const at = this.#enter({ op: "reduceScatter", combine, shapes, algorithm, purpose, halved });
       return (await collectives.reduceScatter(at, { algorithm, parts: [...parts], combine })) as Tensor;
     });
   }
@@ -119,15 +135,18 @@ export class ProcessGroup {
       const words = parts.reduce((sum, part) => sum + part.size, 0);
       const algorithm = this.#choose("allToAll", { words, asked: options.algorithm });
       const shapes = parts.map((part) => part.shape);
-      const at = this.#enter({ op: "allToAll", shapes, algorithm, purpose: options.purpose });
+      const halved = this.#halves(parts[0], options);
+      const at = this.#enter({ op: "allToAll", shapes, algorithm, purpose: options.purpose, halved });
       for (const [to, tensor] of parts.entries()) {
         if (to === this.index) continue;
-        at.send(to, { part: 0, tensor });
+        at.give(to, { part: 0, tensor });
         tensor.dispose();
       }
       const received: Tensor[] = [];
+      const own = parts[this.index];
+      const { shape } = own;
       for (let from = 0; from < this.size; from++)
-        received.push(from === this.index ? parts[from] : await at.receive(from, { part: 0 }));
+        received.push(from === this.index ? own : await at.take(from, { part: 0, shape }));
       return received;
     });
   }
@@ -136,7 +155,7 @@ export class ProcessGroup {
   barrier({ purpose }: { purpose: string }): Promise<void> {
     return this.#guarded(async () => {
       if (this.size === 1) return;
-      const at = this.#enter({ op: "barrier", shapes: [], purpose });
+      const at = this.#enter({ op: "barrier", shapes: [], purpose, halved: false });
       // Dissemination: after round r a rank has heard, directly or not, of the 2^r ranks before it.
       for (let distance = 1, round = 0; distance < this.size; distance *= 2, round++) {
         at.send((this.index + distance) % this.size, { part: round, tensor: undefined });
@@ -145,7 +164,7 @@ export class ProcessGroup {
     });
   }
 
-  /** Between two ranks of the group; the other one receives in a call of its own, with the same tag. Messages that are under way
+  /** Between two ranks of the group, exactly; the other one receives in a call of its own, with the same tag. Messages that are under way
    *  between the two at the same time need different tags. */
   send(x: Tensor, options: { to: number; tag: string; purpose: string }): void {
     const call = this.#pairCall(options.tag, x.shape);
@@ -158,7 +177,7 @@ export class ProcessGroup {
       const from = this.#rankAt(options.from, "receive");
       const tensor = await this.#link.receive(from, { call: this.#pairCall(tag, shape), part: 0 });
       invariant(tensor, "a message without a tensor");
-      this.#count(tensor, { from, op: "send", purpose });
+      this.#count({ from, op: "send", purpose, words: tensor.size, dtype: tensor.dtype });
       return tensor;
     });
   }
@@ -175,7 +194,12 @@ export class ProcessGroup {
     return { group: this.name, which: tag, members: 2, op: "send", shapes: [shape] };
   }
 
-  #enter(what: Pick<Call, "op" | "shapes" | "combine" | "root" | "algorithm"> & { purpose: string }): GroupCall {
+  /** Whether a call about x, f32 where there is none, sends it as f16. */
+  #halves(x: Tensor | undefined, { exact = false }: CallOptions): boolean {
+    return this.#wire === "f16" && !exact && (x?.dtype ?? "f32") === "f32";
+  }
+
+  #enter(what: What): GroupCall {
     const { name, ranks, index } = this;
     const [which, link, count] = [this.#calls++, this.#link, this.#counted];
     const call = new GroupCall(what, { group: name, which, ranks, index, link, count });
@@ -184,10 +208,8 @@ export class ProcessGroup {
   }
 
   /** from: a rank of the link */
-  #count(tensor: Tensor | undefined, message: { from: number; op: string; purpose: string }): void {
-    const { from, op, purpose } = message;
-    const words = tensor?.size ?? 0;
-    this.#ledger?.record({ from, to: this.#link.rank, words, dtype: tensor?.dtype ?? "f32", op, purpose });
+  #count(message: Received): void {
+    this.#ledger?.record({ ...message, to: this.#link.rank });
   }
 
   #choose<O extends Op>(op: O, call: { words: number; asked: Algorithm | undefined }): AlgorithmOf<O> {
@@ -211,64 +233,3 @@ export class ProcessGroup {
     return rank;
   }
 }
-
-/** One call, from this rank's side. */
-class GroupCall implements Call, Exchange {
-  readonly group: string;
-  readonly which: number;
-  readonly size: number;
-  readonly index: number;
-  readonly op: string;
-  readonly shapes: readonly Shape[];
-  readonly combine: string | undefined;
-  readonly root: number | undefined;
-  readonly algorithm: string | undefined;
-  readonly purpose: string;
-  readonly #ranks: readonly number[];
-  readonly #link: Link;
-  readonly #count: Count;
-
-  constructor(
-    what: Pick<Call, "op" | "shapes" | "combine" | "root" | "algorithm"> & { purpose: string },
-    place: { group: string; which: number; ranks: readonly number[]; index: number; link: Link; count: Count },
-  ) {
-    this.group = place.group;
-    this.which = place.which;
-    this.size = place.ranks.length;
-    this.index = place.index;
-    this.op = what.op;
-    this.shapes = what.shapes;
-    this.combine = what.combine;
-    this.root = what.root;
-    this.algorithm = what.algorithm;
-    this.purpose = what.purpose;
-    this.#ranks = place.ranks;
-    this.#link = place.link;
-    this.#count = place.count;
-  }
-
-  get members(): number {
-    return this.size;
-  }
-
-  send(to: number, { part, tensor }: { part: number; tensor: Tensor | undefined }): void {
-    this.#link.send(this.#ranks[to], { call: this, part, tensor });
-  }
-
-  async receive(place: number, { part }: { part: number }): Promise<Tensor> {
-    const from = this.#ranks[place];
-    const tensor = await this.#link.receive(from, { call: this, part });
-    invariant(tensor, "a message without a tensor");
-    this.#count(tensor, { from, op: this.op, purpose: this.purpose });
-    return tensor;
-  }
-
-  /** A message that only says that a rank has come so far. */
-  async hear(place: number, part: number): Promise<void> {
-    const from = this.#ranks[place];
-    await this.#link.receive(from, { call: this, part });
-    this.#count(undefined, { from, op: this.op, purpose: this.purpose });
-  }
-}
-
-type Count = (tensor: Tensor | undefined, message: { from: number; op: string; purpose: string }) => void;

@@ -33,22 +33,24 @@ export function trainingTraffic(
     lossBlocks?: number;
     /** of activations and weights; f32 when absent */
     dtype?: FloatType;
+    /** how f32 travels; f32 when absent */
+    wire?: FloatType;
   },
 ): Traffic {
-  const { shape, batch, context, accumulate, recompute, lossBlocks = 1, dtype = "f32" } = run;
+  const { shape, batch, context, accumulate, recompute, lossBlocks = 1, dtype, wire } = run;
   const model = extentsOf(config);
   const sums = gradientSums(model.parameters, shape);
   return perRank(shape, (volume) => {
     const T = volume.rows({ batch, tokens: context });
     const blockForwards = accumulate * (recompute ? 2 : 1);
-    const total = new Total(dtype);
+    const total = new Total({ dtype, wire });
     const count = { blocks: blockForwards, rest: accumulate, backward: accumulate };
     addPass(total, { volume, model, T, count, lossBlocks });
     // Computed again in the backward when in blocks, all of it.
     const again = lossBlocks > 1 ? 2 : 1;
-    total.add("loss", times(accumulate * lossBlocks * again, volume.loss({ T: T / lossBlocks })), "f32");
-    total.add("gradient sum", volume.gradientSum(sums), "f32");
-    total.add("gradient norm", volume.gradientNorm(), "f32");
+    total.add("loss", times(accumulate * lossBlocks * again, volume.loss({ T: T / lossBlocks })), "exact");
+    total.add("gradient sum", volume.gradientSum(sums), "gradients");
+    total.add("gradient norm", volume.gradientNorm(), "exact");
     return total;
   });
 }
@@ -56,15 +58,15 @@ export function trainingTraffic(
 /** What each rank receives for the loss of one batch without gradients. */
 export function evaluationTraffic(
   config: ModelConfig,
-  run: { shape: MeshExtents; batch: number; context: number; lossBlocks?: number },
+  run: { shape: MeshExtents; batch: number; context: number; lossBlocks?: number; wire?: FloatType },
 ): Traffic {
   const model = extentsOf(config);
-  const { lossBlocks = 1 } = run;
+  const { lossBlocks = 1, wire } = run;
   return perRank(run.shape, (volume) => {
     const T = volume.rows({ batch: run.batch, tokens: run.context });
-    const total = new Total("f32");
+    const total = new Total({ wire });
     addPass(total, { volume, model, T, count: { blocks: 1, rest: 1, backward: 0 }, lossBlocks });
-    total.add("loss", times(lossBlocks, volume.loss({ T: T / lossBlocks })), "f32");
+    total.add("loss", times(lossBlocks, volume.loss({ T: T / lossBlocks })), "exact");
     return total;
   });
 }
@@ -73,15 +75,15 @@ export function evaluationTraffic(
  *  row or of each sample's last. */
 export function logitsTraffic(
   config: ModelConfig,
-  run: { shape: MeshExtents; sequence: Pick<Sequence, "batch" | "tokens">; last: boolean },
+  run: { shape: MeshExtents; sequence: Pick<Sequence, "batch" | "tokens">; last: boolean; wire?: FloatType },
 ): Traffic {
-  const { shape, sequence, last } = run;
+  const { shape, sequence, last, wire } = run;
   const model = extentsOf(config);
   return perRank(shape, (volume) => {
     const T = volume.rows(sequence);
-    const total = new Total("f32");
+    const total = new Total({ wire });
     addPass(total, { volume, model, T, count: { blocks: 1, rest: 1, backward: 0 } });
-    total.add("logits", volume.logits({ T: last ? T / sequence.tokens : T, V: config.vocab_size }), "f32");
+    total.add("logits", volume.logits({ T: last ? T / sequence.tokens : T, V: config.vocab_size }), "exact");
     return total;
   });
 }
@@ -131,7 +133,7 @@ function addPass(
   total.addOp("embedding", { ...volume.embedding({ T, D }), count: { forward: rest, backward } });
   total.addOp("norm", {
     ...volume.norm({ T }),
-    dtype: "f32",
+    what: "exact",
     count: { forward: layers * model.normsPerLayer * blocks, backward: layers * model.normsPerLayer * backward },
   });
   for (const { K, N, kind } of model.linears)
@@ -144,34 +146,41 @@ function addPass(
     forward: lossBlocks * (rest + (lossBlocks > 1 ? backward : 0)),
     backward: lossBlocks * backward,
   };
-  total.addOp("norm", { ...volume.norm({ T: T / lossBlocks }), dtype: "f32", count: ends });
+  total.addOp("norm", { ...volume.norm({ T: T / lossBlocks }), what: "exact", count: ends });
   total.addOp("head", { ...volume.head({ T: T / lossBlocks, D, V }), count: ends });
 }
+
+/** What messages are about: activations and weights have the run's type, gradients of weights are f32 until they travel, and what is exact is
+ *  f32 on every wire. */
+type Content = "values" | "gradients" | "exact";
 
 class Total {
   readonly words: CountByPurpose = {};
   readonly messages: CountByPurpose = {};
   bytes = 0;
+  readonly #types: Record<Content, FloatType>;
 
-  /** dtype: of activations and weights */
-  constructor(readonly dtype: FloatType) {}
+  constructor({ dtype = "f32", wire = "f32" }: { dtype?: FloatType; wire?: FloatType }) {
+    this.#types = { values: wire === "f16" ? wire : dtype, gradients: wire, exact: "f32" };
+  }
 
-  add(purpose: string, { words, messages }: Received, dtype: FloatType): void {
+  add(purpose: string, { words, messages }: Received, what: Content): void {
     if (messages === 0) return;
     this.words[purpose] = (this.words[purpose] ?? 0) + words;
     this.messages[purpose] = (this.messages[purpose] ?? 0) + messages;
-    this.bytes += bytesOf({ dtype, length: words });
+    this.bytes += this.#bytes(words, what);
   }
 
-  addOp(
-    op: string,
-    pass: Passes<Received> & { count: Passes<number>; gradientWords?: number; dtype?: FloatType },
-  ): void {
-    const { count, forward, backward, gradientWords = 0, dtype = this.dtype } = pass;
-    this.add(`${op} forward`, times(count.forward, forward), dtype);
-    this.add(`${op} backward`, times(count.backward, backward), dtype);
-    const length = count.backward * gradientWords;
-    this.bytes += bytesOf({ dtype: "f32", length }) - bytesOf({ dtype, length });
+  addOp(op: string, pass: Passes<Received> & { count: Passes<number>; gradientWords?: number; what?: Content }): void {
+    const { count, forward, backward, gradientWords = 0, what = "values" } = pass;
+    this.add(`${op} forward`, times(count.forward, forward), what);
+    this.add(`${op} backward`, times(count.backward, backward), what);
+    const words = count.backward * gradientWords;
+    this.bytes += this.#bytes(words, "gradients") - this.#bytes(words, what);
+  }
+
+  #bytes(length: number, what: Content): number {
+    return bytesOf({ dtype: this.#types[what], length });
   }
 }
 

@@ -78,6 +78,8 @@ export interface Layout {
   /** this rank, of how many */
   readonly rank: number;
   readonly size: number;
+  /** how f32 travels between ranks; f16 rounds activations, weights and gradients on their way */
+  readonly wire: FloatType;
 
   /** The least number of samples, from `batch` on, that the ranks can share: the rest are padding that counts nowhere. */
   paddedBatch(sequence: Sequence): number;

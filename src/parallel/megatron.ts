@@ -5,11 +5,10 @@
 // Legend: T rows (batch * tokens), D width, V padded vocabulary, P ranks, p this rank.
 
 import type { Backend } from "../backend/backend.ts";
+import type { FloatType } from "../backend/buffer.ts";
 import { invariant } from "../backend/errors.ts";
 import type { DropoutArgs, HeadShape } from "../backend/kernels.ts";
 import { handle } from "../comm/collectives.ts";
-import type { Ledger } from "../comm/ledger.ts";
-import type { Link } from "../comm/link.ts";
 import type { ProcessGroup } from "../comm/process-group.ts";
 import { attention, cachedAttention, fusedWidth, rotary } from "../tensor/ops/attention.ts";
 import { dropout } from "../tensor/ops/elementwise.ts";
@@ -30,7 +29,7 @@ import type {
   Sequence,
   Whole,
 } from "./layout.ts";
-import { worldGroup } from "./mesh.ts";
+import { type Communication, worldGroup } from "./mesh.ts";
 import {
   type ColumnFactor,
   columnParallel,
@@ -49,6 +48,7 @@ export class Megatron implements Layout {
   readonly name: "1d" | "1d-sp";
   readonly rank: number;
   readonly size: number;
+  readonly wire: FloatType;
   readonly sequenceParallel: boolean;
   readonly #backend: Backend;
   readonly #world: ProcessGroup;
@@ -56,11 +56,12 @@ export class Megatron implements Layout {
   readonly #shards: Shards;
   readonly #kinds = new WeakMap<Parameter, ParameterKind>();
 
-  constructor(options: { backend: Backend; link: Link; sequenceParallel: boolean; ledger?: Ledger }) {
+  constructor(options: Communication & { backend: Backend; sequenceParallel: boolean }) {
     const { backend, link, sequenceParallel } = options;
     this.name = sequenceParallel ? "1d-sp" : "1d";
     this.rank = link.rank;
     this.size = link.size;
+    this.wire = options.wire ?? "f32";
     this.sequenceParallel = sequenceParallel;
     this.#backend = backend;
     this.#world = worldGroup(options);
@@ -222,8 +223,8 @@ export class Megatron implements Layout {
       colOffset,
       scale: options.scale,
       exchange: {
-        max: (max) => this.#world.allReduce(max, { purpose, combine: "max" }),
-        sums: (sums) => this.#world.allReduce(sums, { purpose }),
+        max: (max) => this.#world.allReduce(max, { purpose, combine: "max", exact: true }),
+        sums: (sums) => this.#world.allReduce(sums, { purpose, exact: true }),
         loss: async (loss) => handle(loss),
       },
     });
@@ -238,7 +239,7 @@ export class Megatron implements Layout {
     using own = keptRows(logits, { step });
     const [rows, cols] = own.shape;
     using whole = scratch(own, [(sequence.batch * sequence.tokens) / step, vocabSize]);
-    for (const [index, part] of (await this.#world.allGather(own, { purpose: "logits" })).entries()) {
+    for (const [index, part] of (await this.#world.allGather(own, { purpose: "logits", exact: true })).entries()) {
       const block = { rows: { from: 0, to: rows }, cols: { from: index * cols, to: (index + 1) * cols } };
       paste(part, { into: whole, block });
       part.dispose();

@@ -4,11 +4,9 @@
 // Every extent is padded with zeros to a multiple of P on a line, of q d on a grid, whichever dim it becomes: any result can be an operand
 // of any further product, and sizes need not divide.
 
-import type { Ledger } from "../comm/ledger.ts";
-import type { Link } from "../comm/link.ts";
 import type { ProcessGroup } from "../comm/process-group.ts";
 import { padTo, type Range } from "./block.ts";
-import { type Mesh, makeMesh, worldGroup } from "./mesh.ts";
+import { type Communication, type Mesh, makeMesh, worldGroup } from "./mesh.ts";
 import type { Columns, Rows } from "./parallel-linear.ts";
 import { placeOf } from "./place.ts";
 import type { Placement, Placements } from "./placement.ts";
@@ -79,13 +77,13 @@ export type Operand<
 > = (typeof operandPlacements)[M["kind"]][F][Which];
 
 /** All of the link's ranks in a line. */
-export function lineMesh(options: { link: Link; ledger?: Ledger }): LineMesh {
+export function lineMesh(options: Communication): LineMesh {
   const world = worldGroup(options);
   return { kind: "line", rank: options.link.rank, world, unit: world.size, line: meshAxis("p", world), tag: tags() };
 }
 
 /** The link's q * q * d ranks as rank = j + q i + q q k. */
-export function gridMesh(options: { q: number; d: number; link: Link; ledger?: Ledger }): GridMesh {
+export function gridMesh(options: Communication & { q: number; d: number }): GridMesh {
   const grid = makeMesh(options);
   return {
     ...{ kind: "grid", rank: options.link.rank, world: grid.world, unit: options.q * options.d },

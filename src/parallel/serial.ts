@@ -31,6 +31,7 @@ export class Serial implements Layout {
   readonly name = "serial";
   readonly rank = 0;
   readonly size = 1;
+  readonly wire = "f32";
   readonly #backend: Backend;
 
   constructor(backend: Backend) {

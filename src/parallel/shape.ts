@@ -3,10 +3,9 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { UserError } from "../backend/errors.ts";
-import type { Ledger } from "../comm/ledger.ts";
-import type { Link } from "../comm/link.ts";
 import type { Layout } from "./layout.ts";
 import { Megatron } from "./megatron.ts";
+import type { Communication } from "./mesh.ts";
 import { Serial } from "./serial.ts";
 import { Summa } from "./summa.ts";
 import { isGrid, type MeshExtents } from "./volume.ts";
@@ -163,9 +162,12 @@ export function shapesOf(size: number): MeshShape[] {
   return shapes;
 }
 
-/** The layout of one rank. */
-export function createLayout(shape: MeshShape, rank: { backend: Backend; link: Link; ledger?: Ledger }): Layout {
+/** The layout of one rank.
+ *  @throws UserError for another number of ranks than the mesh's, or a wire that is not known */
+export function createLayout(shape: MeshShape, rank: Communication & { backend: Backend }): Layout {
   const { layout, size, q, d } = shape;
+  const { wire = "f32" } = rank;
+  if (wire !== "f32" && wire !== "f16") throw new UserError(`got a wire of ${wire}, need f32 or f16`);
   if (rank.link.size !== size)
     throw new UserError(`mesh ${shape.dims.join("x")} needs ${size} ranks, got ${rank.link.size}; start as many`);
   if (layout === "serial") return new Serial(rank.backend);

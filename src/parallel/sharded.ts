@@ -86,7 +86,7 @@ export class Shards {
       assembled = own;
     } else if (holders[me] === me && holders[root] !== me) this.#world.send(block, { to: root, tag, purpose });
     if (to === undefined) {
-      const everywhere = await this.#world.broadcast(assembled, { root, shape: whole.shape, purpose });
+      const everywhere = await this.#world.broadcast(assembled, { root, shape: whole.shape, purpose, exact: true });
       assembled?.dispose();
       assembled = everywhere;
     }
@@ -128,6 +128,7 @@ export class Shards {
     using sum: Placed<{ world: "invariant" }> = await allReduced(place(own, { world: "partial" }), {
       over: meshAxis("world", this.#world),
       purpose: "gradient norm",
+      exact: true,
     });
     copyRange(sum, { to: out, length: 1, xOffset: 0, yOffset: 0 });
   }

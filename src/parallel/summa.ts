@@ -5,9 +5,8 @@
 // Legend: R rows (batch * tokens) / (d q) of this rank, D width, V padded vocabulary, t step, w words of a block.
 
 import type { Backend } from "../backend/backend.ts";
+import type { FloatType } from "../backend/buffer.ts";
 import type { DropoutArgs, HeadShape } from "../backend/kernels.ts";
-import type { Ledger } from "../comm/ledger.ts";
-import type { Link } from "../comm/link.ts";
 import { attention, cachedAttention, fusedWidth, rotary } from "../tensor/ops/attention.ts";
 import { dropout } from "../tensor/ops/elementwise.ts";
 import type { Ids } from "../tensor/ops/embedding.ts";
@@ -18,7 +17,7 @@ import { padTo } from "./block.ts";
 import { appendToCache, keptRows } from "./cache.ts";
 import { allGathered, allMaximum, allReduced, destinationOf, recordPlaced } from "./exchange.ts";
 import type { CacheSpec, LayerCache, Layout, ParameterSpec, ReducedGradients, Sequence, Whole } from "./layout.ts";
-import { type Mesh, makeMesh } from "./mesh.ts";
+import { type Communication, type Mesh, makeMesh } from "./mesh.ts";
 import { asPlaced, type Dual, type Placed, place, placedAs } from "./placement.ts";
 import {
   type Activation,
@@ -41,15 +40,17 @@ export class Summa implements Layout {
   readonly name: "2d" | "2.5d";
   readonly rank: number;
   readonly size: number;
+  readonly wire: FloatType;
   readonly mesh: Mesh;
   readonly #axes: Axes;
   readonly #backend: Backend;
   readonly #shards: Shards;
 
-  constructor(options: { backend: Backend; link: Link; q: number; d: number; ledger?: Ledger }) {
+  constructor(options: Communication & { backend: Backend; q: number; d: number }) {
     this.name = options.d === 1 ? "2d" : "2.5d";
     this.rank = options.link.rank;
     this.size = options.link.size;
+    this.wire = options.wire ?? "f32";
     this.mesh = makeMesh(options);
     const { row, column, depth, batch } = this.mesh;
     this.#axes = {
@@ -156,8 +157,8 @@ export class Summa implements Layout {
       bias: bias && asPlaced(bias, { placements: vector, what: "norm's bias" }),
       width: cols * this.mesh.q,
       steps: {
-        stats: async (own) => mergeStats(await allGathered(own, { over, purpose: "norm forward" }), cols),
-        sums: (own) => allReduced(own, { over, purpose: "norm backward" }),
+        stats: async (own) => mergeStats(await allGathered(own, { over, purpose: "norm forward", exact: true }), cols),
+        sums: (own) => allReduced(own, { over, purpose: "norm backward", exact: true }),
       },
     });
   }
@@ -241,9 +242,9 @@ export class Summa implements Layout {
       colOffset,
       scale: options.scale,
       steps: {
-        max: (own) => allMaximum(own, { over: row, purpose }),
-        sums: (own) => allReduced(own, { over: row, purpose }),
-        loss: (own) => allReduced(own, { over: batch, purpose }),
+        max: (own) => allMaximum(own, { over: row, purpose, exact: true }),
+        sums: (own) => allReduced(own, { over: row, purpose, exact: true }),
+        loss: (own) => allReduced(own, { over: batch, purpose, exact: true }),
       },
     });
   }
@@ -259,7 +260,7 @@ export class Summa implements Layout {
     const all = asPlaced(logits, { placements: activation, what: "gatherLogits' logits" });
     using own = placedAs(keptRows(all, { step }), all);
     const [rows, cols] = own.shape;
-    const parts = await allGathered(own, { over: row, purpose });
+    const parts = await allGathered(own, { over: row, purpose, exact: true });
     using wide: Placed<OfRow> = placedAs(scratch(own, [rows, cols * parts.length]), parts[0]);
     for (const [column, part] of parts.entries()) {
       const block = { rows: { from: 0, to: rows }, cols: { from: column * cols, to: (column + 1) * cols } };
@@ -267,7 +268,7 @@ export class Summa implements Layout {
       part.dispose();
     }
     using whole = scratch(own, [(sequence.batch * sequence.tokens) / step, vocabSize]);
-    const wholeParts: Placed<OfAll>[] = await allGathered(wide, { over: batch, purpose });
+    const wholeParts: Placed<OfAll>[] = await allGathered(wide, { over: batch, purpose, exact: true });
     for (const [index, part] of wholeParts.entries()) {
       const block = { rows: { from: index * rows, to: (index + 1) * rows }, cols: { from: 0, to: wide.shape[1] } };
       paste(part, { into: whole, block });

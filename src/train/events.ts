@@ -34,7 +34,9 @@ export interface TrainParameters {
   lossBlocks?: number;
   /** how matrices and activations are stored where the device has it; f32 when absent. Sums, masters of weights and moments are f32. */
   dtype?: FloatType;
-  /** in f16: what the loss's gradient is multiplied by at first, a power of two; 65536 when absent */
+  /** how f32 travels between ranks; f32 when absent. f16: half the bytes of activations, weights and gradients, which round on their way */
+  wire?: FloatType;
+  /** where either is f16: what the loss's gradient is multiplied by at first, a power of two; 65536 when absent */
   lossScale?: number;
   seed: number;
   /** steps between evaluations; 0: only at the end */
@@ -135,9 +137,9 @@ export class DivergedError extends Error {
   readonly learningRate: number;
   /** "loss", "gradient norm", or the weight where it was first seen */
   readonly tensor: string;
-  constructor(at: { step: number; learningRate: number; tensor: string; dtype: FloatType }) {
-    const { step, learningRate, tensor, dtype } = at;
-    const wider = dtype === "f16" ? ", or --dtype f32" : "";
+  constructor(at: { step: number; learningRate: number; tensor: string; dtype: FloatType; wire?: FloatType }) {
+    const { step, learningRate, tensor, dtype, wire } = at;
+    const wider = `${dtype === "f16" ? ", or --dtype f32" : ""}${wire === "f16" ? ", or --wire f32" : ""}`;
     super(
       `the run diverged at step ${step}: ${tensor} is no longer a finite number at learning rate ${learningRate}; use a smaller --lr, a longer --warmup or a smaller --clip${wider}`,
     );

@@ -79,7 +79,13 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent> 
     const result = await run.step(corpus, { step: done, learningRate });
     if (options.ledger) options.ledger.step = 0;
     if (!Number.isFinite(result.loss) || !(Number.isFinite(result.gradNorm) || result.skipped))
-      throw new DivergedError({ step: done + 1, learningRate, tensor: await run.diagnose(corpus, done), dtype });
+      throw new DivergedError({
+        step: done + 1,
+        learningRate,
+        tensor: await run.diagnose(corpus, done),
+        dtype,
+        wire: layout.wire,
+      });
     done++;
     const durationMs = performance.now() - stepStarted;
     const tokensPerSecond = (tokensPerStep / durationMs) * 1000;
@@ -134,7 +140,7 @@ class Run {
   /** [2]: the step's loss, its squared gradient norm: read together, once a step */
   readonly #report: Tensor;
   readonly #rates: DropoutRates;
-  /** in f16, with the tensor [1] that backward starts from */
+  /** where gradients are f16, stored or on their way, with the tensor [1] that backward starts from */
   readonly #scale: LossScale | undefined;
   readonly #seed: Tensor | undefined;
 
@@ -153,7 +159,7 @@ class Run {
       parameters: model.parameters,
     });
     this.#report = constant(backend, { shape: [2], purpose: "scratch", name: "step report" });
-    if (model.dtype === "f16") {
+    if (model.dtype === "f16" || layout.wire === "f16") {
       this.#scale = new LossScale(parameters.lossScale);
       this.#seed = constant(backend, { shape: [1], purpose: "scratch", name: "loss scale" });
     }

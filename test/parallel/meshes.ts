@@ -1,8 +1,8 @@
 // Meshes with a name for tests' titles, and the layout that goes with each.
 
-import type { Ledger } from "../../src/comm/ledger.ts";
-import type { Rank } from "../../src/comm/loopback.ts";
+import type { Backend } from "../../src/backend/backend.ts";
 import type { Layout } from "../../src/parallel/layout.ts";
+import type { Communication } from "../../src/parallel/mesh.ts";
 import { createLayout, type LayoutName, type MeshShape, meshShape } from "../../src/parallel/shape.ts";
 
 export type NamedMesh = MeshShape & { name: string };
@@ -12,4 +12,5 @@ export const mesh = (layout: LayoutName, dims: readonly number[]): NamedMesh => 
   name: `${layout} ${dims.join("x")}`,
 });
 
-export const layoutOn = (shape: MeshShape, rank: Rank & { ledger?: Ledger }): Layout => createLayout(shape, rank);
+export const layoutOn = (shape: MeshShape, rank: Communication & { backend: Backend }): Layout =>
+  createLayout(shape, rank);

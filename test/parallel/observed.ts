@@ -2,6 +2,7 @@
 // layout's is right. Knows no layout's insides but which blocks are copies of each other.
 
 import type { Backend } from "../../src/backend/backend.ts";
+import type { FloatType } from "../../src/backend/buffer.ts";
 import { Ledger, totals } from "../../src/comm/ledger.ts";
 import { type Rank, runRanks } from "../../src/comm/loopback.ts";
 import type { ModelConfig } from "../../src/nn/config.ts";
@@ -121,18 +122,31 @@ export function watchRanks(
     device: Backend;
     program: Program;
     timeoutMs?: number;
+    wire?: FloatType;
     prepare?: (layout: Layout, rank: Rank & { ledger: Ledger }) => void;
   },
 ): Promise<Seen[]> {
-  const { device, program, timeoutMs, prepare } = options;
-  return runRanks({ size: shape.size, backend: device, timeoutMs }, async (rank) => {
-    const ledger = new Ledger();
-    const layout = layoutOn(shape, { ...rank, ledger });
-    prepare?.(layout, { ...rank, ledger });
-    const seen = await watch({ backend: rank.backend, layout, ledger }, program);
-    for (const block of seen.blocks.values()) block.copies = copiesOf(shape, { kind: block.copies, rank: layout.rank });
-    return seen;
-  });
+  const { device, timeoutMs, ...rest } = options;
+  return runRanks({ size: shape.size, backend: device, timeoutMs }, (rank) => watchRank(shape, { rank, ...rest }));
+}
+
+/** One of the ranks, on any link. */
+export async function watchRank(
+  shape: NamedMesh,
+  options: {
+    rank: Rank;
+    program: Program;
+    wire?: FloatType;
+    prepare?: (layout: Layout, rank: Rank & { ledger: Ledger }) => void;
+  },
+): Promise<Seen> {
+  const { rank, program, wire, prepare } = options;
+  const ledger = new Ledger();
+  const layout = layoutOn(shape, { ...rank, ledger, wire });
+  prepare?.(layout, { ...rank, ledger });
+  const seen = await watch({ backend: rank.backend, layout, ledger }, program);
+  for (const block of seen.blocks.values()) block.copies = copiesOf(shape, { kind: block.copies, rank: layout.rank });
+  return seen;
 }
 
 /** The same on two ranks exactly when they hold the same block of a parameter of that kind. */

@@ -2,6 +2,7 @@
 // left after a run: no memory, no promise that failed unseen.
 
 import type { Backend } from "../../src/backend/backend.ts";
+import type { FloatType } from "../../src/backend/buffer.ts";
 import { Ledger, type LedgerEntry, totals } from "../../src/comm/ledger.ts";
 import { type Rank, runRanks } from "../../src/comm/loopback.ts";
 import { ProcessGroup } from "../../src/comm/process-group.ts";
@@ -52,10 +53,10 @@ export interface Member {
 /** Runs `program` on every rank of the group, the world's others idle. Results and ledger in the order of the group.
  *  @throws Error when any memory is left */
 export async function runGroup<T>(
-  options: { backend: Backend; ranks: readonly number[]; seed?: number; counted?: boolean },
+  options: { backend: Backend; ranks: readonly number[]; seed?: number; counted?: boolean; wire?: FloatType },
   program: (member: Member) => Promise<T>,
 ): Promise<{ results: T[]; entries: LedgerEntry[] }> {
-  const { backend, ranks, seed, counted = true } = options;
+  const { backend, ranks, seed, counted = true, wire } = options;
   const size = Math.max(...ranks) + 1;
   const ledgers = Array.from({ length: size }, () => new Ledger());
   const accounts: Backend["memory"][] = [];
@@ -64,7 +65,8 @@ export async function runGroup<T>(
     const { link, backend: own } = rank;
     accounts.push(own.memory);
     if (!ranks.includes(link.rank)) return undefined;
-    const group = new ProcessGroup({ name: "part", ranks, link, ledger: counted ? ledgers[link.rank] : undefined });
+    const ledger = counted ? ledgers[link.rank] : undefined;
+    const group = new ProcessGroup({ name: "part", ranks, link, ledger, wire });
     const result = await program({
       ...{ group, index: group.index, rank },
       dawdle: dawdler(seed === undefined ? undefined : seed + link.rank),

@@ -2,6 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import type { FloatType } from "../../src/backend/buffer.ts";
 import { Ledger } from "../../src/comm/ledger.ts";
 import { type Rank, runRanks } from "../../src/comm/loopback.ts";
 import { type ModelConfig, parseModelConfig } from "../../src/nn/config.ts";
@@ -54,12 +55,12 @@ const expectedOf = ({ words, messages }: Traffic, rank: number) => ({ words: wor
 async function ledgersOf(
   shape: NamedMesh,
   program: (rank: Rank & { ledger: Ledger; model: Model }) => Promise<void>,
-  config: ModelConfig,
+  { config, wire }: { config: ModelConfig; wire?: FloatType },
 ): Promise<Ledger[]> {
   const backend = await backendUnderTest();
   return runRanks({ size: shape.size, backend }, async (rank) => {
     const ledger = new Ledger();
-    using model = new Model(rank.backend, { config, layout: layoutOn(shape, { ...rank, ledger }), seed: 4 });
+    using model = new Model(rank.backend, { config, layout: layoutOn(shape, { ...rank, ledger, wire }), seed: 4 });
     await program({ ...rank, ledger, model });
     return ledger;
   });
@@ -79,10 +80,20 @@ const shapes = [
   mesh("1d-sp", [4]),
 ];
 
+/** Of these the bytes are counted on a wire of f16 too. */
+const halved = new Set(["1d 3", "1d-sp 4", "2d 2x2", "2.5d 2x2x2", "2.5d 2x2x3"]);
+const waysOn = ({ name }: NamedMesh): { recompute: boolean; wire?: FloatType }[] => [
+  { recompute: false },
+  { recompute: true },
+  ...(halved.has(name) ? [{ recompute: false, wire: "f16" as const }] : []),
+];
+/** What travels in f32 on every wire. */
+const exact = new Set(["norm forward", "norm backward", "loss", "gradient norm"]);
+
 for (const shape of shapes)
   for (const [name, config] of shape.name === "2.5d 2x2x3" ? [...wide, uneven] : wide)
-    for (const recompute of [false, true])
-      test(`${shape.name}, ${name}${recompute ? ", recomputing" : ""}: each step's words and messages are the closed form's`, async () => {
+    for (const { recompute, wire } of waysOn(shape))
+      test(`${shape.name}, ${name}${recompute ? ", recomputing" : ""}${wire ? ", on a wire of f16" : ""}: each step's words and messages are the closed form's`, async () => {
         const batch = 12;
         const steps = [1, 2];
         // One of the two: micro-batches change a factor only.
@@ -111,9 +122,9 @@ for (const shape of shapes)
               assert.ok((await optimizer.normSquared.read())[0] > 0);
             }
           },
-          config,
+          { config, wire },
         );
-        const traffic = trainingTraffic(config, { shape, batch, context, accumulate, recompute });
+        const traffic = trainingTraffic(config, { shape, batch, context, accumulate, recompute, wire });
         for (const [rank, ledger] of ledgers.entries())
           for (const step of steps) {
             assert.equal(receivedIn(ledger, step), expectedOf(traffic, rank), `rank ${rank}, step ${step}`);
@@ -121,6 +132,9 @@ for (const shape of shapes)
               .filter((each) => each.step === step)
               .reduce((sum, each) => sum + each.bytes, 0);
             assert.is(bytes, traffic.bytesReceived[rank]);
+            if (!wire) continue;
+            for (const { purpose, words, bytes } of ledger.entries)
+              assert.is(bytes, (exact.has(purpose) ? 4 : 2) * words, purpose);
           }
       });
 
@@ -141,7 +155,7 @@ for (const shape of shapes)
           await model.layout.gatherLogits(logits, { sequence, vocabSize, last });
         }
       },
-      config,
+      { config },
     );
     const expected = [
       evaluationTraffic(config, { shape, batch: 5, context: 7 }),
@@ -168,7 +182,7 @@ for (const shape of shapes)
         const sequence = { batch, tokens: context, offset: 0 };
         await model.loss(tape, { tokens: ids(96, 0), targets: ids(96, 1), sequence, scale: 1 / 96, lossBlocks: 2 });
       },
-      config,
+      { config },
     );
     const form = evaluationTraffic(config, { shape, batch, context, lossBlocks: 2 });
     for (const [rank, ledger] of ledgers.entries())
