@@ -82,9 +82,9 @@ export interface Backend {
    *  calls take the fastest. Between two steps, when no rank that shares the device is in the middle of one: results before and after
    *  differ in their last bits. Missing, or undefined, where there is nothing to do. */
   tune?(): Promise<void> | undefined;
-  /** From now on `watch` is told of every kernel; undefined ends it, and resolves when of all before is told. Taking times costs time.
-   *  Missing where a device has none to give. */
-  trace?(watch: KernelWatch | undefined): Promise<void>;
+  /** From now on `watch` is told of every kernel; undefined ends it, and resolves when of all before is told. Resolves with the microseconds
+   *  by which the times may be off. Taking them costs time. Missing where a device has none to give. */
+  trace?(watch: KernelWatch | undefined): Promise<number>;
   /** Gives back memory kept for reuse. */
   trim(): void;
   dispose(): void;

@@ -165,8 +165,8 @@ export class SharedBackend implements Backend {
     return async (watch) => {
       const watched = this.#watch !== undefined;
       this.#watch = watch;
-      if (watch && !watched) await this.#trace.add(device);
-      if (!watch && watched) await this.#trace.remove(device);
+      if (watch && !watched) return this.#trace.add(device);
+      return !watch && watched ? this.#trace.remove(device) : 0;
     };
   }
 

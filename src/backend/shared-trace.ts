@@ -9,8 +9,8 @@ export class SharedTrace {
   /** of the rank whose call is under way */
   current: KernelWatch | undefined;
   #watches = 0;
-  #started: Promise<void> | undefined;
-  #ended = deferred<void>();
+  #started: Promise<number> | undefined;
+  #ended = deferred<number>();
   readonly #watch: KernelWatch = (kernel, args) => this.current?.(kernel, args) ?? untold;
 
   get active(): boolean {
@@ -18,20 +18,20 @@ export class SharedTrace {
   }
 
   /** Another rank watches; the first one's call starts the device's trace. */
-  async add(device: Backend): Promise<void> {
+  async add(device: Backend): Promise<number> {
     if (this.#watches++ === 0) {
       this.#ended = deferred();
       this.#started = device.trace?.(this.#watch);
     }
-    await this.#started;
+    return (await this.#started) ?? 0;
   }
 
   /** A rank no longer does. Resolves for all ranks once the last one has ended the device's trace. */
-  remove(device: Backend): Promise<void> {
+  remove(device: Backend): Promise<number> {
     const { promise, resolve, reject } = this.#ended;
     if (--this.#watches === 0) {
       this.current = undefined;
-      Promise.resolve(device.trace?.(undefined)).then(resolve, reject);
+      Promise.resolve(device.trace?.(undefined) ?? 0).then(resolve, reject);
     }
     return promise;
   }

@@ -41,12 +41,15 @@ export function traceSteps({ traceSteps: text }: TraceFlags, steps: number): Ste
 export async function writeTrace(path: string, options: { timeline: Timeline; what: string; output: Output }) {
   const { timeline, what, output } = options;
   await writeWhole(path, chromeTrace(timeline, { what }));
-  const { slices, dropped } = timeline;
+  const { slices, dropped, withinUs } = timeline;
   const { underWayUs, computingUs } = overlap(slices);
   const hidden = underWayUs > 0 ? computingUs / underWayUs : undefined;
   output.event({ event: "trace", file: path, slices: slices.length, dropped, ...(hidden !== undefined && { hidden }) });
   const left = dropped > 0 ? `, ${countText(dropped)} more left out` : "";
-  output.say(`trace: ${path}, ${countText(slices.length)} events of ${what}${left}; open it at ui.perfetto.dev`);
+  const clock = withinUs > 0 ? `, kernels' times to ${Math.ceil(withinUs)} us` : "";
+  output.say(
+    `trace: ${path}, ${countText(slices.length)} events of ${what}${left}${clock}; open it at ui.perfetto.dev`,
+  );
   if (!slices.some(({ track }) => track === "computing"))
     output.say("trace: no times of kernels: this adapter has no timestamp queries");
   else if (hidden !== undefined)

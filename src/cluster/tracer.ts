@@ -22,8 +22,8 @@ export interface RankNotes {
   received: readonly ReceivedNote[];
   /** left out, as there were too many */
   dropped: number;
-  /** the device tells when its kernels run */
-  timed: boolean;
+  /** by how much the times of kernels may be off this rank's clock */
+  withinUs: number;
 }
 
 interface SentNote extends MessageNote {
@@ -47,7 +47,8 @@ export class Tracer {
   #kernels = 0;
   #memory = -1;
   #dropped = 0;
-  #ended: Promise<void> | undefined;
+  #withinUs = 0;
+  #ended: Promise<unknown> | undefined;
 
   constructor({ link, backend }: { link: Link; backend: Backend }) {
     this.#traced = new TracedLink(link);
@@ -65,7 +66,7 @@ export class Tracer {
   /** Notes what happens from now on. To be called once. */
   async start(): Promise<void> {
     const { rank } = this.link;
-    await this.#backend.trace?.((kernel, args) => {
+    const withinUs = await this.#backend.trace?.((kernel, args) => {
       const index = this.#kernels++;
       this.#noteMemory();
       return (startUs, endUs) => {
@@ -73,6 +74,7 @@ export class Tracer {
         this.#recorder.slice({ rank, track: "computing", startUs, endUs, ...kernelText(kernel, args) });
       };
     });
+    this.#withinUs = withinUs ?? 0;
     this.#traced.watch = {
       sent: (note) => this.#note(this.#sent, { ...note, kernelsBefore: this.#kernels }),
       received: (note) => this.#note(this.#received, note),
@@ -98,8 +100,8 @@ export class Tracer {
       ...note,
       readyUs: this.#ready(note, kernelsBefore),
     }));
-    const timed = this.#backend.trace !== undefined;
-    return { kernels, levels, sent, received: this.#received, dropped: dropped + this.#dropped, timed };
+    const withinUs = this.#withinUs;
+    return { kernels, levels, sent, received: this.#received, dropped: dropped + this.#dropped, withinUs };
   }
 
   #note<T>(notes: T[], note: T): void {
@@ -158,6 +160,7 @@ export function timelineOf(notes: readonly RankNotes[]): Timeline {
     slices,
     levels: notes.flatMap(({ levels }) => levels),
     dropped: notes.reduce((sum, { dropped }) => sum + dropped, 0),
+    withinUs: Math.max(0, ...notes.map(({ withinUs }) => withinUs)),
   };
 }
 

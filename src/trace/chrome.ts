@@ -13,7 +13,7 @@ interface Event {
 
 /** The text, in pieces. Times count from the earliest event. */
 export function* chromeTrace(timeline: Timeline, about: Readonly<Record<string, unknown>> = {}): Generator<string> {
-  const { slices, levels, dropped } = timeline;
+  const { slices, levels, dropped, withinUs } = timeline;
   const starts = [...slices.map(({ startUs }) => startUs), ...levels.map(({ atUs }) => atUs)];
   const zeroUs = starts.reduce((least, at) => Math.min(least, at), Number.POSITIVE_INFINITY);
   const ranks = [...new Set([...slices, ...levels].map(({ rank }) => rank))].sort((a, b) => a - b);
@@ -27,7 +27,7 @@ export function* chromeTrace(timeline: Timeline, about: Readonly<Record<string, 
   for (const { rank, name, atUs, value } of levels)
     events.push({ ph: "C", ts: atUs - zeroUs, pid: pidOf(rank), name, args: { [name]: value } });
   events.sort((a, b) => a.ts - b.ts || order[a.ph] - order[b.ph]);
-  yield `{"displayTimeUnit":"ms","otherData":${JSON.stringify({ ...about, dropped })},"traceEvents":[`;
+  yield `{"displayTimeUnit":"ms","otherData":${JSON.stringify({ ...about, dropped, withinUs })},"traceEvents":[`;
   for (const [index, event] of events.entries()) yield `${index > 0 ? "," : ""}\n${JSON.stringify(event)}`;
   yield "\n]}\n";
 }

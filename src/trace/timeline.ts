@@ -32,6 +32,8 @@ export interface Timeline {
   readonly levels: readonly Level[];
   /** left out, as there were too many */
   readonly dropped: number;
+  /** by how much the times of one track may be off another's */
+  readonly withinUs: number;
 }
 
 /** Slices and levels that a recorder keeps. A step of a small model has 3,000 of a rank; as text one takes some 200 bytes. */
@@ -42,6 +44,7 @@ export class Recorder implements Timeline {
   readonly slices: Slice[] = [];
   readonly levels: Level[] = [];
   dropped = 0;
+  readonly withinUs = 0;
   readonly #most: number;
 
   constructor({ most = mostEvents }: { most?: number } = {}) {

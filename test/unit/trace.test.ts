@@ -32,6 +32,7 @@ const timeline: Timeline = {
     { rank: 1, name: "bytes in use", atUs: now + 60, value: 0 },
   ],
   dropped: 7,
+  withinUs: 12.5,
 };
 
 test("a timeline's text keeps the format's rules, counts from its earliest event and keeps every duration", () => {
@@ -57,7 +58,7 @@ test("a timeline's text keeps the format's rules, counts from its earliest event
       [55, 2, { "bytes in use": 0 }],
     ],
   );
-  equal(JSON.parse(textOf(timeline)).otherData, { what: "a test", dropped: 7 });
+  equal(JSON.parse(textOf(timeline)).otherData, { what: "a test", dropped: 7, withinUs: 12.5 });
 });
 
 test("each arrow leads from a message's sender to its receiver", () => {
@@ -87,7 +88,7 @@ test("the rules catch a file that breaks them", () => {
 });
 
 test("an empty timeline is a file too", () => {
-  equal(checkTrace(textOf({ slices: [], levels: [], dropped: 0 })).events, []);
+  equal(checkTrace(textOf({ slices: [], levels: [], dropped: 0, withinUs: 0 })).events, []);
 });
 
 test("messages' time is counted once, and hidden where their receiver computes", () => {

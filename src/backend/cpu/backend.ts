@@ -108,8 +108,9 @@ class CpuBackend implements Backend, Views {
     ran?.(startUs, nowUs());
   }
 
-  async trace(watch: KernelWatch | undefined): Promise<void> {
+  async trace(watch: KernelWatch | undefined): Promise<number> {
     this.#watch = watch;
+    return 0;
   }
 
   async sync(): Promise<void> {}

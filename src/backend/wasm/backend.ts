@@ -10,9 +10,9 @@ import { deferred } from "../deferred.ts";
 import { DeviceError, DeviceLostError, OutOfMemoryError } from "../errors.ts";
 import type { KernelArgs, KernelName } from "../kernels.ts";
 import type { MemoryAccount, Purpose } from "../memory.ts";
+import { PassTimes } from "../pass-times.ts";
 import { heapAt } from "./control.ts";
 import type { Answer } from "./messages.ts";
-import { PassTimes } from "./pass-times.ts";
 import type { Places, Plan } from "./plan.ts";
 import { plans } from "./plans.ts";
 import { Queue } from "./queue.ts";
@@ -197,10 +197,11 @@ class WasmBackend implements Backend, Places {
     if (ran && this.#times.asked(passes, ran)) void this.#takeTimes(true).catch(() => undefined);
   }
 
-  async trace(watch: KernelWatch | undefined): Promise<void> {
+  async trace(watch: KernelWatch | undefined): Promise<number> {
     this.#requireAlive();
     this.#watch = watch;
     await this.#takeTimes(watch !== undefined);
+    return 0;
   }
 
   async #takeTimes(on: boolean): Promise<void> {

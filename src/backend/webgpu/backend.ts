@@ -1,7 +1,7 @@
 // Backend on a GPUDevice: buffers from a pool, kernels as the dispatches of plans.ts. In the browser and in
 // Node alike; opening a device is device.ts.
 
-import type { AdapterInfo, Backend, ReadBytes } from "../backend.ts";
+import type { AdapterInfo, Backend, KernelWatch, ReadBytes } from "../backend.ts";
 import { bytesOf, type DeviceBuffer, type DType, type HostArray } from "../buffer.ts";
 import { checkKernel } from "../check.ts";
 import { OutOfMemoryError } from "../errors.ts";
@@ -16,6 +16,7 @@ import type { Chooser, Dispatch } from "./plan.ts";
 import { BufferPool, partElements, type Slot, sizeClass } from "./pool.ts";
 import { PreparedCalls, type PreparedDispatch } from "./prepared.ts";
 import { Stream } from "./stream.ts";
+import type { Timing } from "./timing.ts";
 import { describeAllocate, describeOther, describeRun, describeTransfer, inUnits, smaller } from "./words.ts";
 
 /** STORAGE | COPY_SRC | COPY_DST and MAP_READ | COPY_DST; the global GPUBufferUsage is missing in Node. */
@@ -52,6 +53,7 @@ export class WebGpuBackend implements Backend {
   readonly memory = new MemoryAccount();
   readonly maxBufferBytes: number;
   readonly tune?: () => Promise<void> | undefined;
+  readonly trace?: (watch: KernelWatch | undefined) => Promise<number>;
   #device: GPUDevice;
   #faults: Faults;
   #calls: PreparedCalls;
@@ -60,6 +62,8 @@ export class WebGpuBackend implements Backend {
   #staging = new Map<number, GPUBuffer[]>();
   #nextId = 1;
   #disposed = false;
+  #timing: Timing | undefined;
+  #watch: KernelWatch | undefined;
   #onDispose: (() => void) | undefined;
   #call: Call | undefined;
   /** of the dispatch being enqueued, and older ones behind them */
@@ -74,6 +78,7 @@ export class WebGpuBackend implements Backend {
     this.maxBufferBytes = Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize) / 16) * 16;
     this.#device = device;
     if (chooser) this.tune = () => chooser.tune(() => this.#stream.submit());
+    if (info.features.includes("timestamp-query")) this.trace = (watch) => this.#trace(watch);
     this.#faults = new Faults(device);
     this.#calls = new PreparedCalls(new Pipelines(device, this.#faults, sources), {
       facts: deviceFacts(info),
@@ -209,6 +214,7 @@ export class WebGpuBackend implements Backend {
     const call = this.#faults.call(describeRun, kernel, args);
     checkKernel(kernel, args);
     const dispatches = this.#calls.prepare(kernel, args, call);
+    this.#timing?.kernel(dispatches.length, this.#watch?.(kernel, args));
     for (let i = 0; i < dispatches.length; i++) this.#enqueue(dispatches[i], call);
     // Whoever gets this memory next uses it after the dispatches above.
     for (let buffer = this.#lent.pop(); buffer; buffer = this.#lent.pop()) this.free(buffer);
@@ -217,7 +223,27 @@ export class WebGpuBackend implements Backend {
   /** Enqueues one dispatch outside the catalogue: benchmarks' reference kernels, and tests. */
   dispatch(dispatch: Dispatch): void {
     const call = this.#faults.call(describeOther, "dispatch ", dispatch.shader);
+    this.#timing?.kernel(1);
     this.#enqueue(this.#calls.single(dispatch, call), call);
+  }
+
+  async #trace(watch: KernelWatch | undefined): Promise<number> {
+    this.#stream.submit();
+    const before = this.#timing;
+    this.#use(undefined);
+    await before?.end();
+    if (!watch) return 0;
+    const { startTiming } = await import("./timing.ts");
+    const timing = await startTiming(this.#device, this.#stream.maxDispatches);
+    this.#stream.submit();
+    this.#watch = watch;
+    this.#use(timing);
+    return timing.withinUs;
+  }
+
+  #use(timing: Timing | undefined): void {
+    this.#timing = timing;
+    this.#stream.timer = timing;
   }
 
   async sync(): Promise<void> {

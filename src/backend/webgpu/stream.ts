@@ -17,13 +17,26 @@ const maxDispatches = { software: 24, hardware: 128 };
 /** Bytes from one dispatch's uniforms to the next's: the alignment every device accepts, and room for 64 scalars. */
 const stride = uniformBytes;
 
+/** Without Node's least delay of a millisecond. */
+const nextTurn: (work: () => void) => void = globalThis.setImmediate ?? globalThis.setTimeout;
+
 /** UNIFORM | COPY_DST; the global GPUBufferUsage is missing in Node. */
 const uniformUsage = 0x40 | 0x8;
 
+/** Whoever wants to know when each dispatch ran: timing.ts. */
+export interface Timer {
+  /** of the pass of the submit's `index`-th dispatch, alone in it */
+  pass(index: number): GPUComputePassDescriptor;
+  /** Ends the commands of a submit of so many dispatches; what it returns is called when they are submitted. */
+  finish(encoder: GPUCommandEncoder, count: number): () => void;
+}
+
 export class Stream {
+  /** set and left between submits */
+  timer: Timer | undefined;
   #device: GPUDevice;
   #faults: Faults;
-  #maxDispatches: number;
+  readonly maxDispatches: number;
   #uniforms: GPUBuffer;
   #uniformBits: Uint32Array;
   #bindGroups: BindGroups;
@@ -45,8 +58,8 @@ export class Stream {
   constructor({ device, faults, software }: { device: GPUDevice; faults: Faults; software: boolean }) {
     this.#device = device;
     this.#faults = faults;
-    this.#maxDispatches = maxDispatches[software ? "software" : "hardware"];
-    const bytes = stride * this.#maxDispatches;
+    this.maxDispatches = maxDispatches[software ? "software" : "hardware"];
+    const bytes = stride * this.maxDispatches;
     // One copy on the device is enough: uploads and submits take turns on the queue.
     this.#uniforms = device.createBuffer({ label: "uniforms", size: bytes, usage: uniformUsage });
     this.#bindGroups = new BindGroups(device, this.#uniforms);
@@ -58,6 +71,7 @@ export class Stream {
     const { pipeline, params } = dispatch;
     const group = this.#bindGroups.find(pipeline, slots) ?? this.#bindGroups.make(pipeline, slots);
     const at = this.#dispatches;
+    if (at === 0) this.#submitSoon();
     const from = (stride / 4) * at;
     for (let i = 0; i < params.length; i++) this.#uniformBits[from + i] = params[i];
     this.#gathered[at] = dispatch;
@@ -65,7 +79,7 @@ export class Stream {
     this.#firstCall ??= call;
     this.#lastCall = call;
     for (let i = 0; i < pipeline.storage.length; i++) slots[i].whole.usedBy = this.batch;
-    if (++this.#dispatches === this.#maxDispatches) this.submit();
+    if (++this.#dispatches === this.maxDispatches) this.submit();
   }
 
   write(slot: Slot, data: Float32Array | Int32Array | Uint16Array): void {
@@ -106,7 +120,9 @@ export class Stream {
     const { queue } = this.#device;
     if (this.#dispatches > 0)
       queue.writeBuffer(this.#uniforms, 0, this.#uniformBits.buffer, 0, stride * this.#dispatches);
+    const submitted = this.timer?.finish(encoder, this.#dispatches);
     queue.submit([encoder.finish()]);
+    submitted?.();
     this.#closeScope?.({
       order: first.order,
       text: () => (first === last ? first.text() : `a call from "${first.text()}" to "${last.text()}"`),
@@ -117,6 +133,15 @@ export class Stream {
     this.#encoded = 0;
     this.#stagedBytes = 0;
     this.batch++;
+  }
+
+  /** What was gathered begins at the end of this turn of the event loop at the latest: whoever waits for something else than the device,
+   *  such as another rank's message, does not say so, and the device should compute meanwhile. */
+  #submitSoon(): void {
+    const { batch } = this;
+    nextTurn(() => {
+      if (this.batch === batch) this.submit();
+    });
   }
 
   /** Whether bind groups were dropped that the device still holds, since this was last asked. */
@@ -133,6 +158,7 @@ export class Stream {
   }
 
   destroy(): void {
+    this.#firstCall = undefined;
     this.#bindGroups.clear();
     this.#uniforms.destroy();
   }
@@ -146,9 +172,14 @@ export class Stream {
       this.#encoder = this.#device.createCommandEncoder();
     }
     if (this.#encoded === this.#dispatches) return this.#encoder;
-    const pass = this.#encoder.beginComputePass();
+    let pass: GPUComputePassEncoder | undefined;
     let current: Pipeline | undefined;
     for (let i = this.#encoded; i < this.#dispatches; i++) {
+      if (!pass || this.timer) {
+        pass?.end();
+        pass = this.#encoder.beginComputePass(this.timer?.pass(i));
+        current = undefined;
+      }
       const { pipeline, workgroups } = this.#gathered[i];
       if (pipeline !== current) pass.setPipeline(pipeline.gpu);
       current = pipeline;
@@ -158,7 +189,7 @@ export class Stream {
       } else pass.setBindGroup(0, this.#groups[i]);
       pass.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
     }
-    pass.end();
+    pass?.end();
     this.#encoded = this.#dispatches;
     return this.#encoder;
   }

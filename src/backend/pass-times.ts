@@ -1,6 +1,6 @@
 // Which kernel each pass's times belong to: passes run in the order in which they were asked for.
 
-/** Passes whose times the thread keeps before it is asked for them: 64 KB. */
+/** Passes whose times are kept where they are taken before somebody asks for them: 64 KB. */
 const mostUnread = 4096;
 
 export class PassTimes {
