@@ -55,7 +55,11 @@ function adaptersOf(file, { backend, found, network, vulkanDriver }) {
   if (suite === "unit") return backend ? [] : [{ name: "", env: {} }];
   if (suite === "network") {
     if (backend || (needsOwnNetwork(file) && !network.within)) return [];
-    return [{ name: "", env: {}, within: needsOwnNetwork(file) ? network.within : [] }];
+    return [
+      needsOwnNetwork(file)
+        ? { name: "", env: { SHARDGRAD_OWN_NETWORK: "1" }, within: network.within }
+        : { name: "", env: {} },
+    ];
   }
   if (suite === "browser") return backend ? [] : [{ name: "chromium", env: { CHROMIUM_PATH: found.chromium } }];
   const webgpu = { SHARDGRAD_TEST_BACKEND: "webgpu" };
