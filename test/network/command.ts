@@ -1,4 +1,4 @@
-// The command as users run it, in a process of its own: what it says in JSON, and how it ends.
+// The built command as users run it, in a process of its own: what it says in JSON, and how it ends.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -14,7 +14,7 @@ export class Command {
 
   /** @param within what it is started with, of another network say */
   constructor(words: readonly string[], { within = [], env = {} }: { within?: readonly string[]; env?: object } = {}) {
-    const [program, ...rest] = [...within, process.execPath, "bin/shardgrad.mjs", ...words, "--json"];
+    const [program, ...rest] = [...within, process.execPath, "dist/cli.js", ...words, "--json"];
     this.#process = spawn(program, rest, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
     this.#process.stderr?.on("data", (bytes) => {
       this.#errors += bytes;
