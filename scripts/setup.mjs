@@ -138,7 +138,7 @@ export async function ownNetwork() {
     if (code === 0) return { within };
     reason ||= output.trim().split("\n").at(-1);
   }
-  return { reason: `it allows none (${reason}); run as root, in a container with --privileged` };
+  return { reason: `${reason}; run this as root, and in a container with --privileged` };
 }
 
 // ---- Vulkan -----------------------------------------------------------------------------------------------------------
