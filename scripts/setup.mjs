@@ -121,7 +121,7 @@ export const turnServer = () =>
 
 /** What a command is started with to be root of a network that has no other, which ends with it; undefined with `reason` where the system
  *  gives none. As root, or as any user where users may make namespaces.
- *  @returns {Promise<{ within?: string[], reason?: string }>} */
+ *  @returns {Promise<{ within?: string[], env?: Record<string, string>, reason?: string }>} */
 export async function ownNetwork() {
   if (!linux) return { reason: "network namespaces are Linux's" };
   const packages = { ip: "iproute2", unshare: "util-linux", nsenter: "util-linux" };
@@ -132,10 +132,13 @@ export async function ownNetwork() {
   const apart = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child"];
   // All that a test does there.
   const trial = "mount -t tmpfs none /run && mkdir /run/netns && ip link add probe type bridge && ip netns add probe";
+  // Where a user's PATH does not look.
+  const PATH = [process.env.PATH, "/usr/sbin", "/sbin"].join(delimiter);
+  const env = { ...process.env, PATH };
   let reason = "";
   for (const within of [apart, [...apart, "--user", "--map-root-user"]]) {
-    const { code, output } = await run(within[0], [...within.slice(1), "sh", "-c", trial]);
-    if (code === 0) return { within };
+    const { code, output } = await run(within[0], [...within.slice(1), "sh", "-c", trial], { env });
+    if (code === 0) return { within, env: { PATH, SHARDGRAD_OWN_NETWORK: "1" } };
     reason ||= output.trim().split("\n").at(-1);
   }
   return { reason: `${reason}; run this as root, and in a container with --privileged` };

@@ -46,7 +46,7 @@ const deviceFree = ["volume", "memory", "ledger", "loopback", "workers", "remote
 /** A suite is a folder of test/. */
 const suiteOf = (file) => file.split("/")[1];
 
-const needsOwnNetwork = (file) => file === "test/network/isolation.test.ts";
+const needsOwnNetwork = (file) => file.startsWith("test/network/isolation");
 
 /** The adapters a file runs on, each a name and the environment that selects it, and what it is started with. Suites other than these three use
  *  a backend. */
@@ -54,12 +54,8 @@ function adaptersOf(file, { backend, found, network, vulkanDriver }) {
   const suite = suiteOf(file);
   if (suite === "unit") return backend ? [] : [{ name: "", env: {} }];
   if (suite === "network") {
-    if (backend || (needsOwnNetwork(file) && !network.within)) return [];
-    return [
-      needsOwnNetwork(file)
-        ? { name: "", env: { SHARDGRAD_OWN_NETWORK: "1" }, within: network.within }
-        : { name: "", env: {} },
-    ];
+    const { within, env } = needsOwnNetwork(file) ? network : { env: {} };
+    return backend || !env ? [] : [{ name: "", env, within }];
   }
   if (suite === "browser") return backend ? [] : [{ name: "chromium", env: { CHROMIUM_PATH: found.chromium } }];
   const webgpu = { SHARDGRAD_TEST_BACKEND: "webgpu" };
@@ -159,7 +155,7 @@ async function main() {
   });
   for (const folder of [bundles, runtime]) rmSync(folder, { recursive: true, force: true });
   if (network.reason) {
-    const lost = `NOT RUN test/network/isolation.test.ts: it needs networks of its own, and this machine gives none: ${network.reason}`;
+    const lost = `NOT RUN test/network/isolation*: they need networks of their own, and this machine gives none: ${network.reason}`;
     if (runs.length === 0) throw new SetupError(lost);
     report(lost);
   }

@@ -1,17 +1,15 @@
 // Ranks on networks of their own: three namespaces, each with an address on one bridge, a rank in each, in a room served by one of them and
 // in a room on a NATS server on the bridge. One of them is cut off in the middle; with a fourth in its place they train to the end.
-//
-// scripts/test.mjs starts this file as root of a network that has nothing but itself, and of a /run that nobody else sees: whatever it makes
-// ends with it, however it ends.
 
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { natsServer } from "../../scripts/setup.mjs";
 import { Command } from "./command.ts";
+import { Lab, type Machine, useOwnNetwork } from "./lab.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "shardgrad-isolation-"));
 const data = join(folder, "text.txt");
@@ -20,56 +18,6 @@ const steps = 150;
 const model = ["--width", "48", "--layers", "2", "--heads", "3", "--batch", "6", "--context", "16"];
 const rest = ["--steps", String(steps), "--eval-batches", "1", "--sample", "0"];
 const run = ["--mesh", "3", "--layout", "1d", "--data", data, ...model, ...rest];
-
-const ip = (...words: string[]) => execFileSync("ip", words, { stdio: ["ignore", "ignore", "pipe"] });
-
-/** A bridge, with machines that are cabled to it. */
-class Lab {
-  readonly #name: string;
-  readonly #subnet: string;
-  #machines = 0;
-
-  /** @param subnet the first three numbers of its addresses */
-  constructor(name: string, subnet: string) {
-    this.#name = name;
-    this.#subnet = subnet;
-    ip("link", "add", `${name}-bridge`, "type", "bridge");
-    ip("addr", "add", `${this.address}/24`, "dev", `${name}-bridge`);
-    ip("link", "set", `${name}-bridge`, "up");
-  }
-
-  /** of the bridge, where this process is */
-  get address(): string {
-    return `${this.#subnet}.254`;
-  }
-
-  /** A network namespace with an address of its own. */
-  machine(): Machine {
-    const number = ++this.#machines;
-    const name = `${this.#name}${number}`;
-    const [cable, plug] = [`${name}-cable`, `${name}-plug`];
-    const address = `${this.#subnet}.${number}`;
-    ip("netns", "add", name);
-    ip("link", "add", cable, "type", "veth", "peer", "name", plug, "netns", name);
-    ip("link", "set", cable, "master", `${this.#name}-bridge`, "up");
-    ip("-n", name, "addr", "add", `${address}/24`, "dev", plug);
-    ip("-n", name, "link", "set", plug, "up");
-    ip("-n", name, "link", "set", "lo", "up");
-    return {
-      address,
-      within: ["nsenter", `--net=/run/netns/${name}`],
-      cut: () => void ip("-n", name, "link", "set", plug, "down"),
-    };
-  }
-}
-
-interface Machine {
-  address: string;
-  /** what a command is started with to be on it */
-  within: string[];
-  /** takes its link down: nothing leaves it or reaches it from then on, and nobody is told */
-  cut(): void;
-}
 
 const commands: Command[] = [];
 const start = (words: readonly string[], { within }: { within?: string[] } = {}): Command => {
@@ -102,11 +50,7 @@ async function startNats(address: string): Promise<string> {
 let expected: Promise<unknown[]>;
 
 test.before(() => {
-  if (process.env.SHARDGRAD_OWN_NETWORK !== "1")
-    throw new Error("this file changes the network it runs in; npm test -- network isolation gives it one of its own");
-  execFileSync("mount", ["-t", "tmpfs", "none", "/run"]);
-  mkdirSync("/run/netns");
-  ip("link", "set", "lo", "up");
+  useOwnNetwork();
   writeFileSync(data, text);
   expected = (async () => {
     const alone = start(["train", ...run, "--backend", "cpu"]);

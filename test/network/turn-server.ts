@@ -1,4 +1,4 @@
-// A TURN server of a test's own, Debian's coturn on this machine's loopback, with one user, and what it says it relayed.
+// A TURN server of a test's own, Debian's coturn with one user, and what it says it relayed.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
@@ -8,8 +8,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { turnServer } from "../../scripts/setup.mjs";
 
-const address = "127.0.0.1";
-
 export class TurnServer {
   /** turn:HOST:PORT */
   readonly url: string;
@@ -18,7 +16,7 @@ export class TurnServer {
   readonly #process: ChildProcess;
   readonly #folder = mkdtempSync(join(tmpdir(), "shardgrad-turn-"));
 
-  private constructor(program: string, port: number) {
+  private constructor(program: string, { address, port }: { address: string; port: number }) {
     this.url = `turn:${address}:${port}`;
     const settings = {
       "listening-ip": address,
@@ -45,8 +43,9 @@ export class TurnServer {
     );
   }
 
-  static async start(): Promise<TurnServer> {
-    const server = new TurnServer(await turnServer(), await freePort());
+  /** @param address to listen at, and to relay from */
+  static async start(address = "127.0.0.1"): Promise<TurnServer> {
+    const server = new TurnServer(await turnServer(), { address, port: await freePort(address) });
     await server.#ready();
     return server;
   }
@@ -78,7 +77,7 @@ export class TurnServer {
   }
 }
 
-async function freePort(): Promise<number> {
+async function freePort(address: string): Promise<number> {
   const socket = createSocket("udp4").bind(0, address);
   await once(socket, "listening");
   const { port } = socket.address();

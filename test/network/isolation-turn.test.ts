@@ -1,0 +1,59 @@
+// Two ranks on networks that do not reach each other, and a TURN server that both reach: they train by it, though nobody asked for relays.
+
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { Command } from "./command.ts";
+import { Lab, useOwnNetwork } from "./lab.ts";
+import { TurnServer } from "./turn-server.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "shardgrad-routers-"));
+const data = join(folder, "text.txt");
+const text = Array.from({ length: 300 }, (_, i) => `${i % 7} sheep and ${(i * 3) % 5} goats; `).join("");
+// 8 MB a rank: coturn's log comes to speak of some.
+const model = ["--width", "64", "--layers", "2", "--heads", "4", "--batch", "16", "--context", "32"];
+const run = ["--mesh", "2", "--data", data, "--steps", "8", ...model, "--eval-batches", "1", "--sample", "0"];
+
+const commands: Command[] = [];
+const start = (words: readonly string[], options?: ConstructorParameters<typeof Command>[1]): Command => {
+  const command = new Command(words, options);
+  commands.push(command);
+  return command;
+};
+let turn: TurnServer;
+
+test.before(() => {
+  useOwnNetwork();
+  writeFileSync(data, text);
+});
+test.after(async () => {
+  for (const command of commands) command.kill();
+  await turn?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test("two networks without a way between them: a TURN server that both reach joins them, and the losses are those of one process", async () => {
+  const [here, there] = [new Lab("here", "10.77.1"), new Lab("there", "10.77.2")];
+  turn = await TurnServer.start(here.address);
+  const env = { SHARDGRAD_TURN_PASSWORD: turn.credential };
+  const ice = ["--ice", `turn:${turn.username}@${turn.url.slice(5)}`];
+  const server = start(["serve", "--host", here.address, "--port", "0", ...run, ...ice], { env });
+  const { joinUrl } = await server.event(({ event }) => event === "room");
+  const machines = [here.machine(), there.machine()];
+  const members = machines.map(({ within }) =>
+    start(["join", String(joinUrl), "--yes", "--backend", "cpu"], { within }),
+  );
+  const alone = start(["train", ...run, "--backend", "cpu"]);
+  assert.is(await alone.ended, 0, alone.errors);
+  for (const member of members) {
+    assert.is(await member.ended, 0, member.errors);
+    assert.equal(member.losses, alone.losses);
+  }
+  const steps = members[0].events.filter(({ event }) => event === "step");
+  const received = steps.reduce((sum, { bytesReceived }) => sum + (bytesReceived as number[])[0], 0);
+  assert.ok(turn.relayedBytes > received / 2, `${turn.relayedBytes} bytes relayed, ${received} received by each`);
+});
+
+test.run();
