@@ -45,3 +45,6 @@ export {
   sumGradient,
 } from "./parallel/redistribute.ts";
 export { createLayout, type MeshShape, meshShape, parseMesh, requireLegal } from "./parallel/shape.ts";
+export { chromeTrace } from "./trace/chrome.ts";
+export { overlap } from "./trace/overlap.ts";
+export type { Level, Slice, Timeline } from "./trace/timeline.ts";

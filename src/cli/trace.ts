@@ -1,5 +1,6 @@
 // `--trace`: a run's timeline as a file that ui.perfetto.dev opens, and what it says in a line.
 
+import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { UserError } from "../backend/errors.ts";
 import type { StepRange } from "../cluster/tracer.ts";
@@ -57,8 +58,12 @@ export async function writeTrace(path: string, options: { timeline: Timeline; wh
 }
 
 /** @throws UserError when the file cannot be written, or is one of the run's others */
-export async function prepareTrace({ trace, traceSteps: steps }: TraceFlags): Promise<void> {
-  if (trace !== undefined) await prepareOutput(trace);
-  else if (steps !== undefined)
+export async function prepareTrace(flags: TraceFlags, others: readonly (string | undefined)[] = []): Promise<void> {
+  const { trace, traceSteps: steps } = flags;
+  if (trace !== undefined) {
+    if (others.some((other) => other !== undefined && resolve(other) === resolve(trace)))
+      throw new UserError(`got --trace ${trace}, which is another file of this run; use another name`);
+    await prepareOutput(trace);
+  } else if (steps !== undefined)
     throw new UserError(`got --trace-steps ${steps} without --trace; need --trace FILE with it`);
 }

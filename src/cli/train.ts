@@ -91,7 +91,7 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
         throw new UserError(`got --report ${reportPath}, which is an input of this run; use another file`);
     await prepareOutput(reportPath);
   }
-  await prepareTrace(options);
+  await prepareTrace(options, [options.data, options.config, reportPath]);
   const traced = options.trace === undefined ? undefined : traceSteps(options, plan.parameters.steps);
   let timeline: Timeline | undefined;
   const trace = traced && {

@@ -16,7 +16,8 @@ export interface StepRange {
 
 /** What a rank's tracer hands over: plain data. */
 export interface RankNotes {
-  kernels: readonly Slice[];
+  /** steps and kernels */
+  slices: readonly Slice[];
   levels: readonly Level[];
   sent: readonly SentNote[];
   received: readonly ReceivedNote[];
@@ -35,10 +36,10 @@ interface SentNote extends MessageNote {
 const mostMessages = 50_000;
 
 export class Tracer {
-  /** the rank's link, which tells this tracer of its messages */
-  readonly link: Link;
-  readonly #traced: TracedLink;
+  readonly #rank: number;
   readonly #backend: Backend;
+  #link: TracedLink | undefined;
+  #active = false;
   readonly #recorder = new Recorder();
   readonly #sent: (MessageNote & { kernelsBefore: number })[] = [];
   readonly #received: ReceivedNote[] = [];
@@ -47,25 +48,39 @@ export class Tracer {
   #kernels = 0;
   #memory = -1;
   #dropped = 0;
+  #stepUs = 0;
   #withinUs = 0;
   #ended: Promise<unknown> | undefined;
 
-  constructor({ link, backend }: { link: Link; backend: Backend }) {
-    this.#traced = new TracedLink(link);
-    this.link = this.#traced;
+  constructor({ rank, backend }: { rank: number; backend: Backend }) {
+    this.#rank = rank;
     this.#backend = backend;
+  }
+
+  /** The rank's link, which tells this tracer of its messages. To be asked for before it is used. */
+  around(link: Link): Link {
+    this.#link = new TracedLink(link);
+    return this.#link;
   }
 
   /** After each event of a training run: starts before the first of these steps, stops behind the last. */
   async between(event: TrainEvent, { from, to }: StepRange): Promise<void> {
     const done = event.event === "start" ? 0 : event.event === "step" ? event.step : undefined;
+    if (this.#active && done !== undefined) this.#step(done);
     if (done === from - 1) await this.start();
     if (done === to) this.stop();
   }
 
+  /** From the end of the one before, other ranks' news of it included. */
+  #step(step: number): void {
+    const [startUs, endUs] = [this.#stepUs, nowUs()];
+    this.#recorder.slice({ rank: this.#rank, track: "steps", name: `step ${step}`, startUs, endUs });
+    this.#stepUs = endUs;
+  }
+
   /** Notes what happens from now on. To be called once. */
   async start(): Promise<void> {
-    const { rank } = this.link;
+    const rank = this.#rank;
     const withinUs = await this.#backend.trace?.((kernel, args) => {
       const index = this.#kernels++;
       this.#noteMemory();
@@ -75,16 +90,20 @@ export class Tracer {
       };
     });
     this.#withinUs = withinUs ?? 0;
-    this.#traced.watch = {
-      sent: (note) => this.#note(this.#sent, { ...note, kernelsBefore: this.#kernels }),
-      received: (note) => this.#note(this.#received, note),
-    };
+    this.#stepUs = nowUs();
+    this.#active = true;
+    if (this.#link)
+      this.#link.watch = {
+        sent: (note) => this.#note(this.#sent, { ...note, kernelsBefore: this.#kernels }),
+        received: (note) => this.#note(this.#received, note),
+      };
   }
 
   /** Notes no more. */
   stop(): void {
-    if (!this.#traced.watch) return;
-    this.#traced.watch = undefined;
+    if (!this.#active) return;
+    this.#active = false;
+    if (this.#link) this.#link.watch = undefined;
     this.#noteMemory();
     this.#ended = this.#backend.trace?.(undefined) ?? Promise.resolve();
     // Whoever finishes hears of it.
@@ -95,13 +114,13 @@ export class Tracer {
   async finish(): Promise<RankNotes> {
     this.stop();
     await this.#ended;
-    const { slices: kernels, levels, dropped } = this.#recorder;
+    const { slices, levels, dropped } = this.#recorder;
     const sent = this.#sent.map(({ kernelsBefore, ...note }) => ({
       ...note,
       readyUs: this.#ready(note, kernelsBefore),
     }));
     const withinUs = this.#withinUs;
-    return { kernels, levels, sent, received: this.#received, dropped: dropped + this.#dropped, withinUs };
+    return { slices, levels, sent, received: this.#received, dropped: dropped + this.#dropped, withinUs };
   }
 
   #note<T>(notes: T[], note: T): void {
@@ -113,7 +132,7 @@ export class Tracer {
     const { total } = this.#backend.memory;
     if (total === this.#memory) return;
     this.#memory = total;
-    this.#recorder.level({ rank: this.link.rank, name: "bytes in use", atUs: nowUs(), value: total });
+    this.#recorder.level({ rank: this.#rank, name: "bytes in use", atUs: nowUs(), value: total });
   }
 
   /** A device runs kernels in the order of calls: what was sent is read after those asked for before it. */
@@ -128,7 +147,7 @@ export class Tracer {
 /** One timeline of the notes of all ranks, in the order of ranks, whose clocks are one. A message is under way from the moment at which its
  *  block was there to be sent to that at which it had come; messages that only one side noted are left out. */
 export function timelineOf(notes: readonly RankNotes[]): Timeline {
-  const slices = notes.flatMap(({ kernels }) => kernels);
+  const slices = notes.flatMap((each) => each.slices);
   const sent = new Map<string, SentNote[]>();
   for (const note of notes.flatMap((each) => each.sent)) {
     const before = sent.get(note.key);

@@ -83,7 +83,7 @@ function eventsOf(lane: Lane, { place, zeroUs }: { place: { pid: number; tid: nu
     const ts = startUs - zeroUs;
     const dur = endOf(slice) - startUs;
     events.push({ ph: "X", ts, dur, ...place, cat: track, name, args: details ?? {} });
-    if (message === undefined || track === "computing") continue;
+    if (message === undefined) continue;
     const flow = { ...place, id: message, cat: "message", name: "message" };
     // It ends in the slice around that moment, which has to be behind its start.
     if (track === "sending") events.push({ ph: "s", ts, ...flow });

@@ -1,7 +1,7 @@
 // What ranks did when: plain data, measured or modelled. Knows no clock, no rank's program and no file.
 
-/** A rank's lanes: what its device computes, and each direction of its port. */
-export const tracks = ["computing", "sending", "receiving"] as const;
+/** A rank's lanes: the steps it takes, what its device computes, and each direction of its port. */
+export const tracks = ["steps", "computing", "sending", "receiving"] as const;
 export type Track = (typeof tracks)[number];
 
 export type Details = Readonly<Record<string, string | number>>;

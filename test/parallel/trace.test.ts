@@ -63,6 +63,10 @@ for (const [name, open] of [
       const products = of(timeline, rank, "computing").filter(({ name }) => name.startsWith("matmul"));
       // Forward and backward of a layer's products alone.
       assert.ok(products.length >= tracedSteps * 3 * 4 * shape.q, `rank ${rank}: ${products.length} products`);
+      assert.equal(
+        of(timeline, rank, "steps").map(({ name }) => name),
+        ["step 2", "step 3"],
+      );
       const updates = of(timeline, rank, "computing").filter(({ name }) => name.startsWith("adamw"));
       assert.ok(updates.length > 0 && updates.length % tracedSteps === 0, `rank ${rank}: ${updates.length} updates`);
     }
