@@ -1,6 +1,7 @@
 // Training and checking on a mesh: starts one program a rank, wherever ranks run, and tells of all of them as one run.
 
 import type { Backend } from "../backend/backend.ts";
+import type { FloatType } from "../backend/buffer.ts";
 import type { BytesByPurpose } from "../backend/memory.ts";
 import { bytesReceived, type LedgerEntry, trafficMatrix } from "../comm/ledger.ts";
 import type { LinkTraffic } from "../comm/link.ts";
@@ -8,13 +9,21 @@ import { shardedExtents } from "../nn/extents.ts";
 import { trainingTraffic } from "../nn/traffic.ts";
 import { type MeshShape, requireLegal } from "../parallel/shape.ts";
 import type { Timeline } from "../trace/timeline.ts";
-import type { ReferenceFiles, StartEvent, TrainEvent, VerifyResult } from "../train/events.ts";
+import {
+  type ReferenceFiles,
+  type StartEvent,
+  type Tolerances,
+  type TrainEvent,
+  type VerifyResult,
+  verifyTolerances,
+} from "../train/events.ts";
 import { type TrainOptions, train } from "../train/trainer.ts";
 import { referenceModel } from "../train/verify.ts";
 import type { TrainNews } from "./programs.ts";
 import { ranksOf, type Where } from "./ranks.ts";
 import { Relay } from "./relay.ts";
-import { type StepRange, Tracer, timelineOf } from "./tracer.ts";
+import { type StepRange, timelineOf } from "./tracer.ts";
+import { wireTolerances } from "./wire-tolerances.ts";
 
 export type MeshTrainOptions = Omit<TrainOptions, "layout" | "ledger" | "backend"> &
   Where & {
@@ -30,10 +39,8 @@ export type MeshTrainOptions = Omit<TrainOptions, "layout" | "ledger" | "backend
  *  @throws UserError when model, batch and mesh do not fit each other, before anything is allocated */
 export async function* trainOnMesh(options: MeshTrainOptions): AsyncGenerator<TrainEvent> {
   const { shape, timeoutMs, backend, config, parameters, corpus, tokenizer, signal, trace } = options;
-  if (backend && shape.size === 1 && shape.layout === "serial") {
-    const events = train({ backend, config, parameters, corpus, tokenizer, signal });
-    return yield* trace ? tracedAlone(events, { backend, trace }) : events;
-  }
+  if (backend && !trace && shape.size === 1 && shape.layout === "serial")
+    return yield* train({ backend, config, parameters, corpus, tokenizer, signal });
   const { batch, context } = parameters;
   requireLegal(shape, { ...shardedExtents(config), batch, context });
   const relay = new Relay<TrainNews>(shape.size);
@@ -74,19 +81,6 @@ export async function* trainOnMesh(options: MeshTrainOptions): AsyncGenerator<Tr
     relay.stop();
     await ended;
   }
-}
-
-/** One rank that holds everything: its events, and its timeline at their end. */
-async function* tracedAlone(
-  events: AsyncIterable<TrainEvent>,
-  { backend, trace }: { backend: Backend; trace: NonNullable<MeshTrainOptions["trace"]> },
-): AsyncGenerator<TrainEvent> {
-  const tracer = new Tracer({ rank: 0, backend });
-  for await (const event of events) {
-    yield event;
-    await tracer.between(event, trace);
-  }
-  trace.take(timelineOf([await tracer.finish()]));
 }
 
 /** The run's event of all ranks' events. */
@@ -149,15 +143,24 @@ export function requireReferenceFits(files: Pick<ReferenceFiles, "config">, shap
 /** Replays a reference run on a mesh: what rank 0, which holds the whole tensors, found, and every message of the run.
  *  @throws UserError as verifyReference, or when the reference's model does not fit the mesh */
 export async function verifyOnMesh(
-  options: Where & { files: ReferenceFiles; shape: MeshShape },
+  options: Where & { files: ReferenceFiles; shape: MeshShape; wire?: FloatType },
 ): Promise<
-  VerifyResult & { traffic: readonly LedgerEntry[]; slack: number; backend: Backend["name"]; adapter: string }
+  VerifyResult & {
+    traffic: readonly LedgerEntry[];
+    limits: Tolerances;
+    slack: number;
+    backend: Backend["name"];
+    adapter: string;
+  }
 > {
-  const { files, shape } = options;
+  const { files, shape, wire } = options;
   requireReferenceFits(files, shape);
+  const rounding = wire === "f16" && shape.size > 1;
   // Sums over ranks round once more than one rank's: twice the room.
-  const slack = shape.size > 1 ? 2 : 1;
-  const found = await ranksOf(options).run("verify", { size: shape.size, options: { shape, files, slack } });
+  const slack = shape.size > 1 && !rounding ? 2 : 1;
+  const limits = rounding ? wireTolerances(shape, referenceModel(files)) : verifyTolerances;
+  const run = { shape, files, slack, limits, wire };
+  const found = await ranksOf(options).run("verify", { size: shape.size, options: run });
   const [{ result, backend, adapter }] = found;
-  return { ...result, slack, backend, adapter, traffic: found.flatMap(({ entries }) => entries) };
+  return { ...result, limits, slack, backend, adapter, traffic: found.flatMap(({ entries }) => entries) };
 }

@@ -2,6 +2,7 @@
 // beside the product on one rank, and how far it is from f64. Terminals are cli/matmul.ts's.
 
 import type { Backend } from "../backend/backend.ts";
+import { bytesOf } from "../backend/buffer.ts";
 import { UserError } from "../backend/errors.ts";
 import { lowerBound, score } from "../parallel/bound.ts";
 import type { ProductSize } from "../parallel/operands.ts";
@@ -16,8 +17,14 @@ import { timelineOf } from "./tracer.ts";
 export interface ProductResult {
   backend: Backend["name"];
   adapter: string;
-  ranks: { wordsReceived: number; closedFormWords: number; messages: number; closedFormMessages: number }[];
-  /** whether every rank of every repetition received its closed form, to the word and the message */
+  ranks: {
+    wordsReceived: number;
+    bytesReceived: number;
+    closedFormWords: number;
+    messages: number;
+    closedFormMessages: number;
+  }[];
+  /** whether every rank of every repetition received its closed form, to the word, the byte and the message */
   equal: boolean;
   /** words that some rank of any algorithm receives */
   lowerBoundWords: number;
@@ -37,7 +44,7 @@ export interface ProductResult {
 /** Multiplies `repeats` times on all ranks of a mesh.
  *  @throws UserError for what does not fit the device, before anything is allocated */
 export async function measureProduct(where: Where, run: ProductRun): Promise<ProductResult> {
-  const { shape, form, size, repeats } = run;
+  const { shape, form, size, repeats, wire = "f32" } = run;
   const { backend: shared } = where;
   const all = ranksOf(where);
   const device = shared ? factsOf(shared) : (await all.run("device", { size: 1, options: undefined }))[0];
@@ -58,7 +65,12 @@ export async function measureProduct(where: Where, run: ProductRun): Promise<Pro
     const closed = productReceived({ mesh: shape, rank, form, size });
     return {
       ...{ ...received[0], closedFormWords: closed.words, closedFormMessages: closed.messages },
-      equal: received.every((each) => each.wordsReceived === closed.words && each.messages === closed.messages),
+      equal: received.every(
+        (each) =>
+          each.wordsReceived === closed.words &&
+          each.bytesReceived === bytesOf({ dtype: wire, length: closed.words }) &&
+          each.messages === closed.messages,
+      ),
     };
   });
   const extra = replicationWords({ mesh: shape, form, size });

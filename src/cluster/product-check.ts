@@ -19,16 +19,20 @@ const maxElements = 2 ** 22;
 
 /** gamma(k) of f32: k roundings in a row, per sum of magnitudes. Higham, Accuracy and Stability, lemma 3.1. */
 const gamma = (k: number): number => (k * 2 ** -24) / (1 - k * 2 ** -24);
+/** Of f16, and what its spacing below 2^-14 adds. */
+const [unitHalf, halfStep] = [2 ** -11, 2 ** -25];
 /** Below the smallest normal f32 a device may take a product for zero. */
 const smallestNormal = 2 ** -126;
 
 /** Compares a rank's block with sums in f64, padding included, within gamma(k) sum |a||b|: all of it, or where that would take too
- *  long every so many rows and columns. */
+ *  long every so many rows and columns.
+ *  @param options.roundings to f16, in a row, of what a sum is made of: each lets it be off by 2^-11 of itself more; the elements are below 1 */
 export function checkBlock(
   values: Float32Array,
-  options: { mesh: ProductMesh; form: Form; size: ProductSize; a: Rule; b: Rule },
+  options: { mesh: ProductMesh; form: Form; size: ProductSize; a: Rule; b: Rule; roundings: number },
 ): ProductError {
-  const { mesh, form, size, a, b } = options;
+  const { mesh, form, size, a, b, roundings } = options;
+  const widening = (1 + unitHalf) ** roundings;
   const { m, n, k } = size;
   const of = { rank: mesh.rank, placements: operands(mesh, form).c };
   const { rows, cols } = blockOf(mesh, { ...of, shape: [m, n] });
@@ -60,7 +64,8 @@ export function checkBlock(
         magnitude += Math.abs(term);
       }
       const error = Math.abs(values[(row - rows.from) * width + col - cols.from] - sum);
-      worst = larger(worst, error / (gamma(k) * magnitude + k * smallestNormal));
+      const onTheWire = (widening - 1) * magnitude + k * roundings * widening * halfStep;
+      worst = larger(worst, error / (widening * gamma(k) * magnitude + k * smallestNormal + onTheWire));
     }
   }
   // What is beyond the matrix has to be zero, or the next product would be wrong.

@@ -1,10 +1,12 @@
 // One rank's part in measuring a product, and the same product on one rank alone: programs that ranks run.
 
 import type { Backend } from "../backend/backend.ts";
+import type { FloatType } from "../backend/buffer.ts";
 import { Ledger } from "../comm/ledger.ts";
 import { distribute } from "../parallel/distribute.ts";
 import { product } from "../parallel/matmul.ts";
 import { type Form, gridMesh, lineMesh, operands, type ProductMesh, type ProductSize } from "../parallel/operands.ts";
+import { productRoundings } from "../parallel/product-volume.ts";
 import type { MeshShape } from "../parallel/shape.ts";
 import { isGrid } from "../parallel/volume.ts";
 import { streams, uniform } from "../tensor/random.ts";
@@ -21,6 +23,8 @@ export interface ProductRun {
   /** timed products, after one that is not */
   repeats: number;
   seed: number;
+  /** how f32 travels; f32 when absent */
+  wire?: FloatType;
   /** what all ranks, and the product on one rank, may take together of this machine */
   maxBytes: number;
   /** notes what each rank does when, in the timed products */
@@ -90,11 +94,11 @@ export async function productRank(
   { link, backend }: Pick<RankContext, "link" | "backend">,
   run: ProductRun,
 ): Promise<{ ms: number[]; received: Received[]; error: ProductError; notes: RankNotes | undefined }> {
-  const { shape, form, size, repeats } = run;
+  const { shape, form, size, repeats, wire } = run;
   const { q, d } = shape;
   const ledger = new Ledger();
-  const tracer = run.trace ? new Tracer({ rank: link.rank, backend }) : undefined;
-  const to = { link: tracer?.around(link) ?? link, ledger };
+  const tracer = run.trace ? new Tracer({ link, backend }) : undefined;
+  const to = { link: tracer?.link ?? link, ledger, wire };
   const mesh: ProductMesh = isGrid(shape) ? gridMesh({ q, d, ...to }) : lineMesh(to);
   const of = operands(mesh, form);
   const { a, b, shapeA, shapeB } = rules(run);
@@ -120,10 +124,11 @@ export async function productRank(
   using c = await timed(repeats);
   tracer?.stop();
   const values = (await c.read()) as Float32Array;
+  const roundings = wire === "f16" ? productRoundings({ mesh: shape, form, size }) : 0;
   return {
     ms,
     received: ms.map((_, step) => receivedIn(ledger, step)),
-    error: checkBlock(values, { mesh, form, size, a, b }),
+    error: checkBlock(values, { mesh, form, size, a, b, roundings }),
     notes: await tracer?.finish(),
   };
 }
@@ -131,6 +136,7 @@ export async function productRank(
 /** In one repetition. */
 interface Received {
   wordsReceived: number;
+  bytesReceived: number;
   messages: number;
 }
 
@@ -138,6 +144,7 @@ function receivedIn(ledger: Ledger, step: number): Received {
   const entries = ledger.entries.filter((entry) => entry.step === step && entry.purpose !== "timing");
   return {
     wordsReceived: entries.reduce((sum, { words }) => sum + words, 0),
+    bytesReceived: entries.reduce((sum, { bytes }) => sum + bytes, 0),
     messages: entries.reduce((sum, { messages }) => sum + messages, 0),
   };
 }

@@ -1,12 +1,13 @@
 // What ranks run: one program each, the same on every link. What they are given and what they tell is plain data.
 
 import type { Backend } from "../backend/backend.ts";
+import type { FloatType } from "../backend/buffer.ts";
 import { Ledger, type LedgerEntry } from "../comm/ledger.ts";
 import type { LinkTraffic } from "../comm/link.ts";
 import type { ModelConfig } from "../nn/config.ts";
 import { createLayout, type MeshShape } from "../parallel/shape.ts";
 import { corpusOf, type Split } from "../train/corpus.ts";
-import type { ReferenceFiles, TrainEvent, TrainParameters, VerifyResult } from "../train/events.ts";
+import type { ReferenceFiles, Tolerances, TrainEvent, TrainParameters, VerifyResult } from "../train/events.ts";
 import { type TokenizerJson, tokenizerFromJson } from "../train/tokenizer.ts";
 import { train } from "../train/trainer.ts";
 import { verifyReference } from "../train/verify.ts";
@@ -36,8 +37,8 @@ export interface TrainNews {
 export async function trainRank({ link, backend, tell }: RankContext, run: TrainRun): Promise<RankNotes | undefined> {
   const { shape, config, tokens, parameters } = run;
   const ledger = new Ledger();
-  const tracer = run.trace && new Tracer({ rank: link.rank, backend });
-  const layout = createLayout(shape, { backend, link: tracer?.around(link) ?? link, ledger });
+  const tracer = run.trace && new Tracer({ link, backend });
+  const layout = createLayout(shape, { backend, link: tracer?.link ?? link, ledger, wire: parameters.wire });
   const corpus = corpusOf(tokens, parameters.context);
   const controller = new AbortController();
   const { signal } = controller;
@@ -60,15 +61,18 @@ export interface VerifyRun {
   files: ReferenceFiles;
   /** factor on all limits */
   slack: number;
+  limits: Tolerances;
+  /** how f32 travels; f32 when absent */
+  wire?: FloatType;
 }
 
 async function verifyRank(
   { link, backend }: RankContext,
-  { shape, files, slack }: VerifyRun,
+  { shape, files, slack, limits, wire }: VerifyRun,
 ): Promise<{ result: VerifyResult; entries: readonly LedgerEntry[]; backend: Backend["name"]; adapter: string }> {
   const ledger = new Ledger();
-  const layout = createLayout(shape, { backend, link, ledger });
-  const result = await verifyReference({ backend, files, layout, slack });
+  const layout = createLayout(shape, { backend, link, ledger, wire });
+  const result = await verifyReference({ backend, files, layout, slack, limits });
   return { result, entries: ledger.entries, backend: backend.name, adapter: backend.adapter.description };
 }
 

@@ -3,7 +3,7 @@
 //
 // Legend: M, N, K extents with the padding of operands.ts; P ranks in a line, q x q x d on a grid. Word = one element.
 
-import { type Received, received, sumOf } from "../comm/algorithms.ts";
+import { type Received, received, roundings, sumOf } from "../comm/algorithms.ts";
 import { padTo } from "./block.ts";
 import { gradientForms } from "./matmul.ts";
 import type { Form, ProductSize } from "./operands.ts";
@@ -42,6 +42,23 @@ export function productReceived(options: { mesh: MeshExtents; rank: number; form
         received("allReduce", { size: d, index: placeOf(rank, q).k, words: c }),
       );
   }
+}
+
+/** Roundings in a row, at most, of what an element of C is a sum of, where messages round: a factor's when it is sent, a sum's with every
+ *  further message that it goes into. */
+export function productRoundings({ mesh, form, size }: { mesh: MeshExtents; form: Form; size: ProductSize }): number {
+  const { m, n, k } = paddedSize(size, mesh);
+  const ranks = mesh.size;
+  if (!isGrid(mesh))
+    return form === "ABT"
+      ? roundings("reduceScatter", { size: ranks, words: m * n })
+      : roundings("allGather", { size: ranks, words: m * k });
+  const { q, d } = mesh;
+  const factor = roundings("broadcast", { size: q, words: (k * n) / q ** 2 });
+  if (form === "AB") return 2 * factor;
+  const words = (m * n) / q ** 2;
+  if (form === "ABT") return factor + roundings("reduce", { size: q, words: words / d });
+  return factor + roundings("reduce", { size: q, words }) + roundings("allReduce", { size: d, words });
 }
 
 /** What one rank receives for the gradients of both operands: the other two forms, with C's gradient as a factor. */

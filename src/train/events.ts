@@ -177,6 +177,17 @@ export interface VerifyResult {
   pass: boolean;
 }
 
-/** Largest errors a float32 engine may show against a float64 reference: about 20 times those of PyTorch's own float32 on
- *  gradients and losses, 10 on logits, 18 on final weights. */
+/** Largest errors of a replayed reference run. */
+export interface Tolerances {
+  logits: number;
+  grad: number;
+  /** of the first loss, and of the later ones where they have no limit of their own */
+  loss: number;
+  laterLosses?: number;
+  /** of the final weights */
+  after: number;
+}
+
+/** Those a float32 engine may show against a float64 reference: about 20 times those of PyTorch's own float32 on gradients and losses, 10
+ *  on logits, 18 on final weights. */
 export const verifyTolerances = { logits: 5e-6, grad: 2e-5, loss: 5e-6, after: 2e-4 } as const;
