@@ -22,8 +22,12 @@ import { referenceModel } from "../train/verify.ts";
 import type { TrainNews } from "./programs.ts";
 import { ranksOf, type Where } from "./ranks.ts";
 import { Relay } from "./relay.ts";
+<<<<<<< /tmp/help/cur.ts
+import { type StepRange, Tracer, timelineOf } from "./tracer.ts";
+=======
 import { type StepRange, timelineOf } from "./tracer.ts";
 import { wireTolerances } from "./wire-tolerances.ts";
+>>>>>>> /tmp/help/oth.ts
 
 export type MeshTrainOptions = Omit<TrainOptions, "layout" | "ledger" | "backend"> &
   Where & {
@@ -39,8 +43,10 @@ export type MeshTrainOptions = Omit<TrainOptions, "layout" | "ledger" | "backend
  *  @throws UserError when model, batch and mesh do not fit each other, before anything is allocated */
 export async function* trainOnMesh(options: MeshTrainOptions): AsyncGenerator<TrainEvent> {
   const { shape, timeoutMs, backend, config, parameters, corpus, tokenizer, signal, trace } = options;
-  if (backend && !trace && shape.size === 1 && shape.layout === "serial")
-    return yield* train({ backend, config, parameters, corpus, tokenizer, signal });
+  if (backend && shape.size === 1 && shape.layout === "serial") {
+    const events = train({ backend, config, parameters, corpus, tokenizer, signal });
+    return yield* trace ? tracedAlone(events, { backend, trace }) : events;
+  }
   const { batch, context } = parameters;
   requireLegal(shape, { ...shardedExtents(config), batch, context });
   const relay = new Relay<TrainNews>(shape.size);
@@ -81,6 +87,19 @@ export async function* trainOnMesh(options: MeshTrainOptions): AsyncGenerator<Tr
     relay.stop();
     await ended;
   }
+}
+
+/** One rank that holds everything: its events, and its timeline at their end. */
+async function* tracedAlone(
+  events: AsyncIterable<TrainEvent>,
+  { backend, trace }: { backend: Backend; trace: NonNullable<MeshTrainOptions["trace"]> },
+): AsyncGenerator<TrainEvent> {
+  const tracer = new Tracer({ rank: 0, backend });
+  for await (const event of events) {
+    yield event;
+    await tracer.between(event, trace);
+  }
+  trace.take(timelineOf([await tracer.finish()]));
 }
 
 /** The run's event of all ranks' events. */
