@@ -22,12 +22,8 @@ import { referenceModel } from "../train/verify.ts";
 import type { TrainNews } from "./programs.ts";
 import { ranksOf, type Where } from "./ranks.ts";
 import { Relay } from "./relay.ts";
-<<<<<<< /tmp/help/cur.ts
 import { type StepRange, Tracer, timelineOf } from "./tracer.ts";
-=======
-import { type StepRange, timelineOf } from "./tracer.ts";
 import { wireTolerances } from "./wire-tolerances.ts";
->>>>>>> /tmp/help/oth.ts
 
 export type MeshTrainOptions = Omit<TrainOptions, "layout" | "ledger" | "backend"> &
   Where & {

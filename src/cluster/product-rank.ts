@@ -97,13 +97,8 @@ export async function productRank(
   const { shape, form, size, repeats, wire } = run;
   const { q, d } = shape;
   const ledger = new Ledger();
-<<<<<<< /tmp/help/cur.ts
   const tracer = run.trace ? new Tracer({ rank: link.rank, backend }) : undefined;
-  const to = { link: tracer?.around(link) ?? link, ledger };
-=======
-  const tracer = run.trace ? new Tracer({ link, backend }) : undefined;
-  const to = { link: tracer?.link ?? link, ledger, wire };
->>>>>>> /tmp/help/oth.ts
+  const to = { link: tracer?.around(link) ?? link, ledger, wire };
   const mesh: ProductMesh = isGrid(shape) ? gridMesh({ q, d, ...to }) : lineMesh(to);
   const of = operands(mesh, form);
   const { a, b, shapeA, shapeB } = rules(run);

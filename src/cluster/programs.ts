@@ -37,13 +37,8 @@ export interface TrainNews {
 export async function trainRank({ link, backend, tell }: RankContext, run: TrainRun): Promise<RankNotes | undefined> {
   const { shape, config, tokens, parameters } = run;
   const ledger = new Ledger();
-<<<<<<< /tmp/help/cur.ts
   const tracer = run.trace && new Tracer({ rank: link.rank, backend });
-  const layout = createLayout(shape, { backend, link: tracer?.around(link) ?? link, ledger });
-=======
-  const tracer = run.trace && new Tracer({ link, backend });
-  const layout = createLayout(shape, { backend, link: tracer?.link ?? link, ledger, wire: parameters.wire });
->>>>>>> /tmp/help/oth.ts
+  const layout = createLayout(shape, { backend, link: tracer?.around(link) ?? link, ledger, wire: parameters.wire });
   const corpus = corpusOf(tokens, parameters.context);
   const controller = new AbortController();
   const { signal } = controller;
