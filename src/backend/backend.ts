@@ -44,7 +44,9 @@ export interface ReadBytes {
 }
 
 export interface Backend {
-  readonly name: "webgpu" | "cpu";
+  readonly name: "webgpu" | "cpu" | "meta";
+  /** Buffers have no contents: what would fill them need not be made. */
+  readonly valueless?: true;
   readonly adapter: AdapterInfo;
   readonly memory: MemoryAccount;
   /** bytes of the largest buffer this device gives */

@@ -8,7 +8,9 @@ import { inNode } from "./node.ts";
 import { describeAdapter, openDevice } from "./webgpu/device.ts";
 import type { TuningTable } from "./webgpu/tuning/table.ts";
 
-export type BackendChoice = "auto" | "webgpu" | "cpu";
+/** meta: a backend without values, see meta/backend.ts */
+export type BackendChoice = DeviceChoice | "meta";
+export type DeviceChoice = "auto" | "webgpu" | "cpu";
 
 /** What was found of WebGPU: an adapter, or why there is none. */
 export type Found = { readonly adapter: Pick<AdapterInfo, "description" | "software"> } | { readonly missing: string };
@@ -16,7 +18,7 @@ export type Found = { readonly adapter: Pick<AdapterInfo, "description" | "softw
 /** Which backend to take, and the line to tell. Software adapters lose to the cpu backend: they too run on the CPU, and their products at
  *  half its rate or less.
  *  @throws UserError when webgpu is asked for and there is none */
-export function choose(choice: BackendChoice, found: Found): { backend: "webgpu" | "cpu"; note: string } {
+export function choose(choice: DeviceChoice, found: Found): { backend: "webgpu" | "cpu"; note: string } {
   if (choice === "cpu") return { backend: "cpu", note: "cpu, as asked" };
   if ("missing" in found) {
     if (choice === "webgpu") throw new UserError(`webgpu: ${found.missing}`);
@@ -53,7 +55,7 @@ export interface OpenBackend {
 
 /** Which backend `createBackend` would open, without opening it.
  *  @throws UserError when "webgpu" is asked for and there is no adapter */
-export async function resolveBackend(backend: BackendChoice) {
+export async function resolveBackend(backend: DeviceChoice) {
   const found = backend === "cpu" ? { missing: "not asked for" } : await findAdapter();
   return { found, ...choose(backend, "adapter" in found ? { adapter: describeAdapter(found.adapter) } : found) };
 }
@@ -61,6 +63,8 @@ export async function resolveBackend(backend: BackendChoice) {
 /** Opens a backend.
  *  @throws UserError when `backend` is "webgpu" and there is no adapter */
 export async function createBackend({ backend, threads, tune = true, tell }: BackendOptions): Promise<OpenBackend> {
+  if (backend === "meta")
+    return { backend: new (await import("./meta/backend.ts")).MetaBackend(), note: "shapes alone, no device" };
   const { found, backend: name, note } = await resolveBackend(backend);
   if (name === "cpu" || "missing" in found) {
     // A page without WebGPU may still have a GPU: WebGL2 gets its chance at the products.

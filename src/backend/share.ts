@@ -78,6 +78,10 @@ export class SharedBackend implements Backend {
     return this.#device.name;
   }
 
+  get valueless(): Backend["valueless"] {
+    return this.#device.valueless;
+  }
+
   get adapter(): AdapterInfo {
     return this.#device.adapter;
   }

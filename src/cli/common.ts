@@ -2,7 +2,7 @@
 
 import { type Command, Option } from "commander";
 import { UserError } from "../backend/errors.ts";
-import { type BackendChoice, createBackend, type OpenBackend, resolveBackend } from "../backend/select.ts";
+import { createBackend, type DeviceChoice, type OpenBackend, resolveBackend } from "../backend/select.ts";
 import type { Ranks, Where } from "../cluster/ranks.ts";
 import { releaseWebRtc } from "../comm/webrtc.ts";
 import { type LayoutName, layoutNames, type MeshShape, meshShape, parseMesh } from "../parallel/shape.ts";
@@ -10,7 +10,7 @@ import { addIceOptions, type IceFlags, iceOf, requireRelay } from "./ice.ts";
 
 /** What computes, as given on the command line. */
 export interface BackendFlags {
-  backend: BackendChoice;
+  backend: DeviceChoice;
   threads?: string;
   /** of commands with --no-tune: false when that was given */
   tune?: boolean;

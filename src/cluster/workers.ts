@@ -52,7 +52,7 @@ export function workerRanks({
       );
     const workers: (RankThread | undefined)[] = [];
     let webrtc: WebRtcPipes | undefined;
-    const { backend: name } = await resolveBackend(backend);
+    const name = backend === "meta" ? backend : (await resolveBackend(backend)).backend;
     const dawn = dawnSpecifier();
     const lose = (rank: number, reason: string) => {
       for (const [other, worker] of workers.entries()) if (other !== rank) void worker?.api.lose(rank, reason);

@@ -5,12 +5,14 @@ import { invariant } from "../backend/errors.ts";
 import { type Shape, sizeOf, type Tensor } from "../tensor/tensor.ts";
 import { handle } from "./collectives.ts";
 import type { Exchange } from "./exchange.ts";
-import type { Call, Link } from "./link.ts";
-import { packed, unpacked } from "./wire.ts";
+import type { Call, Link, Payload } from "./link.ts";
+import { packed, packedPayload, unpacked } from "./wire.ts";
 
 /** What a rank says of a call. halved: f32 travels as f16 */
 export type What = Pick<Call, "op" | "shapes" | "combine" | "root" | "algorithm"> & {
   purpose: string;
+  /** of the tensors it is about */
+  dtype: DType;
   halved: boolean;
 };
 
@@ -26,6 +28,7 @@ export class GroupCall implements Call, Exchange {
   readonly root: number | undefined;
   readonly algorithm: string | undefined;
   readonly purpose: string;
+  readonly #dtype: DType;
   readonly #halved: boolean;
   readonly #ranks: readonly number[];
   readonly #link: Link;
@@ -46,6 +49,7 @@ export class GroupCall implements Call, Exchange {
     // Ranks that do not agree about the wire do not agree about the call.
     this.algorithm = what.halved ? `${what.algorithm} in f16` : what.algorithm;
     this.purpose = what.purpose;
+    this.#dtype = what.dtype;
     this.#halved = what.halved;
     this.#ranks = place.ranks;
     this.#link = place.link;
@@ -75,14 +79,21 @@ export class GroupCall implements Call, Exchange {
 
   async receive(place: number, { part, shape }: { part: number; shape: Shape }): Promise<Tensor> {
     const from = this.#ranks[place];
-    return this.#arrived(await this.#link.receive(from, { call: this, part }), { from, shape });
+    const payload = this.#travelling(shape);
+    return this.#arrived(await this.#link.receive(from, { call: this, part, payload }), { from, shape });
   }
 
   // Not by way of `receive`: another turn of the queue would let ranks go on in another order, which takes more memory.
   async take(place: number, { part, shape }: { part: number; shape: Shape }): Promise<Tensor> {
     const from = this.#ranks[place];
-    const tensor = this.#arrived(await this.#link.receive(from, { call: this, part }), { from, shape });
+    const payload = this.#travelling(shape);
+    const tensor = this.#arrived(await this.#link.receive(from, { call: this, part, payload }), { from, shape });
     return this.unpack(tensor, shape);
+  }
+
+  /** A tensor of that shape as it is sent. */
+  #travelling(shape: Shape): Payload {
+    return this.#halved ? packedPayload(sizeOf(shape)) : { shape, dtype: this.#dtype };
   }
 
   #arrived(tensor: Tensor | undefined, { from, shape }: { from: number; shape: Shape }): Tensor {

@@ -1,6 +1,7 @@
 // How tensors get from one rank to another: the interface that process groups talk through. Loopback is one link, workers and
 // WebRTC are others; none of them knows what a collective is.
 
+import type { DType } from "../backend/buffer.ts";
 import type { Shape, Tensor } from "../tensor/tensor.ts";
 
 /** What a rank is about to do with the others of a group. All of them must do the same. */
@@ -68,6 +69,12 @@ export function shapesText(shapes: readonly Shape[]): string {
   return texts.every((text) => text === texts[0]) ? (texts.at(0) ?? "") : texts.join(" ");
 }
 
+/** What a message brings. */
+export interface Payload {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
 export interface Link {
   readonly rank: number;
   /** number of ranks */
@@ -79,9 +86,10 @@ export interface Link {
   /** Hands a tensor to rank `to`; nothing when a message only says that a rank has come so far. The caller may dispose its
    *  handle at once, but nobody may write to the memory any more. Messages of one pair arrive in order. */
   send(to: number, message: { call: Call; part: number; tensor?: Tensor }): void;
-  /** The message with that part of that call. The caller owns the tensor and must not write to it.
+  /** The message with that part of that call. The caller owns the tensor and must not write to it. payload: what it brings, if anything;
+   *  a link that moves tensors takes the sender's word.
    *  @throws CommunicationError when the other rank fails, ends, disagrees about the call, or says nothing for too long */
-  receive(from: number, expected: { call: Call; part: number }): Promise<Tensor | undefined>;
+  receive(from: number, expected: { call: Call; part: number; payload?: Payload }): Promise<Tensor | undefined>;
   /** Ends every rank's waits, now and later, with an error whose cause is this. */
   fail(cause: unknown): void;
   /** What this rank has sent; absent where a message is a reference. */

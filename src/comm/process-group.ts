@@ -65,8 +65,8 @@ export class ProcessGroup {
         invariant(false, `broadcast of [${shape}]: the root gives ${mine ? `[${mine.shape}]` : "nothing"}`);
       if (this.size === 1) return handle(mine as Tensor);
       const algorithm = this.#choose("broadcast", { words: sizeOf(shape), asked: options.algorithm });
-      const halved = this.#halves(x, options);
-      const at = this.#enter({ op: "broadcast", shapes: [shape], root: from, algorithm, purpose, halved });
+      const how = this.#how(x, options);
+      const at = this.#enter({ op: "broadcast", shapes: [shape], root: from, algorithm, purpose, ...how });
       return collectives.broadcast(at, { root, algorithm, x: mine, shape });
     });
   }
@@ -78,8 +78,8 @@ export class ProcessGroup {
       const to = this.#rankAt(root, "reduce");
       if (this.size === 1) return;
       const algorithm = this.#choose("reduce", { words: x.size, asked: options.algorithm });
-      const halved = this.#halves(x, options);
-      const at = this.#enter({ op: "reduce", combine, shapes: [x.shape], root: to, algorithm, purpose, halved });
+      const how = this.#how(x, options);
+      const at = this.#enter({ op: "reduce", combine, shapes: [x.shape], root: to, algorithm, purpose, ...how });
       return collectives.reduce(at, { root, algorithm, x, combine });
     });
   }
@@ -90,8 +90,8 @@ export class ProcessGroup {
       const { purpose, combine = "sum" } = options;
       if (this.size === 1) return handle(x);
       const algorithm = this.#choose("allReduce", { words: x.size, asked: options.algorithm });
-      const halved = this.#halves(x, options);
-      const at = this.#enter({ op: "allReduce", combine, shapes: [x.shape], algorithm, purpose, halved });
+      const how = this.#how(x, options);
+      const at = this.#enter({ op: "allReduce", combine, shapes: [x.shape], algorithm, purpose, ...how });
       return collectives.allReduce(at, { algorithm, x, combine });
     });
   }
@@ -105,7 +105,7 @@ export class ProcessGroup {
       if (!sameShape(own, x.shape)) invariant(false, `allGather of ${shapesText(shapes)}: got [${x.shape}]`);
       const words = options.shapes ? shapes.reduce((sum, shape) => sum + sizeOf(shape), 0) : this.size * x.size;
       const algorithm = this.#choose("allGather", { words, asked: options.algorithm });
-      const at = this.#enter({ op: "allGather", shapes, algorithm, purpose, halved: this.#halves(x, options) });
+      const at = this.#enter({ op: "allGather", shapes, algorithm, purpose, ...this.#how(x, options) });
       const each = options.shapes ?? new Array<Shape>(this.size).fill(x.shape);
       return (await collectives.allGather(at, { algorithm, x, shapes: each })) as Tensor[];
     });
@@ -120,8 +120,8 @@ export class ProcessGroup {
       const words = parts.reduce((sum, part) => sum + part.size, 0);
       const algorithm = this.#choose("reduceScatter", { words, asked: options.algorithm });
       const shapes = parts.map((part) => part.shape);
-      const halved = this.#halves(parts[0], options);
-      const at = this.#enter({ op: "reduceScatter", combine, shapes, algorithm, purpose, halved });
+      const how = this.#how(parts[0], options);
+      const at = this.#enter({ op: "reduceScatter", combine, shapes, algorithm, purpose, ...how });
       return (await collectives.reduceScatter(at, { algorithm, parts: [...parts], combine })) as Tensor;
     });
   }
@@ -135,8 +135,8 @@ export class ProcessGroup {
       const words = parts.reduce((sum, part) => sum + part.size, 0);
       const algorithm = this.#choose("allToAll", { words, asked: options.algorithm });
       const shapes = parts.map((part) => part.shape);
-      const halved = this.#halves(parts[0], options);
-      const at = this.#enter({ op: "allToAll", shapes, algorithm, purpose: options.purpose, halved });
+      const how = this.#how(parts[0], options);
+      const at = this.#enter({ op: "allToAll", shapes, algorithm, purpose: options.purpose, ...how });
       for (const [to, tensor] of parts.entries()) {
         if (to === this.index) continue;
         at.give(to, { part: 0, tensor });
@@ -155,7 +155,7 @@ export class ProcessGroup {
   barrier({ purpose }: { purpose: string }): Promise<void> {
     return this.#guarded(async () => {
       if (this.size === 1) return;
-      const at = this.#enter({ op: "barrier", shapes: [], purpose, halved: false });
+      const at = this.#enter({ op: "barrier", shapes: [], purpose, dtype: "f32", halved: false });
       // Dissemination: after round r a rank has heard, directly or not, of the 2^r ranks before it.
       for (let distance = 1, round = 0; distance < this.size; distance *= 2, round++) {
         at.send((this.index + distance) % this.size, { part: round, tensor: undefined });
@@ -175,7 +175,11 @@ export class ProcessGroup {
     return this.#guarded(async () => {
       const { tag, shape, purpose } = options;
       const from = this.#rankAt(options.from, "receive");
-      const tensor = await this.#link.receive(from, { call: this.#pairCall(tag, shape), part: 0 });
+      const tensor = await this.#link.receive(from, {
+        call: this.#pairCall(tag, shape),
+        part: 0,
+        payload: { shape, dtype: "f32" },
+      });
       invariant(tensor, "a message without a tensor");
       this.#count({ from, op: "send", purpose, words: tensor.size, dtype: tensor.dtype });
       return tensor;
@@ -194,9 +198,10 @@ export class ProcessGroup {
     return { group: this.name, which: tag, members: 2, op: "send", shapes: [shape] };
   }
 
-  /** Whether a call about x, f32 where there is none, sends it as f16. */
-  #halves(x: Tensor | undefined, { exact = false }: CallOptions): boolean {
-    return this.#wire === "f16" && !exact && (x?.dtype ?? "f32") === "f32";
+  /** The type of what a call is about, f32 where there is no x, and whether it is sent as f16. */
+  #how(x: Tensor | undefined, { exact = false }: CallOptions): Pick<What, "dtype" | "halved"> {
+    const dtype = x?.dtype ?? "f32";
+    return { dtype, halved: this.#wire === "f16" && !exact && dtype === "f32" };
   }
 
   #enter(what: What): GroupCall {

@@ -3,12 +3,16 @@
 
 import { bringWireShaders } from "../backend/webgpu/wire-shaders.ts";
 import { type Shape, Storage, sizeOf, Tensor } from "../tensor/tensor.ts";
+import type { Payload } from "./link.ts";
+
+/** n elements of f32 as they travel. */
+export const packedPayload = (n: number): Payload => ({ shape: [Math.ceil(n / 2)], dtype: "i32" });
 
 /** x [n] of f32 as it travels: [n/2] of i32, rounded up. The caller disposes it. */
 export function packed(x: Tensor): Tensor {
   bringWireShaders();
   const { backend, size } = x;
-  const y = allocated(x, { shape: [Math.ceil(size / 2)], dtype: "i32" });
+  const y = allocated(x, packedPayload(size));
   backend.run("packHalf", { x: x.buffer, y: y.buffer, n: size });
   return y;
 }
@@ -22,5 +26,5 @@ export function unpacked(x: Tensor, shape: Shape): Tensor {
   return y;
 }
 
-const allocated = ({ backend }: Tensor, spec: { shape: Shape; dtype: "f32" | "i32" }): Tensor =>
+const allocated = ({ backend }: Tensor, spec: Payload): Tensor =>
   new Tensor(Storage.allocate(backend, { ...spec, purpose: "scratch" }), { shape: spec.shape });

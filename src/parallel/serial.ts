@@ -45,7 +45,8 @@ export class Serial implements Layout {
   parameter(spec: ParameterSpec): Parameter {
     const [rows, cols] = spec.shape.length === 1 ? [1, spec.shape[0]] : spec.shape;
     const held = spec.kind === "vocabulary" ? padTo(rows, vocabularyUnit) : rows;
-    const data = initialBlock(spec, { rows: { from: 0, to: held }, cols: { from: 0, to: cols } });
+    const whole = { rows: { from: 0, to: held }, cols: { from: 0, to: cols } };
+    const data = this.#backend.valueless ? undefined : initialBlock(spec, whole);
     const shape = spec.shape.length === 1 ? spec.shape : [held, cols];
     return Parameter.of(this.#backend, { shape, data, name: spec.name, dtype: spec.dtype ?? "f32" });
   }

@@ -57,7 +57,7 @@ export class Shards {
     const block = sharding.block(this.#world.index);
     const cols = block.cols.to - block.cols.from;
     const shape = spec.shape.length === 1 ? [cols] : [block.rows.to - block.rows.from, cols];
-    const data = initialBlock(spec, block);
+    const data = this.#backend.valueless ? undefined : initialBlock(spec, block);
     const parameter = Parameter.of(this.#backend, { shape, data, name: spec.name, dtype: spec.dtype ?? "f32" });
     this.#shardings.set(parameter, sharding);
     return parameter;

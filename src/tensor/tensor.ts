@@ -155,10 +155,10 @@ export class Parameter extends Tensor {
     );
   }
 
-  /** A weight that starts as `data`. Matrices (two dims) are decayed, and of the given type; vectors stay f32, which costs next to nothing. */
+  /** A weight that starts as `data`, or as zeros. Matrices (two dims) are decayed, and of the given type; vectors stay f32, which costs next to nothing. */
   static of(
     backend: Backend,
-    { shape, data, name, dtype }: { shape: Shape; data: Float32Array; name: string; dtype: FloatType },
+    { shape, data, name, dtype }: { shape: Shape; data?: Float32Array; name: string; dtype: FloatType },
   ): Parameter {
     const matrix = shape.length > 1;
     const inHalf = dtype === "f16" && matrix;
@@ -186,10 +186,11 @@ export function constant(
       `${spec.name ?? "tensor"} [${spec.shape}] needs ${sizeOf(spec.shape)} values, got ${spec.data.length}`,
     );
   const storage = Storage.allocate(backend, { shape: spec.shape, dtype, purpose: spec.purpose });
-  backend.write(
-    storage.buffer,
-    spec.data ?? (dtype === "i32" ? new Int32Array(sizeOf(spec.shape)) : new Float32Array(sizeOf(spec.shape))),
-  );
+  if (!backend.valueless)
+    backend.write(
+      storage.buffer,
+      spec.data ?? (dtype === "i32" ? new Int32Array(sizeOf(spec.shape)) : new Float32Array(sizeOf(spec.shape))),
+    );
   return new Tensor(storage, { shape: spec.shape, name: spec.name });
 }
 

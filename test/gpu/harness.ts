@@ -12,54 +12,15 @@ import { openDevice } from "../../src/backend/webgpu/device.ts";
 import { grid, type Plan } from "../../src/backend/webgpu/plan.ts";
 import { plans } from "../../src/backend/webgpu/plans.ts";
 import { bringWireShaders } from "../../src/backend/webgpu/wire-shaders.ts";
+import { written } from "../../src/backend/work.ts";
 import { firstDifference } from "./compare.ts";
 
 bringWireShaders();
-
-type BufferName<K extends KernelName> = {
-  [F in keyof KernelArgs[K]]-?: NonNullable<KernelArgs[K][F]> extends DeviceBuffer ? F : never;
-}[keyof KernelArgs[K]];
 
 /** A kernel's arguments with arrays where the kernel has buffers. One array given twice is one buffer. */
 export type HostArgs<K extends KernelName> = {
   [F in keyof KernelArgs[K]]: NonNullable<KernelArgs[K][F]> extends DeviceBuffer ? HostArray : KernelArgs[K][F];
 };
-
-/** The buffers each kernel writes; it must leave its others as they were. */
-const written = {
-  matmul: ["y"],
-  attention: ["y", "lse"],
-  attentionGrad: ["delta", "dqkv"],
-  rotary: ["y"],
-  normStats: ["stats"],
-  normMerge: ["y"],
-  normApply: ["y"],
-  normGradSums: ["sums"],
-  normGradInput: ["dx"],
-  normGradGain: ["dgain"],
-  gelu: ["y"],
-  geluGrad: ["dx"],
-  siluGate: ["y"],
-  siluGateGrad: ["dx"],
-  dropout: ["y"],
-  embedding: ["y"],
-  embeddingGrad: ["dtable"],
-  rowMax: ["max"],
-  sumExp: ["sums"],
-  crossEntropy: ["losses"],
-  crossEntropyGrad: ["dx"],
-  sum: ["partials", "y"],
-  columnSum: ["y"],
-  adamw: ["w", "half", "m", "v"],
-  add: ["y"],
-  axpy: ["y"],
-  maximum: ["y"],
-  scale: ["y"],
-  fill: ["y"],
-  packHalf: ["y"],
-  unpackHalf: ["y"],
-  copy: ["y"],
-} as const satisfies { [K in KernelName]: readonly BufferName<K>[] };
 
 type Results<K extends KernelName> = Record<(typeof written)[K][number], Float32Array>;
 
