@@ -1,82 +1,19 @@
-// How a run of ranks fails: every rank learns who and why, nothing hangs, no promise fails unseen, no memory is left; and on whose
-// account a lent tensor's memory is.
+// How a run of ranks fails: every rank learns who and why, nothing hangs, no promise fails unseen, no memory is left.
 
 import { test } from "uvu";
-import { equal, instance, is, match, ok } from "uvu/assert";
+import { equal, instance, is, match } from "uvu/assert";
 import { OutOfMemoryError, UserError } from "../../src/backend/errors.ts";
-import type { SharedBackend } from "../../src/backend/share.ts";
 import { CommunicationError } from "../../src/comm/link.ts";
 import { type Rank, runRanks } from "../../src/comm/loopback.ts";
-import { ProcessGroup } from "../../src/comm/process-group.ts";
-import { constant, type Shape, type Tensor } from "../../src/tensor/tensor.ts";
+import { constant } from "../../src/tensor/tensor.ts";
 import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
+import { checkAllFail, failuresOf, type Member, memberOf, purpose, turn } from "./loopback-ranks.ts";
 import { unhandledRejections } from "./ranks.ts";
 
-const purpose = "test";
 const never = () => new Promise<never>(() => {});
-const turn = () => new Promise((resolve) => setTimeout(resolve, 5));
 
 const rejections = unhandledRejections();
 test.after(closeBackend);
-
-interface Member {
-  rank: number;
-  group: ProcessGroup;
-  backend: SharedBackend;
-  tensor(shape: Shape): Tensor;
-}
-
-const memberOf = ({ link, backend }: Rank): Member => ({
-  ...{ rank: link.rank, backend },
-  group: new ProcessGroup({ name: "world", ranks: Array.from({ length: link.size }, (_, rank) => rank), link }),
-  tensor: (shape) => constant(backend, { shape, purpose: "weights" }),
-});
-
-/** What a run that must fail rejects with, and what each rank's program threw; undefined where it ended, or never did.
- *  Nothing is disposed in these programs: the run must free it. */
-async function failuresOf(size: number, program: (member: Member) => Promise<unknown>) {
-  const backend = await backendUnderTest();
-  const errors: unknown[] = new Array(size).fill(undefined);
-  const accounts: SharedBackend["memory"][] = [];
-  let outcome: unknown = "the run succeeded";
-  try {
-    await runRanks({ size, backend, timeoutMs: 200 }, async (rank) => {
-      accounts.push(rank.backend.memory);
-      try {
-        await program(memberOf(rank));
-      } catch (error) {
-        errors[rank.link.rank] = error;
-        throw error;
-      }
-    });
-  } catch (error) {
-    outcome = error;
-  }
-  is(backend.memory.total, 0, "bytes left on the device");
-  equal(
-    accounts.map(({ total }) => total),
-    accounts.map(() => 0),
-    "bytes left on ranks",
-  );
-  return { outcome, errors };
-}
-
-/** Every rank that is told fails with the same CommunicationError, about `rank` and saying `says`, and so does the run. */
-async function checkAllFail(options: {
-  size: number;
-  program: (member: Member) => Promise<unknown>;
-  rank: number;
-  says: RegExp;
-  told?: number[];
-}): Promise<void> {
-  const { size, program, rank, says, told } = options;
-  const { outcome, errors } = await failuresOf(size, program);
-  instance(outcome, CommunicationError, String(outcome));
-  match((outcome as Error).message, says);
-  is((outcome as CommunicationError).rank, rank, (outcome as Error).message);
-  for (const [at, error] of errors.entries())
-    is(error, (told ?? [...errors.keys()]).includes(at) ? outcome : undefined, `what rank ${at} threw`);
-}
 
 /** Two ranks' programs that are no pair, and what the error says of each. */
 const mismatches: [string, RegExp, (member: Member) => Promise<unknown>][] = [
@@ -379,119 +316,6 @@ test("an algorithm, a number of parts or a place that a call has not is refused 
   }
 });
 
-test("a lent tensor is its owner's memory and the borrower's scratch, and outlives the owner's handle", async () => {
-  const backend = await backendUnderTest();
-  await runRanks({ size: 2, backend }, async (rank) => {
-    const { group, backend: own } = memberOf(rank);
-    const { memory } = own;
-    const data = Float32Array.of(1, 2, 3);
-    if (rank.link.rank === 0) {
-      const x = constant(own, { shape: [3], data, purpose: "weights" });
-      const y = await group.broadcast(x, { root: 0, shape: [3], purpose });
-      await group.barrier({ purpose });
-      is(memory.bytes.weights, 12, "the owner's");
-      is(x.storage.shared, true, "in place it may not be written");
-      y.dispose();
-      is(x.storage.shared, true, "nor while another rank reads it");
-      x.dispose();
-      is(memory.total, 0, "let go");
-      await group.barrier({ purpose });
-      await group.barrier({ purpose });
-      return;
-    }
-    const x = await group.broadcast(undefined, { root: 0, shape: [3], purpose });
-    is(memory.bytes.scratch, 12, "the borrower's");
-    ok(x.storage.borrowed);
-    await group.barrier({ purpose });
-    await group.barrier({ purpose });
-    is(backend.memory.total, 12, "still there");
-    equal(await x.read(), data);
-    x.dispose();
-    is(memory.total, 0, "given back");
-    is(backend.memory.total, 0, "freed");
-    await group.barrier({ purpose });
-  });
-  is(backend.memory.total, 0);
-});
-
-test("what was lent may be written again once it is given back", async () => {
-  const backend = await backendUnderTest();
-  await runRanks({ size: 2, backend }, async (rank) => {
-    const { group, tensor } = memberOf(rank);
-    if (rank.link.rank === 1) {
-      (await group.receive({ from: 0, tag: "t", shape: [2], purpose })).dispose();
-      return group.barrier({ purpose });
-    }
-    using x = tensor([2]);
-    group.send(x, { to: 1, tag: "t", purpose });
-    is(x.storage.shared, true);
-    await group.barrier({ purpose });
-    is(x.storage.shared, false);
-  });
-  is(backend.memory.total, 0);
-});
-
-test("what a rank has sent, and nobody has taken yet, is on its own account though it has disposed its handle", async () => {
-  const backend = await backendUnderTest();
-  await runRanks({ size: 2, backend }, async (rank) => {
-    const { group, tensor, backend: own } = memberOf(rank);
-    if (rank.link.rank === 0) {
-      const x = tensor([5]);
-      group.send(x, { to: 1, tag: "t", purpose });
-      x.dispose();
-      is(own.memory.bytes.weights, 20);
-      await group.barrier({ purpose });
-      await group.barrier({ purpose });
-      is(own.memory.total, 0);
-    } else {
-      await group.barrier({ purpose });
-      using x = await group.receive({ from: 0, tag: "t", shape: [5], purpose });
-      is(own.memory.bytes.scratch, 4 * x.size);
-      await group.barrier({ purpose });
-    }
-  });
-  is(backend.memory.total, 0);
-});
-
-test("a weight that is under way to another rank, or lent to it, is not updated", async () => {
-  const backend = await backendUnderTest();
-  await runRanks({ size: 2, backend }, async (rank) => {
-    const { group, tensor, backend: own } = memberOf(rank);
-    using w = tensor([2]);
-    using others = tensor([2]);
-    const { buffer } = others;
-    using normSquared = tensor([1]);
-    const update = () =>
-      own.run("adamw", {
-        ...{ w: w.buffer, g: buffer, m: buffer, v: buffer, normSquared: normSquared.buffer, n: 2 },
-        ...{ learningRate: 0.1, beta1: 0.9, beta2: 0.9, eps: 1e-8, weightDecay: 0, clip: 0 },
-        ...{ correction1: 1, correction2: 1, lossScale: 1 },
-      });
-    const refused = () => {
-      let message = "";
-      try {
-        update();
-      } catch (error) {
-        message = (error as Error).message;
-      }
-      match(message, /a weight is updated while another rank reads it/);
-    };
-    if (rank.link.rank === 0) {
-      group.send(w, { to: 1, tag: "w", purpose });
-      refused();
-      await group.barrier({ purpose });
-      refused();
-      await group.barrier({ purpose });
-    } else {
-      using lent = await group.receive({ from: 0, tag: "w", shape: [2], purpose });
-      await group.barrier({ purpose });
-      await group.barrier({ purpose });
-      is(lent.size, 2);
-    }
-  });
-  is(backend.memory.total, 0);
-});
-
 test("two messages under one tag, or two waits for it, are refused", async () => {
   const shape = [2];
   const twice: [RegExp, (member: Member) => Promise<unknown>][] = [
@@ -510,16 +334,6 @@ test("two messages under one tag, or two waits for it, are refused", async () =>
     const { outcome } = await failuresOf(2, async (member) => (member.rank === 0 ? program(member) : turn()));
     match((outcome as Error).message, says);
   }
-});
-
-test("a sum never goes to memory that somebody else holds", async () => {
-  const { outcome } = await failuresOf(2, async ({ group, tensor }) => {
-    const x = tensor([2]);
-    const held = x.storage.retain();
-    await group.reduce(x, { root: 0, purpose });
-    held.release();
-  });
-  match((outcome as Error).message, /a sum goes to memory that somebody else reads/);
 });
 
 test("no promise of all these runs failed unseen", async () => {
