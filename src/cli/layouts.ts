@@ -11,12 +11,13 @@ import { totalCount, trainingTraffic } from "../nn/traffic.ts";
 import { type MeshShape, maxRanks, meshShape, requireLegal, shapesOf } from "../parallel/shape.ts";
 import { jsonOption, wholeNumber } from "./common.ts";
 import { bytesText, countText, Output } from "./output.ts";
+import { addWireOption, wireText } from "./wire.ts";
 
 /** Sizes of GPT-2's smallest model. */
 const defaults = { layers: 12, width: 768, heads: 12, vocab: 50257, batch: 8, context: 1024, "mesh-size": 4 };
 
 export function addLayouts(program: Command): void {
-  program
+  const command = program
     .command("layouts")
     .description("legal layouts of a number of ranks for a model, with what each rank would receive and hold")
     .addOption(new Option("--arch <name>", "architecture").choices(["gpt2", "llama"]).default("gpt2"))
@@ -35,6 +36,7 @@ export function addLayouts(program: Command): void {
     )
     .addOption(jsonOption())
     .action(runLayouts);
+  addWireOption(command);
 }
 
 type Options = Record<string, string | undefined> & { arch?: string };
@@ -70,7 +72,8 @@ function runLayouts(given: Record<string, unknown>): void {
   const size = number("mesh-size", options.meshSize ?? "");
   if (size > maxRanks) throw new UserError(`got --mesh-size ${size}, need at most ${maxRanks}`);
   const dtype: FloatType = given.dtype === "f16" ? "f16" : "f32";
-  const run = { batch, context, accumulate: 1, recompute: given.recompute === true, dtype };
+  const wire: FloatType = given.wire === "f16" ? "f16" : "f32";
+  const run = { batch, context, accumulate: 1, recompute: given.recompute === true, dtype, wire };
   const extents = { ...shardedExtents(config), batch, context };
   const rows: string[][] = [];
   const refused: string[] = [];
@@ -128,7 +131,9 @@ function runLayouts(given: Record<string, unknown>): void {
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map((cells) => cells[column].length)));
   const line = (cells: readonly string[]) =>
     cells.map((cell, column) => (column < 2 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]))).join("  ");
-  output.say(`one training step of ${batch} x ${context} tokens; received, and held, by the rank with the most`);
+  output.say(
+    `one training step of ${batch} x ${context} tokens${wireText(wire)}; received, and held, by the rank with the most`,
+  );
   output.say(line(head));
   for (const cells of rows) output.say(line(cells));
   for (const why of refused) output.say(`not ${why}`);

@@ -22,6 +22,7 @@ import {
 } from "./common.ts";
 import { countText, Output } from "./output.ts";
 import { addTraceOption, prepareTrace, type TraceFlags, writeTrace } from "./trace.ts";
+import { addWireOption, type WireFlags } from "./wire.ts";
 
 const numbers = {
   m: { help: "rows of the result", fallback: 512 },
@@ -49,10 +50,16 @@ export function addMatmul(program: Command): void {
     )
     .addOption(jsonOption())
     .action(runMatmul);
-  addTraceOption(command);
+  addWireOption(addTraceOption(command));
 }
 
-interface MatmulOptions extends MeshFlags, BackendFlags, LinkFlags, TraceFlags, Partial<Record<keyof Numbers, string>> {
+interface MatmulOptions
+  extends MeshFlags,
+    BackendFlags,
+    LinkFlags,
+    TraceFlags,
+    WireFlags,
+    Partial<Record<keyof Numbers, string>> {
   form: Form;
   json: boolean;
 }
@@ -60,7 +67,7 @@ interface MatmulOptions extends MeshFlags, BackendFlags, LinkFlags, TraceFlags, 
 async function runMatmul(options: MatmulOptions): Promise<void> {
   const { repeats, ...size } = numbersOf(options);
   const shape = shapeOf(options);
-  const { form } = options;
+  const { form, wire } = options;
   const output = new Output(options.json);
   await prepareTrace(options);
   const { where, note, dispose } = await openRanks(options);
@@ -68,7 +75,7 @@ async function runMatmul(options: MatmulOptions): Promise<void> {
     output.say(note);
     // The same numbers in every run; what a device of its own memory cannot hold it refuses itself.
     const traced = options.trace !== undefined;
-    const run: ProductRun = { shape, form, size, repeats, seed: 1, maxBytes: totalmem(), trace: traced };
+    const run: ProductRun = { shape, form, size, repeats, seed: 1, maxBytes: totalmem(), trace: traced, wire };
     const { timeline, ...result } = await measureProduct(where, run);
     const mesh = { layout: shape.layout, dims: shape.dims };
     output.event({ event: "matmul", ...size, form, mesh, ...result });
@@ -92,7 +99,7 @@ function numbersOf(options: MatmulOptions): Numbers {
 
 function lines(
   result: Omit<ProductResult, "timeline">,
-  { shape, form, size, repeats, link }: ProductRun & LinkFlags,
+  { shape, form, size, repeats, link, wire }: ProductRun & LinkFlags,
 ): string[] {
   const { m, n, k } = size;
   const factors = {
@@ -107,8 +114,9 @@ function lines(
     "",
     ...rankTable(ranks),
     "",
+    ...(wire === "f16" ? [bytesLine(ranks)] : []),
     boundText(result),
-    `error        at most ${error.worst.toPrecision(2)} of gamma(${k}) |a||b|, ${countText(error.checked)} of ${countText(m * n)} elements against f64`,
+    `error        at most ${error.worst.toPrecision(2)} of ${wire === "f16" ? `what f16 on the wire and gamma(${k}) allow` : `gamma(${k}) |a||b|`}, ${countText(error.checked)} of ${countText(m * n)} elements against f64`,
     `mesh         ${timingText(time.mesh, repeats)}, ${shape.size === 1 ? "one rank" : `${shape.size} ranks ${devices}`}`,
     time.serial
       ? `one product  ${timingText(time.serial, repeats)}`
@@ -146,6 +154,9 @@ function rankRow(name: string, reports: ProductResult["ranks"]): string[] {
   const equal = words === closed && messages === sum("closedFormMessages");
   return [name, countText(words), countText(closed), equal ? "equal" : "DIFFERS", countText(messages)];
 }
+
+const bytesLine = (ranks: ProductResult["ranks"]): string =>
+  `wire         f16: ${countText(Math.max(...ranks.map(({ bytesReceived }) => bytesReceived)))} bytes to the busiest rank, half of f32's`;
 
 function boundText({
   lowerBoundWords,

@@ -14,9 +14,10 @@ import { named, parseJson, readInput } from "./files.ts";
 import { fallbackOf, type NumberFlagName } from "./flags.ts";
 import { bytesText } from "./output.ts";
 import { readText } from "./text.ts";
+import type { WireFlags } from "./wire.ts";
 
 /** Flags as given; absent ones are undefined. */
-export interface TrainFlags extends MeshFlags {
+export interface TrainFlags extends MeshFlags, WireFlags {
   data?: string;
   config?: string;
   arch?: "gpt2" | "llama";
@@ -74,7 +75,7 @@ export async function planTrain(flags: TrainFlags): Promise<TrainPlan> {
   return { textName: name, text, config, tokenizer, corpus, parameters, shape };
 }
 
-function trainParameters({ numbers, recompute, dtype }: TrainFlags): TrainParameters {
+function trainParameters({ numbers, recompute, dtype, wire }: TrainFlags): TrainParameters {
   const steps = numbers.steps ?? fallbackOf("steps");
   const learningRate = numbers.lr ?? fallbackOf("lr");
   const minLearningRate = numbers["min-lr"] ?? Number((learningRate / 10).toPrecision(12));
@@ -100,6 +101,7 @@ function trainParameters({ numbers, recompute, dtype }: TrainFlags): TrainParame
     recompute,
     lossBlocks: numbers["loss-blocks"] ?? fallbackOf("loss-blocks"),
     dtype,
+    wire,
     seed: numbers.seed ?? fallbackOf("seed"),
     evalEvery: numbers["eval-every"] ?? fallbackOf("eval-every"),
     evalBatches: numbers["eval-batches"] ?? fallbackOf("eval-batches"),

@@ -4,6 +4,7 @@ import { purposes } from "../backend/memory.ts";
 import { bytesText, countText } from "./output.ts";
 import { trafficLine } from "./progress.ts";
 import type { TrainRecord } from "./record.ts";
+import { wireText } from "./wire.ts";
 
 /** With more ranks than this a cell has no room for words; it then says them when pointed at. */
 const mostWithWords = 16;
@@ -12,7 +13,7 @@ const mostWithWords = 16;
 export function ranksSections({ start, steps, done }: TrainRecord): string {
   if (!start?.mesh || !done?.traffic || !done.ranks || steps.length === 0) return "";
   const { layout, dims } = start.mesh;
-  const title = `${done.ranks.length} ranks: layout ${layout} on ${dims.join(" × ")}`;
+  const title = `${done.ranks.length} ranks: layout ${layout} on ${dims.join(" × ")}${wireText(start.parameters.wire)}`;
   return `<section class="wide"><h2>${title}</h2>
 <p>Here ${trafficLine(steps)}.</p>
 ${heatMap(done.traffic, steps.length)}

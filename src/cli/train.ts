@@ -28,6 +28,7 @@ import { framingLine, Progress, trafficLine } from "./progress.ts";
 import { remember, type TrainRecord } from "./record.ts";
 import { renderReport } from "./report.ts";
 import { addTraceOption, addTraceStepsOption, prepareTrace, type TraceFlags, traceSteps, writeTrace } from "./trace.ts";
+import { addWireOption, wireText } from "./wire.ts";
 
 /** Where the run on the bundled text leaves its report. */
 const defaultReport = "out/report.html";
@@ -55,7 +56,7 @@ export function addRunOptions(command: Command): Command {
     const fallback = "fallback" in flag ? ` (default: ${flag.fallback})` : "";
     command.option(`--${name} <number>`, flag.help + fallback);
   }
-  return command
+  return addWireOption(command)
     .option("--bias", "biases in products and norms, gpt2 only (default)")
     .option("--no-bias", "leaves every bias out, as nanoGPT does")
     .addOption(
@@ -134,10 +135,10 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
   }
 }
 
-/** What a run in f16 adds to its last line. */
+/** What a run adds to its last line where gradients are f16, stored or on their way. */
 function scalingText({ lossScale, skippedSteps }: DoneEvent): string {
   if (lossScale === undefined) return "";
-  return `, f16 with a loss scale of ${lossScale}, ${skippedSteps} ${skippedSteps === 1 ? "step" : "steps"} skipped`;
+  return `, loss scale ${lossScale}, ${skippedSteps} ${skippedSteps === 1 ? "step" : "steps"} skipped`;
 }
 
 /** Options as commander hands them over, with their numbers read. */
@@ -178,7 +179,7 @@ async function follow(
   output.say(
     `${config.model_type} of ${countText(parameterCount(config))} parameters on ${textName}: ${countText(record.textTokens)} ${tokenizer.name} tokens, ${tokenizer.vocabSize} different`,
   );
-  if (shape.size > 1) output.say(meshText(shape));
+  if (shape.size > 1) output.say(`${meshText(shape)}${wireText(parameters.wire)}`);
   const progress = new Progress(output, { steps: parameters.steps });
   const controller = new AbortController();
   let sampling = false;
