@@ -35,16 +35,21 @@ export const defaultLimits: RoomLimits = {
 
 /** What one member may still say at once. */
 export class Allowance {
+  readonly #limits: Pick<RoomLimits, "messages" | "characters">;
   readonly #messages: Bucket;
   readonly #characters: Bucket;
 
-  constructor({ messages, characters }: Pick<RoomLimits, "messages" | "characters">, nowMs: number) {
-    this.#messages = new Bucket(messages, nowMs);
-    this.#characters = new Bucket(characters, nowMs);
+  constructor(limits: Pick<RoomLimits, "messages" | "characters">, nowMs: number) {
+    this.#limits = limits;
+    this.#messages = new Bucket(limits.messages, nowMs);
+    this.#characters = new Bucket(limits.characters, nowMs);
   }
 
-  /** Whether a message of that length is within it, which then is used up. */
-  take(length: number, nowMs: number): boolean {
-    return this.#messages.take(1, nowMs) && this.#characters.take(length, nowMs);
+  /** What a message of that length is too much of, in words; undefined: it is within the limits, and used up. */
+  excess(length: number, nowMs: number): string | undefined {
+    const { messages, characters } = this.#limits;
+    if (!this.#messages.take(1, nowMs)) return `more than ${messages.perSecond} messages a second`;
+    if (!this.#characters.take(length, nowMs)) return `more than ${characters.perSecond} characters a second`;
+    return undefined;
   }
 }

@@ -2,9 +2,10 @@
 // those of a room behind a server; here members come from the roster, in the order of their numbers.
 
 import { Allowance, type RoomLimits } from "./limits.ts";
+import { Members } from "./members.ts";
 import type { Entry } from "./nats-roster.ts";
-import { bounds, type FromRoom, type Member, type Plan, ProtocolError, parseToRoom, printable } from "./protocol.ts";
-import { type Participant, Rounds } from "./rounds.ts";
+import { bounds, type FromRoom, type Plan, ProtocolError, parseToRoom, printable } from "./protocol.ts";
+import type { Participant } from "./rounds.ts";
 
 export type DeskLimits = Pick<
   RoomLimits,
@@ -19,14 +20,10 @@ interface Attendant {
 export class Desk {
   readonly #limits: DeskLimits;
   readonly #expiresMs: number;
-  readonly #pingMs: number;
   readonly #nowMs: () => number;
   readonly #send: (id: string, message: FromRoom, ids: readonly string[]) => void;
   readonly #attendants = new Map<string, Attendant>();
-  /** by number, in the order of joining */
-  readonly #members = new Map<number, Participant>();
-  readonly #changed = new Set<Participant>();
-  readonly #rounds: Rounds;
+  readonly #members: Members;
   /** why, by id: they went beyond the limits, or came when the room was full or its link had expired */
   readonly #refused = new Map<string, string>();
 
@@ -44,35 +41,26 @@ export class Desk {
     const { plan, firstGeneration, expiresMs = Number.POSITIVE_INFINITY, limits, pingMs, nowMs, send } = options;
     this.#limits = limits;
     this.#expiresMs = expiresMs;
-    this.#pingMs = pingMs;
     this.#nowMs = nowMs;
     this.#send = send;
-    this.#rounds = new Rounds({
-      ...{ plan, firstGeneration, members: this.#members, times: limits },
-      changed: (member) => this.#changed.add(member),
-    });
-  }
-
-  get members(): readonly Member[] {
-    return [...this.#members.values()].map(viewOf);
+    this.#members = new Members({ plan, firstGeneration, times: limits, pingMs, nowMs });
   }
 
   propose(plan: Plan): void {
-    this.#rounds.propose(plan);
-    this.#tellChanges();
+    this.#members.propose(plan);
   }
 
   tick(): void {
-    this.#rounds.tick(this.#nowMs());
-    this.#tellChanges();
+    this.#members.tick();
   }
 
   /** Makes those who are there the members; `reasonOf` says why one is not any more. */
   sync(there: readonly Entry[], reasonOf: (id: string) => string): void {
     const ids = new Set(there.map(({ id }) => id));
     for (const id of [...this.#attendants.keys()]) if (!ids.has(id)) this.#remove(id, reasonOf(id));
+    for (const id of [...this.#refused.keys()]) if (!ids.has(id)) this.#refused.delete(id);
     for (const entry of there) if (!this.#attendants.has(entry.id) && !this.#refused.has(entry.id)) this.#admit(entry);
-    this.#tellChanges();
+    this.#members.tellChanges();
   }
 
   /** A member follows this one from now on, and is told what it may have been told before it did; whether it runs, it knows better than its
@@ -82,10 +70,10 @@ export class Desk {
     const reason = this.#refused.get(id);
     if (reason !== undefined) this.#drop(id, reason);
     if (!member) return;
-    if (running && member.state === "here" && member.role === "rank") this.#set(member, "running");
-    if (!running && member.state === "running" && member.rank === undefined) this.#set(member, "here");
-    this.#welcome(member);
-    this.#tellChanges();
+    if (running && member.state === "here" && member.role === "rank") this.#members.set(member, "running");
+    if (!running && member.state === "running" && member.rank === undefined) this.#members.set(member, "here");
+    this.#members.welcome(member);
+    this.#members.tellChanges();
   }
 
   receive(id: string, text: string): void {
@@ -97,23 +85,19 @@ export class Desk {
       if (!(error instanceof ProtocolError)) throw error;
       this.#refuse(id, `sent what is not understood: ${error.message}`);
     }
-    this.#tellChanges();
+    this.#members.tellChanges();
   }
 
   #take({ member, allowance }: Attendant, text: string): void {
-    const nowMs = this.#nowMs();
-    if (!allowance.take(text.length, nowMs))
-      throw new ProtocolError(`more than ${this.#limits.messages.perSecond} messages a second`);
-    if (text.length > bounds.messageBytes)
-      throw new ProtocolError(`a message has ${text.length} characters, at most ${bounds.messageBytes}`);
+    const excess = allowance.excess(text.length, this.#nowMs());
+    if (excess) throw new ProtocolError(excess);
     const message = parseToRoom(text);
-    if (message.kind === "agree") this.#rounds.agree(member, message, nowMs);
-    else if (message.kind === "ready") this.#rounds.ready(member, message);
-    else if (message.kind === "over") this.#rounds.over(member, message, nowMs);
-    else throw new ProtocolError(`${message.kind} is not for who leads`);
+    if (message.kind !== "agree" && message.kind !== "ready" && message.kind !== "over")
+      throw new ProtocolError(`${message.kind} is not for who leads`);
+    this.#members.take(member, message);
   }
 
-  #admit({ id, number, planned, join: { name, adapter, role, running } }: Entry): void {
+  #admit({ id, number, planned, join }: Entry): void {
     const { members } = this.#limits;
     // Who knows the plan was let in before, and comes again.
     if (!planned && Date.now() >= this.#expiresMs) {
@@ -124,27 +108,10 @@ export class Desk {
       this.#refuse(id, `the room is full: it has ${members} members; wait until one leaves`);
     // Two of one number: where the store was made anew, until the older one knows.
     if (this.#members.size >= members || this.#members.has(number)) return;
-    const member: Participant = {
-      ...{ number, name, adapter, role, state: running > 0 && role === "rank" ? "running" : "here" },
-      sequence: 0,
-      send: (message) => this.#send(id, message, message.kind === "start" ? this.#idsOf(message.ranks) : []),
-    };
+    const send = (message: FromRoom) =>
+      this.#send(id, message, message.kind === "start" ? this.#idsOf(message.ranks) : []);
+    const member = this.#members.add(join, { number, send });
     this.#attendants.set(id, { member, allowance: new Allowance(this.#limits, this.#nowMs()) });
-    const inOrder = [...this.#members.values(), member].sort((a, b) => a.number - b.number);
-    this.#members.clear();
-    for (const each of inOrder) this.#members.set(each.number, each);
-    this.#changed.add(member);
-    this.#welcome(member);
-  }
-
-  #welcome(member: Participant): void {
-    const [members, pingMs] = [[...this.members], this.#pingMs];
-    member.send({ kind: "welcome", number: member.number, members, ...this.#rounds.plan, pingMs });
-  }
-
-  #set(member: Participant, state: Member["state"]): void {
-    member.state = state;
-    this.#changed.add(member);
   }
 
   #idsOf(numbers: readonly number[]): string[] {
@@ -166,23 +133,7 @@ export class Desk {
   #remove(id: string, reason: string): void {
     const attendant = this.#attendants.get(id);
     if (!attendant) return;
-    const { member } = attendant;
     this.#attendants.delete(id);
-    this.#members.delete(member.number);
-    this.#changed.delete(member);
-    for (const other of this.#members.values()) other.send({ kind: "left", number: member.number, reason });
-    this.#rounds.left(member, this.#nowMs());
-  }
-
-  #tellChanges(): void {
-    if (this.#changed.size === 0) return;
-    const members = [...this.#changed].map(viewOf);
-    this.#changed.clear();
-    for (const member of this.#members.values()) member.send({ kind: "members", members });
+    this.#members.remove(attendant.member, reason);
   }
 }
-
-const viewOf = ({ number, name, adapter, role, state, rank }: Participant): Member => ({
-  ...{ number, name, adapter, role, state },
-  ...(rank !== undefined && { rank }),
-});

@@ -57,6 +57,8 @@ interface Record {
   heardMs: number;
   /** of the last message to this member */
   said: number;
+  /** why it is not there any more, where it is known */
+  reason?: string;
 }
 
 export const idPattern = /^[\w-]{22}$/;
@@ -125,9 +127,14 @@ export class Roster {
     return record?.answered && record.entry ? { ...record.entry, heardMs: record.heardMs } : undefined;
   }
 
-  drop(id: string): void {
+  drop(id: string, reason: string): void {
     const record = this.#records.get(id);
-    if (record) record.answered = false;
+    if (record) Object.assign(record, { answered: false, reason });
+  }
+
+  /** Why one is not there any more. */
+  reasonOf(id: string): string {
+    return this.#records.get(id)?.reason ?? "has come again";
   }
 
   /** This member could not have heard anybody: its machine slept, say. */
@@ -136,10 +143,9 @@ export class Roster {
   }
 
   /** Drops those that have been silent for too long. */
-  expire(): Peer[] {
-    const gone = this.living.filter(({ heardMs }) => this.#nowMs() - heardMs >= this.#silentMs);
-    for (const { id } of gone) this.drop(id);
-    return gone;
+  expire(): void {
+    const silence = `has not been heard of for ${this.#silentMs / 1000} s`;
+    for (const { id, heardMs } of this.living) if (this.#nowMs() - heardMs >= this.#silentMs) this.drop(id, silence);
   }
 
   /** The id of the member that assigns ranks: the smallest number among those who know the plan, `own` included. Undefined while a smaller

@@ -61,6 +61,6 @@ export class RunOnNats {
     const rank = this.#ids.indexOf(from);
     if (rank < 0 || rank === this.#rank || (message.kind === "signal" && message.from !== rank)) return false;
     const { length } = message.kind === "signal" ? message.data : message.reason;
-    return this.#allowances[rank].take(length, this.#nowMs());
+    return this.#allowances[rank].excess(length, this.#nowMs()) === undefined;
   }
 }

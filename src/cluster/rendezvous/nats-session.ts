@@ -57,8 +57,6 @@ export class NatsSession {
   readonly #roster: Roster;
   readonly #letters: Letters;
   readonly #announcer: Announcer;
-  /** why each is not there any more, where it is known */
-  readonly #reasons = new Map<string, string>();
   #number = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
   #watch: Watch | undefined;
@@ -189,10 +187,7 @@ export class NatsSession {
 
   #take(from: string, { kind, text, ids, expiresMs }: Letter): void {
     if (this.#ended) return;
-    if (kind === "bye") {
-      this.#reasons.set(from, "has left");
-      this.#roster.drop(from);
-    }
+    if (kind === "bye") this.#roster.drop(from, "has left");
     this.#consider();
     if (kind === "attend") this.#desk?.attend(from, { running: text !== "" });
     if (kind === "ask") this.#desk?.receive(from, text);
@@ -244,8 +239,7 @@ export class NatsSession {
     if (now - this.#tickedMs > this.#store.silentMs / 2) this.#roster.excuse();
     this.#tickedMs = now;
     if (this.#announcer.renew() && !this.#welcomed) this.#attend();
-    const silence = `has not been heard of for ${this.#store.silentMs / 1000} s`;
-    for (const { id } of this.#roster.expire()) this.#reasons.set(id, silence);
+    this.#roster.expire();
     this.#consider();
     this.#desk?.tick();
   }
@@ -260,8 +254,7 @@ export class NatsSession {
     for (const { join } of living) memory.generation = Math.max(memory.generation, join.running);
     const leader = this.#roster.leader(this.#own);
     if (leader !== undefined && leader !== this.#leader) this.#follow(leader);
-    const reasonOf = (id: string) => this.#reasons.get(id) ?? "has come again";
-    this.#desk?.sync([this.#own, ...living], reasonOf);
+    this.#desk?.sync([this.#own, ...living], (id) => this.#roster.reasonOf(id));
   }
 
   #follow(leader: string): void {

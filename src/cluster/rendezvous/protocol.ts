@@ -270,7 +270,12 @@ function parse<T extends Table>(table: T, message: string): MessageOf<T> {
 }
 
 /** @throws ProtocolError for what no member sends */
-export const parseToRoom = (message: string): ToRoom => parse(toRoom, message);
+export function parseToRoom(message: string): ToRoom {
+  const { messageBytes } = bounds;
+  if (message.length > messageBytes)
+    throw new ProtocolError(`a message has ${message.length} characters, at most ${messageBytes}`);
+  return parse(toRoom, message);
+}
 
 /** @throws ProtocolError for what no room sends */
 export const parseFromRoom = (message: string): FromRoom => parse(fromRoom, message);

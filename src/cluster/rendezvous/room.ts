@@ -1,9 +1,9 @@
 // One room: who may come in, who is there, and for how long. Pure: connections are handed in as wires, the clock as a function, and time
-// passes with `tick`. What members start together is rounds.ts.
+// passes with `tick`. What members hear of each other is members.ts, what they start together rounds.ts.
 
 import { UserError } from "../../backend/errors.ts";
-import { Bucket } from "./bucket.ts";
-import { defaultLimits, type RoomLimits } from "./limits.ts";
+import { Allowance, defaultLimits, type RoomLimits } from "./limits.ts";
+import { Members } from "./members.ts";
 import {
   bounds,
   type FromRoom,
@@ -15,7 +15,7 @@ import {
   printable,
   type ToRoom,
 } from "./protocol.ts";
-import { type Participant, Rounds } from "./rounds.ts";
+import type { Participant } from "./rounds.ts";
 import { Secret } from "./secret.ts";
 
 /** A connection as a room sees it. Neither call may call the room back before it returns. */
@@ -40,8 +40,7 @@ export interface RoomOptions {
 interface Seat {
   readonly wire: Wire;
   readonly sinceMs: number;
-  readonly messages: Bucket;
-  readonly characters: Bucket;
+  readonly allowance: Allowance;
   heardMs: number;
   pingedMs: number;
   member: Participant | undefined;
@@ -70,10 +69,7 @@ export class Room {
   readonly #secret: Secret;
   readonly #nowMs: () => number;
   readonly #seats = new Set<Seat>();
-  /** in the order of joining */
-  readonly #members = new Map<number, Participant>();
-  readonly #changed = new Set<Participant>();
-  readonly #rounds: Rounds;
+  readonly #members: Members;
   #lastNumber = 0;
 
   /** @throws UserError for a plan or a secret that cannot be */
@@ -81,13 +77,8 @@ export class Room {
     this.#secret = new Secret(secret, secretExpiresMs);
     this.limits = { ...defaultLimits, ...limits };
     this.#nowMs = nowMs;
-    this.#rounds = new Rounds({
-      plan: checkedPlan(plan),
-      firstGeneration,
-      members: this.#members,
-      times: this.limits,
-      changed: (member) => this.#changed.add(member),
-    });
+    const { pingMs } = this.limits;
+    this.#members = new Members({ plan: checkedPlan(plan), firstGeneration, times: this.limits, pingMs, nowMs });
   }
 
   /** connections, joined or not */
@@ -96,28 +87,26 @@ export class Room {
   }
 
   get members(): readonly Member[] {
-    return [...this.#members.values()].map(viewOf);
+    return this.#members.views;
   }
 
   get droppedSignals(): number {
-    return this.#rounds.droppedSignals;
+    return this.#members.droppedSignals;
   }
 
   /** Another plan, to which members have to agree anew; a run goes on.
    *  @throws UserError for a plan that cannot be */
   propose(plan: Plan): void {
-    this.#rounds.propose(checkedPlan(plan));
-    this.#tellChanges();
+    this.#members.propose(checkedPlan(plan));
   }
 
   connect(wire: Wire): Connection {
     const nowMs = this.#nowMs();
-    const { messages, characters, waiting } = this.limits;
+    const { waiting } = this.limits;
     const seat: Seat = {
       wire,
       sinceMs: nowMs,
-      messages: new Bucket(messages, nowMs),
-      characters: new Bucket(characters, nowMs),
+      allowance: new Allowance(this.limits, nowMs),
       heardMs: nowMs,
       pingedMs: nowMs,
       member: undefined,
@@ -151,8 +140,7 @@ export class Room {
         seat.member.send({ kind: "ping" });
       }
     }
-    this.#rounds.tick(nowMs);
-    this.#tellChanges();
+    this.#members.tick();
   }
 
   /** Ends every connection; members may come again, to another room under the same name. */
@@ -163,7 +151,6 @@ export class Room {
     }
     this.#seats.clear();
     this.#members.clear();
-    this.#changed.clear();
   }
 
   /** Does what a connection asks for; one that asks for what cannot be is dropped. */
@@ -177,51 +164,32 @@ export class Room {
       else if (error instanceof Refusal) this.#drop(seat, error);
       else throw error;
     }
-    this.#tellChanges();
+    this.#members.tellChanges();
   }
 
   #receive(seat: Seat, text: string): void {
     const nowMs = this.#nowMs();
-    const { messages, characters } = this.limits;
-    if (!seat.messages.take(1, nowMs))
-      throw new Refusal(`sent more than ${messages.perSecond} messages a second`, true);
-    if (!seat.characters.take(text.length, nowMs))
-      throw new Refusal(`sent more than ${characters.perSecond} characters a second`, true);
-    if (text.length > bounds.messageBytes)
-      throw new ProtocolError(`a message has ${text.length} characters, at most ${bounds.messageBytes}`);
+    const excess = seat.allowance.excess(text.length, nowMs);
+    if (excess) throw new Refusal(`sent ${excess}`, true);
     const message = parseToRoom(text);
     seat.heardMs = nowMs;
     const { member } = seat;
     if (message.kind === "join") this.#join(seat, message);
     else if (!member) throw new ProtocolError("the first message does not join");
-    else if (message.kind === "agree") this.#rounds.agree(member, message, nowMs);
-    else if (message.kind === "ready") this.#rounds.ready(member, message);
-    else if (message.kind === "over") this.#rounds.over(member, message, nowMs);
-    else if (message.kind === "signal") this.#rounds.signal(member, message);
     else if (message.kind === "leave") {
       seat.wire.close("left");
       this.#remove(seat, "has left");
-    }
+    } else this.#members.take(member, message);
   }
 
   #join(seat: Seat, message: Extract<ToRoom, { kind: "join" }>): void {
     if (seat.member) throw new ProtocolError("a member joined again");
-    const { secret, name, adapter, role, running } = message;
-    const refusal = this.#secret.refusal(secret, this.#nowMs());
+    const refusal = this.#secret.refusal(message.secret, this.#nowMs());
     if (refusal !== undefined) throw new Refusal(refusal, true);
-    const { members, pingMs } = this.limits;
+    const { members } = this.limits;
     if (this.#members.size >= members)
       throw new Refusal(`the room is full: it has ${members} members; wait until one leaves`, true);
-    const member: Participant = {
-      number: ++this.#lastNumber,
-      ...{ name, adapter, role, state: running > 0 && role === "rank" ? "running" : "here" },
-      sequence: 0,
-      send: (each) => seat.wire.send(each),
-    };
-    seat.member = member;
-    this.#members.set(member.number, member);
-    member.send({ kind: "welcome", number: member.number, members: [...this.members], ...this.#rounds.plan, pingMs });
-    this.#changed.add(member);
+    seat.member = this.#members.add(message, { number: ++this.#lastNumber, send: (each) => seat.wire.send(each) });
   }
 
   #drop(seat: Seat, { message, final }: Refusal): void {
@@ -232,20 +200,8 @@ export class Room {
   }
 
   #remove(seat: Seat, reason: string): void {
-    const { member } = seat;
     this.#seats.delete(seat);
-    if (!member) return;
-    this.#members.delete(member.number);
-    this.#changed.delete(member);
-    for (const other of this.#members.values()) other.send({ kind: "left", number: member.number, reason });
-    this.#rounds.left(member, this.#nowMs());
-  }
-
-  #tellChanges(): void {
-    if (this.#changed.size === 0) return;
-    const members = [...this.#changed].map(viewOf);
-    this.#changed.clear();
-    for (const member of this.#members.values()) member.send({ kind: "members", members });
+    if (seat.member) this.#members.remove(seat.member, reason);
   }
 }
 
@@ -257,8 +213,3 @@ export function checkedPlan(plan: Plan): Plan {
     throw error instanceof ProtocolError ? new UserError(`the plan cannot be: ${error.message}`) : error;
   }
 }
-
-const viewOf = ({ number, name, adapter, role, state, rank }: Participant): Member => ({
-  ...{ number, name, adapter, role, state },
-  ...(rank !== undefined && { rank }),
-});
