@@ -83,6 +83,9 @@ export interface Link {
   /** This rank enters a call. A link that knows what others entered under the same key compares at once.
    *  @throws CommunicationError when ranks disagree */
   enter(call: Call): void;
+  /** This rank's program goes on with what calls brought: what it does from here on comes after their messages. For links that write down
+   *  what waits for what. */
+  leave?(calls: readonly Call[]): void;
   /** Hands a tensor to rank `to`; nothing when a message only says that a rank has come so far. The caller may dispose its
    *  handle at once, but nobody may write to the memory any more. Messages of one pair arrive in order. */
   send(to: number, message: { call: Call; part: number; tensor?: Tensor }): void;

@@ -22,6 +22,25 @@ export interface CallOptions {
   algorithm?: Algorithm;
   /** Every bit arrives, whatever the group's wire. */
   exact?: boolean;
+  /** The caller does not wait for this call now, but later, with others: see Ahead. */
+  ahead?: Ahead;
+}
+
+/** Calls that a program has begun and goes on without, until it waits for them. */
+export class Ahead {
+  #calls: Call[] = [];
+  #link: Link | undefined;
+
+  add(call: Call, link: Link): void {
+    this.#calls.push(call);
+    this.#link = link;
+  }
+
+  /** To be called by whoever has waited for them. */
+  leave(): void {
+    this.#link?.leave?.(this.#calls);
+    this.#calls = [];
+  }
 }
 
 export class ProcessGroup {
@@ -67,7 +86,7 @@ export class ProcessGroup {
       const algorithm = this.#choose("broadcast", { words: sizeOf(shape), asked: options.algorithm });
       const how = this.#how(x, options);
       const at = this.#enter({ op: "broadcast", shapes: [shape], root: from, algorithm, purpose, ...how });
-      return collectives.broadcast(at, { root, algorithm, x: mine, shape });
+      return this.#left(at, collectives.broadcast(at, { root, algorithm, x: mine, shape }), options);
     });
   }
 
@@ -80,7 +99,7 @@ export class ProcessGroup {
       const algorithm = this.#choose("reduce", { words: x.size, asked: options.algorithm });
       const how = this.#how(x, options);
       const at = this.#enter({ op: "reduce", combine, shapes: [x.shape], root: to, algorithm, purpose, ...how });
-      return collectives.reduce(at, { root, algorithm, x, combine });
+      return this.#left(at, collectives.reduce(at, { root, algorithm, x, combine }), options);
     });
   }
 
@@ -92,7 +111,7 @@ export class ProcessGroup {
       const algorithm = this.#choose("allReduce", { words: x.size, asked: options.algorithm });
       const how = this.#how(x, options);
       const at = this.#enter({ op: "allReduce", combine, shapes: [x.shape], algorithm, purpose, ...how });
-      return collectives.allReduce(at, { algorithm, x, combine });
+      return this.#left(at, collectives.allReduce(at, { algorithm, x, combine }), options);
     });
   }
 
@@ -107,7 +126,7 @@ export class ProcessGroup {
       const algorithm = this.#choose("allGather", { words, asked: options.algorithm });
       const at = this.#enter({ op: "allGather", shapes, algorithm, purpose, ...this.#how(x, options) });
       const each = options.shapes ?? new Array<Shape>(this.size).fill(x.shape);
-      return (await collectives.allGather(at, { algorithm, x, shapes: each })) as Tensor[];
+      return this.#left(at, collectives.allGather(at, { algorithm, x, shapes: each }) as Promise<Tensor[]>, options);
     });
   }
 
@@ -122,7 +141,8 @@ export class ProcessGroup {
       const shapes = parts.map((part) => part.shape);
       const how = this.#how(parts[0], options);
       const at = this.#enter({ op: "reduceScatter", combine, shapes, algorithm, purpose, ...how });
-      return (await collectives.reduceScatter(at, { algorithm, parts: [...parts], combine })) as Tensor;
+      const sum = collectives.reduceScatter(at, { algorithm, parts: [...parts], combine }) as Promise<Tensor>;
+      return this.#left(at, sum, options);
     });
   }
 
@@ -147,6 +167,7 @@ export class ProcessGroup {
       const { shape } = own;
       for (let from = 0; from < this.size; from++)
         received.push(from === this.index ? own : await at.take(from, { part: 0, shape }));
+      this.#link.leave?.([at]);
       return received;
     });
   }
@@ -184,6 +205,18 @@ export class ProcessGroup {
       this.#count({ from, op: "send", purpose, words: tensor.size, dtype: tensor.dtype });
       return tensor;
     });
+  }
+
+  /** The result of a call, which the link is told when the caller goes on with it: at once, or when it says so. */
+  #left<T>(at: GroupCall, result: Promise<T>, { ahead }: CallOptions): Promise<T> {
+    const link = this.#link;
+    if (ahead) ahead.add(at, link);
+    else if (link.leave)
+      return result.then((value) => {
+        link.leave?.([at]);
+        return value;
+      });
+    return result;
   }
 
   /** A rank that fails in a call ends the run at once, and not when its caller comes to wait for the result. */

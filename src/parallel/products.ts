@@ -3,6 +3,7 @@
 //
 // Legend: A [M, K], B [K, N], C [M, N]; a rank holds [M/q, K/q] and so on. i row, j column, t step.
 
+import { Ahead } from "../comm/process-group.ts";
 import { scratch, type Tensor } from "../tensor/tensor.ts";
 import type { Mesh } from "./mesh.ts";
 import { type Dual, type Placed, requirePlacements } from "./placement.ts";
@@ -58,10 +59,14 @@ export function multiply({ a, b, form, bias, to }: BlockProduct): void {
 /** Work for steps 0 .. q-1 with each step's blocks asked for one step ahead, so that they travel during the product before. */
 async function pipelined(
   q: number,
-  options: { fetch: (t: number) => Promise<Tensor>[]; work: (t: number, blocks: Tensor[]) => void | Promise<void> },
+  options: {
+    fetch: (t: number, ahead: Ahead) => Promise<Tensor>[];
+    work: (t: number, blocks: Tensor[]) => void | Promise<void>;
+  },
 ): Promise<void> {
+  const ahead = new Ahead();
   const ask = (t: number) => {
-    const blocks = Promise.all(options.fetch(t));
+    const blocks = Promise.all(options.fetch(t, ahead));
     // Should an earlier step fail, nobody will wait for this one.
     blocks.catch(() => undefined);
     return blocks;
@@ -69,6 +74,7 @@ async function pipelined(
   let coming = ask(0);
   for (let t = 0; t < q; t++) {
     const blocks = await coming;
+    ahead.leave();
     if (t + 1 < q) coming = ask(t + 1);
     await options.work(t, blocks);
     for (const block of blocks) block.dispose();
@@ -91,9 +97,9 @@ export async function productAB(
   requirePlacements(b, { needs: weight, what: "AB's b" });
   const { q, row, column } = plane;
   await pipelined(q, {
-    fetch: (t) => [
-      row.broadcast(a, { root: t, shape: a.shape, purpose }),
-      column.broadcast(b, { root: t, shape: b.shape, purpose }),
+    fetch: (t, ahead) => [
+      row.broadcast(a, { root: t, shape: a.shape, purpose, ahead }),
+      column.broadcast(b, { root: t, shape: b.shape, purpose, ahead }),
     ],
     work: (t, [at, bt]) =>
       multiply({
@@ -118,7 +124,7 @@ export async function productABT(
   const shape = [a.shape[0], b.shape[0]];
   const partial = partials(row, { root: j, to, purpose, shape });
   await pipelined(q, {
-    fetch: (t) => [column.broadcast(b, { root: t, shape: b.shape, purpose })],
+    fetch: (t, ahead) => [column.broadcast(b, { root: t, shape: b.shape, purpose, ahead })],
     work: (t, [bt]) => partial.add(t, (destination) => multiply({ a, b: bt, form: "nt", to: destination })),
   });
   await partial.done();
@@ -142,7 +148,7 @@ export async function productATB(
   const shape = [a.shape[1], b.shape[1]];
   const partial = partials(column, { root: i, to, purpose, shape });
   await pipelined(q, {
-    fetch: (t) => [row.broadcast(a, { root: t, shape: a.shape, purpose })],
+    fetch: (t, ahead) => [row.broadcast(a, { root: t, shape: a.shape, purpose, ahead })],
     work: (t, [at]) => partial.add(t, (destination) => multiply({ a: at, b, form: "tn", to: destination })),
   });
   await partial.done();
@@ -156,16 +162,22 @@ function partials(
 ) {
   const { root, to, purpose, shape } = options;
   let under: Promise<void> = Promise.resolve();
+  let ahead = new Ahead();
   return {
     async add(t: number, compute: (destination: Destination) => void): Promise<void> {
       const mine = t === root;
       const tensor = mine ? to.tensor : scratch(to.tensor, shape);
       compute({ tensor, accumulate: mine && to.accumulate });
-      const before = under;
-      under = group.reduce(tensor, { root: t, purpose });
+      const [before, asked] = [under, ahead];
+      ahead = new Ahead();
+      under = group.reduce(tensor, { root: t, purpose, ahead });
       under.catch(() => undefined);
       await before;
+      asked.leave();
     },
-    done: () => under,
+    async done(): Promise<void> {
+      await under;
+      ahead.leave();
+    },
   };
 }

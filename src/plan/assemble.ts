@@ -1,0 +1,136 @@
+// What ranks wrote down, put together: each send with its receive, each op with those that wait for it.
+
+import { receiveOp, type StepProgram, sendOp } from "./program.ts";
+import type { Messages, RankRecord, Works } from "./recorder.ts";
+
+/** @throws Error when a rank receives what nobody sends, or sends what nobody receives */
+export function assemble(records: readonly RankRecord[], works: Works): StepProgram {
+  const ranks = records.length;
+  const first = new Int32Array(ranks + 1);
+  for (const [rank, { kinds }] of records.entries()) first[rank + 1] = first[rank] + kinds.length;
+  const ops = first[ranks];
+  const [kinds, what, waits] = [new Uint8Array(ops), new Int32Array(ops), new Uint16Array(ops)];
+  const dependentsFrom = new Int32Array(ops + 1);
+  for (const [rank, record] of records.entries()) {
+    const base = first[rank];
+    kinds.set(record.kinds, base);
+    what.set(record.what, base);
+    const { needs, needsFrom } = record;
+    for (let op = 0; op < record.kinds.length; op++) waits[base + op] = needsFrom[op + 1] - needsFrom[op];
+    for (let i = 0; i < needs.length; i++) dependentsFrom[base + needs[i] + 1]++;
+  }
+  for (let op = 0; op < ops; op++) dependentsFrom[op + 1] += dependentsFrom[op];
+  const dependents = new Int32Array(dependentsFrom[ops]);
+  const filled = dependentsFrom.slice(0, ops);
+  for (const [rank, { needs, needsFrom, kinds: own }] of records.entries())
+    for (let op = 0; op < own.length; op++)
+      for (let i = needsFrom[op]; i < needsFrom[op + 1]; i++)
+        dependents[filled[first[rank] + needs[i]]++] = first[rank] + op;
+  const { messages, received } = matched(records);
+  let send = 0;
+  let receive = 0;
+  const receiveOps = new Int32Array(messages.from.length);
+  for (let op = 0; op < ops; op++) {
+    if (kinds[op] === sendOp) what[op] = send++;
+    else if (kinds[op] === receiveOp) {
+      what[op] = received[receive++];
+      receiveOps[what[op]] = op;
+    }
+  }
+  return {
+    ...{ ranks, first, kinds, what, waits, dependentsFrom, dependents, works: works.all },
+    messages: { ...messages, receive: receiveOps },
+  };
+}
+
+/** Messages in the order of senders' ranks and sends, and for each receive, in the order of receivers' ranks and receives, which one it is. */
+function matched(records: readonly RankRecord[]) {
+  const numbers = new Map<string, number>();
+  const groups = records.map(({ groups: names }) =>
+    names.map((name) => {
+      const known = numbers.get(name) ?? numbers.size;
+      numbers.set(name, known);
+      return known;
+    }),
+  );
+  const count = records.reduce((sum, { sends }) => sum + sends.peer.length, 0);
+  const expected = records.reduce((sum, { receives }) => sum + receives.peer.length, 0);
+  if (count !== expected) throw new Error(`ranks send ${count} messages and receive ${expected}`);
+  const [from, to, bytes] = [new Int32Array(count), new Int32Array(count), new Float64Array(count)];
+  const table = new MessageIndex(count);
+  let message = 0;
+  for (const [rank, { sends }] of records.entries())
+    for (let i = 0; i < sends.peer.length; i++, message++) {
+      from[message] = rank;
+      to[message] = sends.peer[i];
+      bytes[message] = sends.bytes[i];
+      table.add(message, keyOf(sends, i, { from: rank, to: sends.peer[i], group: groups[rank][sends.group[i]] }));
+    }
+  const received = new Int32Array(count);
+  let at = 0;
+  for (const [rank, { receives, groups: names }] of records.entries())
+    for (let i = 0; i < receives.peer.length; i++, at++) {
+      const sender = receives.peer[i];
+      const group = receives.group[i];
+      received[at] = table.find(keyOf(receives, i, { from: sender, to: rank, group: groups[rank][group] }));
+      if (received[at] < 0)
+        throw new Error(
+          `rank ${rank} waits for rank ${sender} in call ${receives.which[i]} of ${names[group]} for ever`,
+        );
+    }
+  return { messages: { from, to, bytes }, received };
+}
+
+type Key = readonly [from: number, to: number, group: number, which: number, part: number];
+
+const keyOf = (
+  { which, part }: Messages,
+  i: number,
+  { from, to, group }: { from: number; to: number; group: number },
+): Key => [from, to, group, which[i], part[i]];
+
+/** Messages by their names: open addressing, since there are millions. */
+class MessageIndex {
+  readonly #slots: Int32Array;
+  readonly #keys: Int32Array;
+
+  constructor(count: number) {
+    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * count + 2))).fill(-1);
+    this.#keys = new Int32Array(5 * count);
+  }
+
+  add(message: number, key: Key): void {
+    this.#keys.set(key, 5 * message);
+    const { length } = this.#slots;
+    let slot = hash(key) & (length - 1);
+    while (this.#slots[slot] >= 0) slot = (slot + 1) & (length - 1);
+    this.#slots[slot] = message;
+  }
+
+  /** -1 when there is none. One message is found once: two of one name are two messages. */
+  find(key: Key): number {
+    const { length } = this.#slots;
+    for (let slot = hash(key) & (length - 1); this.#slots[slot] !== -1; slot = (slot + 1) & (length - 1)) {
+      const message = this.#slots[slot];
+      if (message >= 0 && this.#same(message, key)) {
+        this.#slots[slot] = taken;
+        return message;
+      }
+    }
+    return -1;
+  }
+
+  #same(message: number, key: Key): boolean {
+    for (let i = 0; i < 5; i++) if (this.#keys[5 * message + i] !== key[i]) return false;
+    return true;
+  }
+}
+
+/** of a slot whose message was found */
+const taken = -2;
+
+function hash(key: Key): number {
+  let value = 0;
+  for (const part of key) value = Math.imul(value ^ part, 0x9e3779b1) ^ (value >>> 15);
+  return value ^ (value >>> 13);
+}

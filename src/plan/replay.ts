@@ -1,0 +1,220 @@
+// A step's program in time: ranks compute and send as soon as what they need is there. A device runs one kernel at a time, in the order of
+// its programs but past those that still wait for a message; it sends one message at a time and receives one (the one-port model, full
+// duplex), and both go on beside its kernels unless the machine says otherwise. Times in seconds.
+
+import { Device, type DeviceTimes } from "./device.ts";
+import { EventHeap } from "./heap.ts";
+import { goOnOp, kernelOp, type StepProgram, sendOp } from "./program.ts";
+
+/** How a message gets from one device to another: it holds both ports for alpha + bytes / bytesPerSecond. */
+export interface Route {
+  readonly alpha: number;
+  readonly bytesPerSecond: number;
+  /** links that other devices use too: each passes one message after another, at its own rate */
+  readonly shared: readonly { readonly link: number; readonly bytesPerSecond: number }[];
+}
+
+export interface Machine {
+  readonly devices: number;
+  readonly sharedLinks: number;
+  /** where each rank is; several may be on one device */
+  readonly deviceOf: ArrayLike<number>;
+  /** of program.works[work] */
+  kernelSeconds(work: number, device: number): number;
+  /** never asked for a device and itself: there a message is a reference, and takes no time */
+  route(from: number, to: number): Route;
+  /** messages may be under way while their devices compute */
+  readonly overlap: boolean;
+  /** a kernel takes so many times as long, by its op: stragglers, jitter */
+  slowdown?(device: number, op: number): number;
+  /** a message takes so many times as long, by when it starts */
+  congestion?(from: number, to: number, seconds: number): number;
+}
+
+export interface Replay {
+  readonly seconds: number;
+  readonly devices: readonly DeviceTimes[];
+}
+
+/** Told of what happens when. */
+export interface Watch {
+  kernel?(op: number, span: { device: number; start: number; end: number }): void;
+  message?(message: number, span: { start: number; end: number }): void;
+}
+
+/** @throws Error when ops are left that wait for each other */
+export const replay = (program: StepProgram, machine: Machine, watch: Watch = {}): Replay =>
+  new Run(program, machine, watch).toEnd();
+
+class Run {
+  readonly #program: StepProgram;
+  readonly #machine: Machine;
+  readonly #watch: Watch;
+  readonly #events = new EventHeap();
+  readonly #waits: Uint16Array;
+  readonly #devices: Device[];
+  /** ops that have ended, of which nobody was told yet */
+  readonly #ended: number[] = [];
+  /** devices that may have something to begin */
+  readonly #touched: number[] = [];
+  /** of shared links: when each is free again */
+  readonly #freeAt: Float64Array;
+  #now = 0;
+  #done = 0;
+
+  constructor(program: StepProgram, machine: Machine, watch: Watch) {
+    this.#program = program;
+    this.#machine = machine;
+    this.#watch = watch;
+    this.#waits = program.waits.slice();
+    this.#devices = Array.from({ length: machine.devices }, () => new Device());
+    this.#freeAt = new Float64Array(machine.sharedLinks);
+  }
+
+  toEnd(): Replay {
+    const { first, ranks, kinds } = this.#program;
+    for (let rank = 0; rank < ranks; rank++)
+      for (let op = first[rank]; op < first[rank + 1]; op++) if (this.#program.waits[op] === 0) this.#ready(op, rank);
+    this.#tell();
+    for (let device = 0; device < this.#devices.length; device++) this.#start(device);
+    while (this.#events.size > 0) {
+      const event = this.#events.pop();
+      this.#now = this.#events.time;
+      if (event >= 0) this.#kernelEnds(event);
+      else this.#messageEnds(~event);
+      // All that ends now has ended before anything begins: who comes first is not decided by who is looked at first.
+      if (this.#events.next > this.#now) this.#begin();
+    }
+    const left = kinds.length - this.#done;
+    if (left > 0) throw new Error(`${left} of ${kinds.length} ops never start: they wait for each other`);
+    for (const device of this.#devices) device.account(this.#now);
+    return { seconds: this.#now, devices: this.#devices.map(({ times }) => times) };
+  }
+
+  /** Nothing is missing that an op waits for. (A receive waits for its message alone.) */
+  #ready(op: number, rank: number): void {
+    const { kinds, what, messages } = this.#program;
+    const from = this.#machine.deviceOf[rank];
+    if (kinds[op] === kernelOp) this.#devices[from].kernels.push(op);
+    else if (kinds[op] === sendOp) {
+      this.#done++;
+      const message = what[op];
+      if (this.#machine.deviceOf[messages.to[message]] === from) this.#ended.push(messages.receive[message]);
+      else this.#devices[from].outbox.push(message);
+    } else if (kinds[op] === goOnOp) this.#ended.push(op);
+  }
+
+  #complete(op: number): void {
+    this.#ended.push(op);
+    this.#tell();
+  }
+
+  /** Those that wait for what has ended, of what is done at once too. */
+  #tell(): void {
+    const { dependents, dependentsFrom } = this.#program;
+    for (let op = this.#ended.pop(); op !== undefined; op = this.#ended.pop()) {
+      this.#done++;
+      const [from, to] = [dependentsFrom[op], dependentsFrom[op + 1]];
+      if (from === to) continue;
+      const rank = rankOf(op, this.#program);
+      for (let i = from; i < to; i++) if (--this.#waits[dependents[i]] === 0) this.#ready(dependents[i], rank);
+    }
+  }
+
+  #kernelEnds(op: number): void {
+    const rank = rankOf(op, this.#program);
+    const device = this.#machine.deviceOf[rank];
+    this.#devices[device].set(this.#now, { computing: false });
+    this.#complete(op);
+    this.#touch(device);
+  }
+
+  #messageEnds(message: number): void {
+    const { messages } = this.#program;
+    const { deviceOf } = this.#machine;
+    const [from, to] = [deviceOf[messages.from[message]], deviceOf[messages.to[message]]];
+    this.#devices[from].set(this.#now, { sending: false });
+    this.#devices[to].set(this.#now, { receiving: false });
+    this.#complete(messages.receive[message]);
+    this.#touch(from);
+    this.#touch(to);
+  }
+
+  /** A device may be able to begin something, and so may those that want to send to it. */
+  #touch(device: number): void {
+    const state = this.#devices[device];
+    if (!state.touched) this.#touched.push(device);
+    state.touched = true;
+    const waiting = state.wantedBy;
+    state.wantedBy = [];
+    for (const sender of waiting) this.#touch(sender);
+  }
+
+  #begin(): void {
+    for (const device of this.#touched.splice(0)) {
+      this.#devices[device].touched = false;
+      this.#start(device);
+    }
+  }
+
+  /** What a device can begin now. */
+  #start(device: number): void {
+    this.#startMessage(device);
+    const { computing, sending, receiving, kernels } = this.#devices[device];
+    if (computing || (!this.#machine.overlap && (sending || receiving))) return;
+    const op = kernels.pop();
+    if (op === undefined) return;
+    const factor = this.#machine.slowdown?.(device, op) ?? 1;
+    const end = this.#now + factor * this.#machine.kernelSeconds(this.#program.what[op], device);
+    this.#devices[device].set(this.#now, { computing: true });
+    this.#events.push(end, op);
+    this.#watch.kernel?.(op, { device, start: this.#now, end });
+  }
+
+  /** The first message of its outbox that its receiver can take. */
+  #startMessage(from: number): void {
+    const { overlap, deviceOf } = this.#machine;
+    const sender = this.#devices[from];
+    if (sender.sending || (!overlap && sender.computing)) return;
+    const { outbox } = sender;
+    for (let i = 0; i < outbox.length; i++) {
+      const message = outbox[i];
+      const to = deviceOf[this.#program.messages.to[message]];
+      const receiver = this.#devices[to];
+      if (receiver.receiving || (!overlap && receiver.computing)) {
+        if (!receiver.wantedBy.includes(from)) receiver.wantedBy.push(from);
+        continue;
+      }
+      outbox.splice(i, 1);
+      sender.set(this.#now, { sending: true });
+      receiver.set(this.#now, { receiving: true });
+      const end = this.#now + this.#messageSeconds(message, from, to);
+      this.#events.push(end, ~message);
+      this.#watch.message?.(message, { start: this.#now, end });
+      return;
+    }
+  }
+
+  /** From now, with the wait for shared links. */
+  #messageSeconds(message: number, from: number, to: number): number {
+    const { alpha, bytesPerSecond, shared } = this.#machine.route(from, to);
+    const bytes = this.#program.messages.bytes[message];
+    const factor = this.#machine.congestion?.(from, to, this.#now) ?? 1;
+    let begin = this.#now;
+    for (const { link } of shared) begin = Math.max(begin, this.#freeAt[link]);
+    for (const { link, bytesPerSecond: rate } of shared) this.#freeAt[link] = begin + (factor * bytes) / rate;
+    return begin - this.#now + factor * (alpha + bytes / bytesPerSecond);
+  }
+}
+
+/** Whose program has the op. */
+export function rankOf(op: number, { first, ranks }: Pick<StepProgram, "first" | "ranks">): number {
+  let low = 0;
+  let high = ranks - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (first[middle] <= op) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}

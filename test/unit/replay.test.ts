@@ -1,0 +1,184 @@
+// The simulator's clock against textbook formulas: alpha a message, beta a byte, one port each way.
+
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { ProcessGroup } from "../../src/comm/process-group.ts";
+import { makeMesh } from "../../src/parallel/mesh.ts";
+import { place } from "../../src/parallel/placement.ts";
+import { activation, productAB, weight } from "../../src/parallel/products.ts";
+import { assemble } from "../../src/plan/assemble.ts";
+import type { StepProgram } from "../../src/plan/program.ts";
+import { Recorder, Works } from "../../src/plan/recorder.ts";
+import { type Machine, type Replay, replay } from "../../src/plan/replay.ts";
+import { constant, type Tensor } from "../../src/tensor/tensor.ts";
+
+const [alpha, beta] = [1 / 64, 1 / 4096];
+const n = 960;
+/** a message of that many f32 */
+const message = (elements: number) => alpha + 4 * elements * beta;
+
+/** What ranks of one group do, written down. */
+async function recorded(
+  size: number,
+  program: (group: ProcessGroup, tensor: (length: number) => Tensor) => Promise<unknown>,
+): Promise<StepProgram> {
+  const works = new Works();
+  const records = [];
+  for (let rank = 0; rank < size; rank++) {
+    const recorder = new Recorder({ rank, size, works });
+    const ranks = Array.from({ length: size }, (_, i) => i);
+    const group = new ProcessGroup({ name: "all", ranks, link: recorder });
+    const { backend } = recorder;
+    recorder.begin();
+    await program(group, (length) => constant(backend, { shape: [length], purpose: "scratch" }));
+    records.push(recorder.end());
+  }
+  return assemble(records, works);
+}
+
+/** One rank a device, kernels take `kernel` seconds each. */
+const run = (program: StepProgram, { kernel = 0, ...machine }: Partial<Machine> & { kernel?: number } = {}): Replay =>
+  replay(program, {
+    devices: program.ranks,
+    sharedLinks: 0,
+    deviceOf: Array.from({ length: program.ranks }, (_, rank) => rank),
+    kernelSeconds: () => kernel,
+    route: () => ({ alpha, bytesPerSecond: 1 / beta, shared: [] }),
+    overlap: true,
+    ...machine,
+  });
+
+const near = (got: number, wanted: number, what: string) =>
+  assert.ok(Math.abs(got - wanted) <= 1e-12 * wanted, `${what}: ${got}, not ${wanted}`);
+
+const purpose = "test";
+
+for (const size of [2, 3, 4, 8, 13]) {
+  test(`${size} ranks: a root that sends to each, p - 1 messages; a chain, as many; a tree, log2 p rounded up`, async () => {
+    const broadcast = (algorithm: "direct" | "tree" | "ring") =>
+      recorded(size, (group, tensor) => group.broadcast(tensor(n), { root: 0, shape: [n], purpose, algorithm }));
+    near(run(await broadcast("direct")).seconds, (size - 1) * message(n), "direct");
+    near(run(await broadcast("ring")).seconds, (size - 1) * message(n), "ring");
+    near(run(await broadcast("tree")).seconds, Math.ceil(Math.log2(size)) * message(n), "tree");
+  });
+
+  test(`${size} ranks: all-reduce in a ring, 2 (p - 1) messages of n/p`, async () => {
+    const words = 60 * size;
+    const program = await recorded(size, (group, tensor) =>
+      group.allReduce(tensor(words), { purpose, algorithm: "ring" }),
+    );
+    near(run(program).seconds, 2 * (size - 1) * message(60), "ring");
+  });
+
+  test(`${size} ranks: everyone to everyone, p - 1 messages one after another`, async () => {
+    const program = await recorded(size, (group, tensor) =>
+      group.allGather(tensor(n), { purpose, algorithm: "direct" }),
+    );
+    near(run(program).seconds, (size - 1) * message(n), "direct");
+  });
+}
+
+test("4 ranks: all-reduce by doubling, log2 p messages and sums between them", async () => {
+  const program = await recorded(4, (group, tensor) => group.allReduce(tensor(n), { purpose, algorithm: "doubling" }));
+  near(run(program, { kernel: 3 }).seconds, 2 * (message(n) + 3), "doubling");
+});
+
+test("a link that several devices share passes one message after another, at its own rate", async () => {
+  const program = await recorded(8, async (group, tensor) => {
+    const x = tensor(n);
+    const half = group.size / 2;
+    // Ranks 0 to 3 send to 4 to 7, all at once.
+    if (group.index < half) group.send(x, { to: group.index + half, tag: "x", purpose });
+    else await group.receive({ from: group.index - half, tag: "x", shape: [n], purpose });
+  });
+  const shared = [{ link: 0, bytesPerSecond: 1 / beta }];
+  const route = () => ({ alpha, bytesPerSecond: 1 / beta, shared });
+  near(run(program, { sharedLinks: 1, route }).seconds, alpha + 4 * (4 * n * beta), "four in a row");
+  const wide = () => ({ alpha, bytesPerSecond: 1 / beta, shared: [{ link: 0, bytesPerSecond: 4 / beta }] });
+  near(run(program, { sharedLinks: 1, route: wide }).seconds, alpha + (3 / 4 + 1) * 4 * n * beta, "four times as wide");
+});
+
+test("messages are hidden under kernels that do not need them, where the machine overlaps", async () => {
+  const program = await recorded(2, async (group, tensor) => {
+    const [x, y] = [tensor(n), tensor(n)];
+    if (group.index === 0) group.send(x, { to: 1, tag: "x", purpose });
+    y.backend.run("fill", { y: y.buffer, n, value: 1 });
+    if (group.index === 0) return;
+    const got = await group.receive({ from: 0, tag: "x", shape: [n], purpose });
+    y.backend.run("axpy", { x: got.buffer, y: y.buffer, n, alpha: 1 });
+  });
+  const long = 2 * message(n);
+  const beside = run(program, { kernel: long });
+  near(beside.seconds, 2 * long, "the message beside the first kernel");
+  near(beside.devices[1].hidden, message(n), "hidden");
+  near(beside.devices[1].computing, 2 * long - message(n), "alone");
+  const apart = run(program, { kernel: long, overlap: false });
+  near(apart.seconds, message(n) + 2 * long, "one after another");
+  near(apart.devices[1].exposed, message(n), "exposed");
+});
+
+test("a straggler and a slow link make a step longer by what they take", async () => {
+  const program = await recorded(2, async (group, tensor) => {
+    const y = tensor(n);
+    y.backend.run("fill", { y: y.buffer, n, value: 1 });
+    await group.allReduce(y, { purpose, algorithm: "doubling" });
+  });
+  near(run(program, { kernel: 1 }).seconds, 2 + message(n), "as they should be");
+  near(
+    run(program, { kernel: 1, slowdown: (device) => (device === 1 ? 3 : 1) }).seconds,
+    6,
+    "slow device: the message came meanwhile",
+  );
+  near(run(program, { kernel: 1, congestion: () => 5 }).seconds, 2 + 5 * message(n), "slow link");
+});
+
+test("ranks on one device take turns, and their messages no time", async () => {
+  const program = await recorded(4, async (group, tensor) => {
+    const y = tensor(n);
+    y.backend.run("fill", { y: y.buffer, n, value: 1 });
+    await group.broadcast(y, { root: 0, shape: [n], purpose });
+  });
+  near(run(program, { kernel: 1, devices: 1, deviceOf: [0, 0, 0, 0] }).seconds, 4, "four kernels");
+});
+
+for (const [kernel, long] of [
+  [message(n) / 2, "short"],
+  [5 * message(n), "long"],
+] as const)
+  test(`SUMMA on 2 x 2 ranks, ${long} kernels: two messages a step, hidden under the product of the step before`, async () => {
+    const works = new Works();
+    const records = [];
+    for (let rank = 0; rank < 4; rank++) {
+      const recorder = new Recorder({ rank, size: 4, works });
+      const mesh = makeMesh({ link: recorder, q: 2, d: 1 });
+      const block = (rows: number, columns: number) =>
+        constant(recorder.backend, { shape: [rows, columns], purpose: "scratch" });
+      const [a, b, y] = [block(24, 40), block(40, 24), block(24, 24)];
+      recorder.begin();
+      await productAB(mesh, {
+        a: place(a, activation),
+        b: place(b, weight),
+        to: { tensor: place(y, activation), accumulate: false },
+        purpose,
+      });
+      records.push(recorder.end());
+    }
+    const program = assemble(records, works);
+    const m = message(n);
+    near(run(program, { kernel }).seconds, 2 * m + Math.max(2 * m, kernel) + kernel, "with overlap");
+    near(run(program, { kernel, overlap: false }).seconds, 2 * (2 * m + kernel), "without");
+  });
+
+test("a message that nobody sends is found", async () => {
+  let thrown: unknown;
+  try {
+    await recorded(2, async (group, tensor) => {
+      if (group.index === 0) group.send(tensor(n), { to: 1, tag: "x", purpose });
+    });
+  } catch (error) {
+    thrown = error;
+  }
+  assert.match(String(thrown), /send 1 messages and receive 0/);
+});
+
+test.run();
