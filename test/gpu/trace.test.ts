@@ -58,6 +58,19 @@ test("every kernel of a trace is told of once, in the order of calls, between th
   assert.ok(before <= endUs + slackUs);
 });
 
+test("what is asked for begins, though nobody waits for it", async () => {
+  const backend = await backendUnderTest();
+  const told: Ran[] = [];
+  await backend.trace?.(noting(told));
+  fill(backend, 10);
+  // As long as another rank may take to answer.
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const askedUs = nowUs();
+  await backend.trace?.(undefined);
+  assert.is(told.length, 1);
+  assert.ok(told[0].endUs < askedUs, `began ${told[0].startUs - askedUs} us after it was waited for`);
+});
+
 test("a trace that ends can be started again, and reads still give what kernels wrote", async () => {
   const backend = await backendUnderTest();
   for (const n of [5, 700]) {

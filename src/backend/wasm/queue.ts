@@ -3,6 +3,7 @@
 
 import type { LinearMemory } from "../cpu/memory.ts";
 import { deferred } from "../deferred.ts";
+import { nextTurn } from "../turn.ts";
 import { recordHead } from "./control.ts";
 import type { Request } from "./messages.ts";
 import { grainOf, type Pass } from "./plan.ts";
@@ -96,7 +97,9 @@ export class Queue {
     let at = this.#room(length);
     if (at === undefined) {
       this.#records.push(number, items, grain, args.length, ...args);
-      if (++this.#gathered === passesInMessage) this.#flush();
+      // Whoever waits for something else, such as another rank's message, does not say so: they are not kept longer than a turn.
+      if (++this.#gathered === 1) nextTurn(() => this.#flush());
+      if (this.#gathered === passesInMessage) this.#flush();
       return;
     }
     const ring = this.#ring!;

@@ -1,6 +1,7 @@
 // The stream of commands to a device: dispatches gathered into submits of one compute pass each, with their
 // uniforms uploaded at once. Knows slots and pipelines, not kernels.
 
+import { nextTurn } from "../turn.ts";
 import { BindGroups } from "./bindgroups.ts";
 import type { Call, Faults } from "./faults.ts";
 import { type Pipeline, uniformBytes } from "./pipelines.ts";
@@ -16,9 +17,6 @@ const maxDispatches = { software: 24, hardware: 128 };
 
 /** Bytes from one dispatch's uniforms to the next's: the alignment every device accepts, and room for 64 scalars. */
 const stride = uniformBytes;
-
-/** Without Node's least delay of a millisecond. */
-const nextTurn: (work: () => void) => void = globalThis.setImmediate ?? globalThis.setTimeout;
 
 /** UNIFORM | COPY_DST; the global GPUBufferUsage is missing in Node. */
 const uniformUsage = 0x40 | 0x8;
