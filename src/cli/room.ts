@@ -13,6 +13,7 @@ import { planTrain, type TrainFlags } from "./plan.ts";
 import { Progress } from "./progress.ts";
 import script from "./room-page.script";
 import type { Served } from "./serve.ts";
+import { wireText } from "./wire.ts";
 
 const pagePath = "/train";
 const scriptPath = "/train.js";
@@ -45,7 +46,7 @@ export async function servedTraining(flags: TrainFlags, shape: MeshShape): Promi
   return {
     program: "train",
     options: JSON.stringify(training),
-    about: `Trains a ${config.model_type} of ${countText(parameterCount(config))} parameters on ${textName} for ${countText(parameters.steps)} steps. Each rank receives up to ${bytesText(received)} a step.`,
+    about: `Trains a ${config.model_type} of ${countText(parameterCount(config))} parameters on ${textName} for ${countText(parameters.steps)} steps. Each rank receives up to ${bytesText(received)} a step${wireText(parameters.wire)}.`,
     pages: (path) => pages.get(path),
     part: pagePath,
     kept,
