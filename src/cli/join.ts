@@ -16,7 +16,7 @@ import { releaseWebRtc } from "../comm/webrtc.ts";
 import { addBackendOptions, addTuneOption, type BackendFlags, jsonOption, openBackend } from "./common.ts";
 import { addIceOptions, type IceFlags, iceOf } from "./ice.ts";
 import { interruptible } from "./interrupt.ts";
-import { Output } from "./output.ts";
+import { harmless, Output } from "./output.ts";
 import { membersText, planLines } from "./room-text.ts";
 
 /** A rank's part of a run: resolves when it is done. A CommunicationError is another rank's failure: this one waits for the next start. */
@@ -85,7 +85,7 @@ async function runJoin(link: string, { options, takePart }: { options: JoinFlags
     });
   } catch (error) {
     if (!(error instanceof RendezvousError)) throw error;
-    process.stderr.write(`error: ${error.message}\n`);
+    process.stderr.write(`error: ${harmless(error.message)}\n`);
     process.exitCode = 1;
   } finally {
     backend.dispose();

@@ -8,6 +8,7 @@ import { addInfo, packageVersion } from "./info.ts";
 import { addJoin } from "./join.ts";
 import { addLayouts } from "./layouts.ts";
 import { addMatmul } from "./matmul.ts";
+import { harmless } from "./output.ts";
 import type { TrainFlags } from "./plan.ts";
 import { servedTraining, trainInRoom } from "./room.ts";
 import { addServe, type ServeFlags } from "./serve.ts";
@@ -41,7 +42,7 @@ try {
 
 /** commander puts its suggestion on a line of its own, and JSON's complaints quote the file with its line breaks. */
 function oneLine(message: string): string {
-  return `${message.trim().replaceAll("\n", " ")}\n`;
+  return `${harmless(message.trim()).replaceAll("\n", " ")}\n`;
 }
 
 /** Says what went wrong where commander has not yet, and returns the exit code. */

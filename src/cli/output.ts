@@ -18,9 +18,9 @@ export class Output {
     process.stderr.on("error", () => {});
   }
 
-  /** One line for people. */
+  /** A line for people, or some. */
   say(line: string): void {
-    this.human.write(`${line}\n`);
+    this.human.write(`${harmless(line)}\n`);
   }
 
   /** One event for programs; nothing without --json. */
@@ -28,6 +28,9 @@ export class Output {
     if (this.json) process.stdout.write(`${JSON.stringify(event)}\n`);
   }
 }
+
+/** Without what would move a terminal's cursor, or more: other ranks and servers have written some of it. */
+export const harmless = (text: string): string => text.replace(/[^\P{C}\n\t]/gu, " ");
 
 /** Bytes as a person reads them. */
 export function bytesText(bytes: number): string {

@@ -2,6 +2,7 @@
 
 import { createBackend } from "../backend/select.ts";
 import { joinRoom } from "../cluster/rendezvous/client.ts";
+import { isNatsUrl } from "../cluster/rendezvous/nats-address.ts";
 import { takePart } from "../cluster/take-part.ts";
 import { CommunicationError } from "../comm/link.ts";
 
@@ -12,9 +13,13 @@ const button = element("take") as HTMLButtonElement;
 const secret = location.hash.slice(1);
 const room = new URLSearchParams(location.search).get("room") ?? "/";
 const url = new URL(room, location.origin).href;
+// A link could lead this page, with this server's name on it, to a stranger's room.
+const strange = !url.startsWith(`${location.origin}/`) && !isNatsUrl(url);
 
 /** What goes wrong is said on the page: nobody looks at a console. */
 async function main(): Promise<void> {
+  if (strange)
+    throw new Error("this link is for a room of another server; use the link that `shardgrad serve` printed");
   show("state", "Looking for what can compute here…");
   const { backend, note } = await createBackend({ backend: "auto", tune: false });
   show("device", note);

@@ -12,6 +12,7 @@ import { type LayoutName, type MeshShape, meshShape, requireLegal } from "../par
 import { makeCorpus, textFromBytes } from "../train/corpus.ts";
 import type { TrainEvent, TrainParameters } from "../train/events.ts";
 import { byteTokenizer, charTokenizer } from "../train/tokenizer.ts";
+import { isTrainParameters } from "./planned-parameters.ts";
 import { type TrainNews, trainRank } from "./programs.ts";
 import type { Start } from "./rendezvous/membership.ts";
 import { connectOrRelay } from "./rendezvous/relays.ts";
@@ -114,7 +115,7 @@ export function planned({ program, options, layout, dims }: Pick<Start, "program
     throw new UserError(`the room runs ${program}, which this version does not know; need train`);
   let training: RoomTraining;
   try {
-    training = JSON.parse(options) as RoomTraining;
+    training = Object(JSON.parse(options)) as RoomTraining;
   } catch {
     throw new UserError("the room's options are not JSON");
   }
@@ -122,7 +123,7 @@ export function planned({ program, options, layout, dims }: Pick<Start, "program
   const fits =
     isPlannedText(text) &&
     (tokenizer === "char" || tokenizer === "byte") &&
-    typeof parameters === "object" &&
+    isTrainParameters(parameters) &&
     Number.isSafeInteger(timeoutMs) &&
     timeoutMs > 0;
   if (!fits) throw new UserError("the room's options are not those of a training run");
