@@ -27,8 +27,8 @@ interface Received extends Letter {
 
 /** A sealed letter: the longest text, escaped as JSON inside JSON. */
 const mostBytes = 2 * bounds.answerBytes;
-/** Letters that wait to be opened */
-const mostWaiting = 4096;
+/** Letters that wait to be opened, and bytes of them: more than all members of a mesh of 64 say at once. */
+const [mostWaiting, mostWaitingBytes] = [4096, 1 << 25];
 
 const utf8 = new TextEncoder();
 const decoder = new TextDecoder();
@@ -42,6 +42,7 @@ export class Letters {
   readonly #lost: (reason: string) => void;
   #sequence = 0;
   #waiting = 0;
+  #waitingBytes = 0;
   #in: Promise<void> = Promise.resolve();
   #out: Promise<void> = Promise.resolve();
 
@@ -83,10 +84,13 @@ export class Letters {
   }
 
   #arrive({ data, subject }: Msg): void {
-    if (data.length > mostBytes || this.#waiting >= mostWaiting) return;
+    const { length } = data;
+    if (length > mostBytes || this.#waiting >= mostWaiting || this.#waitingBytes + length > mostWaitingBytes) return;
     this.#waiting++;
+    this.#waitingBytes += length;
     this.#in = this.#in.then(async () => {
       this.#waiting--;
+      this.#waitingBytes -= length;
       const opened = await this.#seal.open(data, subject);
       const letter = opened && letterOf(opened);
       if (letter) this.#take(letter);

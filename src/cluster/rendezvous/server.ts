@@ -1,14 +1,15 @@
 // The rendezvous of one Node process: rooms over WebSockets, their pages over HTTP. Sockets, addresses and headers are here; who may do what
 // is room.ts.
 
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, isIPv6 } from "node:net";
 import { networkInterfaces } from "node:os";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import { UserError } from "../../backend/errors.ts";
-import { Bucket, type Rate } from "./bucket.ts";
-import type { RoomLimits } from "./limits.ts";
+import { Addresses } from "./addresses.ts";
+import type { Rate } from "./bucket.ts";
+import { defaultLimits, type RoomLimits } from "./limits.ts";
 import { joinLink } from "./link.ts";
 import { isolationHeaders, ownPage, type Page } from "./pages.ts";
 import { bounds, type Member, type Plan } from "./protocol.ts";
@@ -68,7 +69,6 @@ export interface Rendezvous extends OpenRoom {
   close(): Promise<void>;
 }
 
-const mostAddresses = 10_000;
 const mostConnections = 1024;
 
 /** Starts a server with one room.
@@ -87,15 +87,14 @@ export async function startRendezvous(options: RendezvousOptions): Promise<Rende
 class Server {
   readonly #options: RendezvousOptions;
   readonly #rooms = new Map<string, Room>();
-  readonly #http = createServer((request, response) => this.#answer(request, response));
+  readonly #http: HttpServer;
   readonly #sockets = new WebSocketServer({
     noServer: true,
     clientTracking: true,
     maxPayload: bounds.messageBytes,
     perMessageDeflate: false,
   });
-  readonly #addresses = new Map<string, Bucket>();
-  readonly #connections: Rate;
+  readonly #addresses: Addresses;
   #ticks: ReturnType<typeof setInterval> | undefined;
   #origin = "";
   #localOrigin = "";
@@ -103,10 +102,14 @@ class Server {
   constructor(options: RendezvousOptions) {
     this.#options = options;
     this.#origin = publicOrigin(options.publicUrl);
-    this.#connections = options.connections ?? { perSecond: 10, burst: 100 };
-    this.#http.headersTimeout = 10_000;
-    this.#http.requestTimeout = 20_000;
+    const rate = options.connections ?? { perSecond: 10, burst: 100 };
+    this.#addresses = new Addresses({ rate, nowMs: () => performance.now() });
+    // Who says nothing, or a letter now and then, keeps a socket no longer than who does not join.
+    const { joinMs } = { ...defaultLimits, ...options.limits };
+    const times = { headersTimeout: joinMs, requestTimeout: 2 * joinMs, connectionsCheckingInterval: joinMs / 2 };
+    this.#http = createServer(times, (request, response) => this.#answer(request, response));
     this.#http.maxConnections = mostConnections;
+    this.#http.on("connection", (socket) => this.#addresses.connect(socket));
     this.#http.on("upgrade", (request, socket, head) => this.#upgrade(request, { socket, head }));
   }
 
@@ -192,9 +195,8 @@ class Server {
   }
 
   #tick(): void {
-    const nowMs = performance.now();
     for (const room of this.#rooms.values()) room.tick();
-    for (const [address, bucket] of this.#addresses) if (bucket.full(nowMs)) this.#addresses.delete(address);
+    this.#addresses.tick();
   }
 
   #answer({ method, url }: IncomingMessage, response: ServerResponse): void {
@@ -223,7 +225,7 @@ class Server {
     socket.on("error", () => socket.destroy());
     const room = this.#rooms.get(pathOf(request.url));
     if (!this.#welcomeOrigin(request)) refuse(socket, "403 Forbidden");
-    else if (!this.#welcomeAddress(request.socket.remoteAddress ?? "")) refuse(socket, "429 Too Many Requests");
+    else if (!this.#addresses.welcome(request.socket)) refuse(socket, "429 Too Many Requests");
     else if (!room) refuse(socket, "404 Not Found");
     else this.#sockets.handleUpgrade(request, socket, head, (webSocket) => attach(room, webSocket));
   }
@@ -232,17 +234,6 @@ class Server {
   #welcomeOrigin({ headers: { origin, host } }: IncomingMessage): boolean {
     if (origin === undefined || origin === this.#origin || this.#options.origins?.includes(origin)) return true;
     return URL.canParse(origin) && new URL(origin).host === host;
-  }
-
-  #welcomeAddress(address: string): boolean {
-    const nowMs = performance.now();
-    let bucket = this.#addresses.get(address);
-    if (!bucket) {
-      if (this.#addresses.size >= mostAddresses) return false;
-      bucket = new Bucket(this.#connections, nowMs);
-      this.#addresses.set(address, bucket);
-    }
-    return bucket.take(1, nowMs);
   }
 }
 
