@@ -132,7 +132,7 @@ export class Tracer {
     const { total } = this.#backend.memory;
     if (total === this.#memory) return;
     this.#memory = total;
-    this.#recorder.level({ rank: this.#rank, name: "bytes in use", atUs: nowUs(), value: total });
+    this.#recorder.level({ rank: this.#rank, name: "memory in use", unit: "bytes", atUs: nowUs(), value: total });
   }
 
   /** A device runs kernels in the order of calls: what was sent is read after those asked for before it. */

@@ -22,7 +22,9 @@ export interface Slice {
 /** What something amounts to from that moment on. */
 export interface Level {
   rank: number;
+  /** of what, e.g. "memory in use" */
   name: string;
+  unit: string;
   atUs: number;
   value: number;
 }

@@ -25,17 +25,22 @@ export function checkTrace(text: string): { events: TraceEvent[]; threads: Map<n
   const { traceEvents: events } = JSON.parse(text) as { traceEvents: TraceEvent[] };
   const threads = new Map<number, string>();
   const processes = new Map<number, string>();
+  /** the process of each thread, whose number no other process has */
+  const owners = new Map<number, number>();
   let before = 0;
   for (const event of events) {
     const said = JSON.stringify(event);
     ok(["M", "X", "s", "f", "C"].includes(event.ph), said);
     ok(Number.isFinite(event.ts) && event.ts >= before, `not in the order of time: ${said}`);
     before = event.ts;
-    ok(Number.isInteger(event.pid) && event.pid > 0 && event.name !== "", said);
+    ok(Number.isInteger(event.pid) && event.pid > 0 && Number.isInteger(event.tid) && event.name !== "", said);
+    // Viewers count in nanoseconds, and cut off the rest.
+    ok(Number.isInteger(1000 * event.ts) && Number.isInteger(1000 * (event.dur ?? 0)), `no whole nanoseconds: ${said}`);
     if (event.ph === "M" && event.name === "process_name") processes.set(event.pid, String(event.args?.name));
     if (event.ph === "M" && event.name === "thread_name") {
       ok(!threads.has(event.tid as number), `a thread has two names: ${said}`);
       threads.set(event.tid as number, String(event.args?.name));
+      owners.set(event.tid as number, event.pid);
     }
     if (event.ph === "C") ok(Object.values(event.args ?? {}).every(Number.isFinite), said);
   }
@@ -50,7 +55,7 @@ export function checkTrace(text: string): { events: TraceEvent[]; threads: Map<n
     if (ph === "M") continue;
     ok(processes.has(event.pid), `a process without a name: ${said}`);
     if (ph === "C") continue;
-    ok(threads.has(tid as number), `a thread without a name: ${said}`);
+    ok(owners.get(tid as number) === event.pid, `a thread of no process's, or of another's: ${said}`);
     if (ph === "X") {
       ok(typeof dur === "number" && Number.isFinite(dur) && dur > 0 && typeof event.args === "object", said);
       const own = slices.get(tid as number) ?? [];

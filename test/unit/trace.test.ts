@@ -1,7 +1,7 @@
 // Timelines: what a recorder keeps, the text that viewers open, and how much of messages' time is hidden.
 
 import { test } from "uvu";
-import { equal, is, throws } from "uvu/assert";
+import { equal, is, ok, throws } from "uvu/assert";
 import { chromeTrace } from "../../src/trace/chrome.ts";
 import { kernelText } from "../../src/trace/kernel-text.ts";
 import { overlap } from "../../src/trace/overlap.ts";
@@ -28,8 +28,8 @@ const timeline: Timeline = {
     ...[slice(1, "sending", [now + 46, now + 46], 3), slice(0, "receiving", [now + 46, now + 46], 3)],
   ],
   levels: [
-    { rank: 0, name: "bytes in use", atUs: now + 5, value: 1024 },
-    { rank: 1, name: "bytes in use", atUs: now + 60, value: 0 },
+    { rank: 0, name: "memory in use", unit: "bytes", atUs: now + 5, value: 1024 },
+    { rank: 1, name: "memory in use", unit: "bytes", atUs: now + 60, value: 0 },
   ],
   dropped: 7,
   withinUs: 12.5,
@@ -39,23 +39,23 @@ test("a timeline's text keeps the format's rules, counts from its earliest event
   const { events, threads } = checkTrace(textOf(timeline));
   const shown = events.filter(({ ph }) => ph === "X").map(({ ts, dur, pid, tid }) => [ts, dur, pid, threads.get(tid!)]);
   equal(shown, [
-    [5.5, 9.5, 1, "computing"],
-    [7, 30, 1, "sending"],
-    [7, 30, 2, "receiving"],
-    [15, 11, 1, "computing"],
-    [25, 15, 1, "sending 2"],
-    [25, 15, 2, "receiving 2"],
-    [35, 10, 2, "computing"],
-    [41, 0.25, 1, "receiving"],
-    [41, 0.25, 2, "sending"],
+    [5.5, 9.5, 1000, "computing"],
+    [7, 30, 1000, "sending"],
+    [7, 30, 2000, "receiving"],
+    [15, 11, 1000, "computing"],
+    [25, 15, 1000, "sending 2"],
+    [25, 15, 2000, "receiving 2"],
+    [35, 10, 2000, "computing"],
+    [41, 0.25, 1000, "receiving"],
+    [41, 0.25, 2000, "sending"],
   ]);
   const names = events.filter(({ name }) => name === "process_name").map(({ args }) => args?.name);
   equal(names, ["rank 0", "rank 1"]);
   equal(
     events.filter(({ ph }) => ph === "C").map(({ ts, pid, args }) => [ts, pid, args]),
     [
-      [0, 1, { "bytes in use": 1024 }],
-      [55, 2, { "bytes in use": 0 }],
+      [0, 1000, { bytes: 1024 }],
+      [55, 2000, { bytes: 0 }],
     ],
   );
   equal(JSON.parse(textOf(timeline)).otherData, { what: "a test", dropped: 7, withinUs: 12.5 });
@@ -65,14 +65,14 @@ test("each arrow leads from a message's sender to its receiver", () => {
   const { events } = checkTrace(textOf(timeline));
   const flows = (ph: string) => new Map(events.filter((event) => event.ph === ph).map(({ id, pid }) => [id, pid]));
   equal([...flows("s")].sort(), [
-    [1, 1],
-    [2, 1],
-    [3, 2],
+    [1, 1000],
+    [2, 1000],
+    [3, 2000],
   ]);
   equal([...flows("f")].sort(), [
-    [1, 2],
-    [2, 2],
-    [3, 1],
+    [1, 2000],
+    [2, 2000],
+    [3, 1000],
   ]);
 });
 
@@ -83,8 +83,17 @@ test("the rules catch a file that breaks them", () => {
   broken((text) => text.replace('"dur":9.5', '"dur":12'), /overlap/);
   broken((text) => text.replace('"dur":9.5,', ""), /"ph":"X"/);
   broken((text) => text.replace('"ts":7,', '"ts":1000,'), /order/);
-  broken((text) => text.replace('"bp":"e","pid":2', '"bp":"e","pid":9'), /without a name/);
-  broken((text) => text.replace("thread_name", "thread_label"), /without a name/);
+  broken((text) => text.replace('"bp":"e","pid":2000', '"bp":"e","pid":9'), /without a name/);
+  broken((text) => text.replace("thread_name", "thread_label"), /no process/);
+});
+
+test("slices behind each other do not overlap, however their times round", () => {
+  const thirds = Array.from({ length: 3000 }, (_, third) =>
+    slice(0, "computing", [now + third / 3, now + (third + 1) / 3]),
+  );
+  const { threads } = checkTrace(textOf({ ...timeline, slices: thirds, levels: [] }));
+  // A slice is drawn for a quarter of a microsecond at least, so that some need a second thread.
+  ok(threads.size <= 2);
 });
 
 test("an empty timeline is a file too", () => {
@@ -106,7 +115,7 @@ test("a recorder keeps what comes first and counts the rest", () => {
   const recorder = new Recorder({ most: 3 });
   for (let at = 0; at < 4; at++) {
     recorder.slice(slice(0, "computing", [at, at + 1]));
-    recorder.level({ rank: 0, name: "bytes in use", atUs: at, value: at });
+    recorder.level({ rank: 0, name: "memory in use", unit: "bytes", atUs: at, value: at });
   }
   equal([recorder.slices.length, recorder.levels.length, recorder.dropped], [2, 1, 5]);
 });
