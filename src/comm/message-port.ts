@@ -78,11 +78,12 @@ export class MessagePortChannel implements Channel, Home {
   }
 }
 
-/** What a list has beside memory that comes back; null for a list of something else. */
+/** What a list has beside memory that comes back, if anything; null for a list of something else. */
 function takeBack(list: readonly unknown[]): unknown {
-  const [first, ...rest] = list;
-  const spent = first instanceof ArrayBuffer ? list : rest;
-  if (list.length > mostSpent + 1 || !spent.every((each) => each instanceof ArrayBuffer)) return null;
-  for (const memory of spent) spare.give(memory as ArrayBuffer);
-  return spent === list ? undefined : first;
+  const begin = list[0] instanceof Uint8Array ? 1 : 0;
+  const spent = list.slice(begin);
+  if (spent.length === 0 || spent.length > mostSpent || !spent.every((each) => each instanceof ArrayBuffer))
+    return null;
+  for (const memory of spent) spare.give(memory);
+  return begin === 1 ? list[0] : undefined;
 }

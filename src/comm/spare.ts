@@ -57,12 +57,22 @@ export class Spare {
     const { byteLength } = memory;
     if (byteLength < shortestBytes) return;
     const shelf = this.#shelves.get(byteLength);
-    if (!shelf || shelf.arrays.length === shelf.wanted || this.#bytes + byteLength > mostBytes) {
-      this.#homes.get(memory)?.giveBack(memory);
+    if (shelf && shelf.arrays.length < shelf.wanted && this.#bytes + byteLength <= mostBytes) {
+      this.#bytes += byteLength;
+      shelf.arrays.push(memory);
       return;
     }
-    this.#bytes += byteLength;
-    shelf.arrays.push(memory);
+    const home = this.#homes.get(memory);
+    if (home) home.giveBack(memory);
+    else if (shelf) this.#exchange(shelf, memory);
+  }
+
+  /** One that another thread lacks goes there, and this one stays in its place. */
+  #exchange({ arrays }: Shelf, memory: ArrayBuffer): void {
+    const at = arrays.findIndex((each) => this.#homes.has(each));
+    if (at < 0) return;
+    this.#homes.get(arrays[at])?.giveBack(arrays[at]);
+    arrays[at] = memory;
   }
 
   /** Lets go of everything: the next run's messages are others. */
