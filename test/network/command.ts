@@ -5,6 +5,9 @@ import { createInterface } from "node:readline";
 
 type Said = Record<string, unknown>;
 
+/** More than anything here takes on a busy machine, and less than a test file is given. */
+const patienceMs = 120_000;
+
 export class Command {
   readonly events: Said[] = [];
   readonly ended: Promise<number | null>;
@@ -42,14 +45,21 @@ export class Command {
   }
 
   async #until<T>(found: () => T | undefined): Promise<T> {
+    const deadline = performance.now() + patienceMs;
     for (;;) {
       const value = found();
       if (value !== undefined) return value;
       if (this.#process.exitCode !== null || this.#process.signalCode !== null)
         throw new Error(`the command ended: ${this.#errors}`);
+      const leftMs = deadline - performance.now();
+      if (leftMs <= 0)
+        throw new Error(`the command has not said in ${patienceMs / 1000} s what is waited for: ${this.#errors}`);
+      let timer: ReturnType<typeof setTimeout> | undefined;
       await new Promise<void>((resolve) => {
         this.#news = resolve;
+        timer = setTimeout(resolve, leftMs);
       });
+      clearTimeout(timer);
     }
   }
 
@@ -66,3 +76,28 @@ export class Command {
     this.#process.kill("SIGKILL");
   }
 }
+
+/** Until all have ended well.
+ *  @throws Error with what all of them said when one ends otherwise, or some have not ended in 120 s: the others would wait for it */
+export async function allEnd(commands: readonly Command[]): Promise<void> {
+  const told = (what: string) => new Error([what, ...commands.map(({ errors }) => errors)].join("\n----\n"));
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(told(`some command has not ended in ${patienceMs / 1000} s`)), patienceMs);
+  });
+  const well = commands.map(async (each, i) => {
+    const code = await each.ended;
+    if (code !== 0) throw told(`command ${i} of those below ended with ${code}`);
+  });
+  try {
+    await Promise.race([Promise.all(well), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What a member of a room received in training steps. */
+export const receivedBytes = ({ events }: Command): number =>
+  events
+    .filter(({ event }) => event === "step")
+    .reduce((sum, { bytesReceived }) => sum + (bytesReceived as number[])[0], 0);

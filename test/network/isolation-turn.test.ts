@@ -5,15 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Command } from "./command.ts";
+import { allEnd, Command, receivedBytes } from "./command.ts";
 import { Lab, useOwnNetwork } from "./lab.ts";
 import { TurnServer } from "./turn-server.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "shardgrad-routers-"));
 const data = join(folder, "text.txt");
 const text = Array.from({ length: 300 }, (_, i) => `${i % 7} sheep and ${(i * 3) % 5} goats; `).join("");
-// 8 MB a rank: coturn's log comes to speak of some.
-const model = ["--width", "64", "--layers", "2", "--heads", "4", "--batch", "16", "--context", "32"];
+const model = ["--width", "32", "--layers", "2", "--heads", "4", "--batch", "8", "--context", "16"];
 const run = ["--mesh", "2", "--data", data, "--steps", "8", ...model, "--eval-batches", "1", "--sample", "0"];
 
 const commands: Command[] = [];
@@ -46,14 +45,10 @@ test("two networks without a way between them: a TURN server that both reach joi
     start(["join", String(joinUrl), "--yes", "--backend", "cpu"], { within }),
   );
   const alone = start(["train", ...run, "--backend", "cpu"]);
-  assert.is(await alone.ended, 0, alone.errors);
-  for (const member of members) {
-    assert.is(await member.ended, 0, member.errors);
-    assert.equal(member.losses, alone.losses);
-  }
-  const steps = members[0].events.filter(({ event }) => event === "step");
-  const received = steps.reduce((sum, { bytesReceived }) => sum + (bytesReceived as number[])[0], 0);
-  assert.ok(turn.relayedBytes > received / 2, `${turn.relayedBytes} bytes relayed, ${received} received by each`);
+  await allEnd([alone, ...members]);
+  for (const member of members) assert.equal(member.losses, alone.losses);
+  const received = receivedBytes(members[0]) + receivedBytes(members[1]);
+  assert.ok(turn.relayedBytes >= received, `${turn.relayedBytes} bytes relayed of ${received}`);
 });
 
 test.run();

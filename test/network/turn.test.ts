@@ -9,14 +9,13 @@ import * as assert from "uvu/assert";
 import { CommunicationError } from "../../src/comm/link.ts";
 import { connectRanks, releaseWebRtc, type Signalling } from "../../src/comm/webrtc.ts";
 import { NatsServer } from "../unit/nats-server.ts";
-import { Command } from "./command.ts";
-import { TurnServer } from "./turn-server.ts";
+import { allEnd, Command, receivedBytes } from "./command.ts";
+import { relayApart, TurnServer } from "./turn-server.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "shardgrad-turn-test-"));
 const data = join(folder, "text.txt");
 const text = Array.from({ length: 300 }, (_, i) => `${i % 7} sheep and ${(i * 3) % 5} goats; `).join("");
-// 8 MB a rank: coturn's log comes to speak of some.
-const model = ["--width", "64", "--layers", "2", "--heads", "4", "--batch", "16", "--context", "32"];
+const model = ["--width", "32", "--layers", "2", "--heads", "4", "--batch", "8", "--context", "16"];
 const run = ["--mesh", "2", "--data", data, "--steps", "8", ...model, "--eval-batches", "1", "--sample", "0"];
 
 let turn: TurnServer;
@@ -63,22 +62,21 @@ for (const [room, place] of [
     assert.equal((plan as { ice: unknown }).ice, { iceServers: [turn.url], iceTransportPolicy: "relay" });
     const before = turn.relayedBytes;
     const members = [1, 2].map(() => start(["join", String(joinUrl), "--yes", "--backend", "cpu", "--data", data]));
+    await allEnd(members);
     for (const member of members) {
-      assert.is(await member.ended, 0, member.errors);
       assert.equal(member.losses, expected);
       assert.ok(member.errors.includes(`ice      ${turn.url}, by relays alone`), member.errors);
       assert.not.match(member.errors, /through the room/);
     }
     for (const { errors, events } of [server, ...members])
       assert.not.ok(`${errors}${JSON.stringify(events)}`.includes(turn.credential));
-    const steps = members[0].events.filter(({ event }) => event === "step");
-    const received = steps.reduce((sum, { bytesReceived }) => sum + (bytesReceived as number[])[0], 0);
+    const received = sum(members.map(receivedBytes));
     const relayed = turn.relayedBytes - before;
-    // Of both ranks; the last 2047 packets of each, at most 1200 bytes, coturn has not spoken of.
-    assert.ok(relayed >= 2 * received - 2 * 2047 * 1200, `${relayed} bytes relayed of ${2 * received}`);
-    assert.ok(relayed > received, `${relayed} bytes relayed of ${2 * received}`);
+    assert.ok(relayed >= (relayApart ? received : 1), `${relayed} bytes relayed of ${received}`);
     server.kill();
   });
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);
 
 /** Two ranks of this process, by relays alone; how each ended. */
 async function connectTwo(credentials: readonly [string, string]): Promise<PromiseSettledResult<unknown>[]> {
