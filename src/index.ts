@@ -32,6 +32,7 @@ export { type Corpus, makeCorpus, textFromBytes } from "./train/corpus.ts";
 export { meanLoss } from "./train/evaluate.ts";
 export {
   DivergedError,
+  type Tolerances,
   type TrainEvent,
   type TrainParameters,
   type VerifyResult,

@@ -83,6 +83,28 @@ test("one rank has no wire: not a bit changes, and nothing is scaled", async () 
   );
 });
 
+for (const [layout, dims] of [
+  ["1d-sp", "2"],
+  ["2.5d", "2x2x2"],
+] as const)
+  test(`${layout} ${dims} that stores f16 where the device has it: bytes by the closed form, of gradients of weights half`, async () => {
+    const { steps } = await run({ layout, dims, config: llama }, { dtype: "f16" });
+    const wide = await run({ layout, dims, config: llama }, { dtype: "f16", wire: "f32" });
+    for (const [index, { bytesReceived, closedFormBytes }] of steps.entries()) {
+      assert.equal(bytesReceived, closedFormBytes);
+      assert.ok(bytesReceived!.every((bytes, rank) => bytes < wide.steps[index].bytesReceived![rank]));
+    }
+  });
+
+test("a run that diverges says that the wire may be why", async () => {
+  const diverging = run({ layout: "2d", dims: "2x2" }, { learningRate: 1e6, minLearningRate: 1, warmup: 0, clip: 0 });
+  const error = await diverging.then(
+    () => undefined,
+    (error: Error) => error,
+  );
+  assert.match(error?.message ?? "it did not", /^the run diverged at step \d: .* or --wire f32$/);
+});
+
 test("a scale too large for f16: steps are skipped until it fits, then the run goes on", async () => {
   const { steps, done } = await run({ layout: "2.5d", dims: "2x2x2" }, { lossScale: 2 ** 24, steps: 12 });
   assert.ok(steps[0].skipped);
