@@ -11,6 +11,7 @@ import { CommunicationError } from "../comm/link.ts";
 import { MessagePortChannel } from "../comm/message-port.ts";
 import { RemoteLink } from "../comm/remote.ts";
 import { RingChannel, type RingEnds } from "../comm/ring-channel.ts";
+import { chunkHeadsBytes } from "../comm/webrtc-channel.ts";
 import { type Thrown, thrown } from "./errors.ts";
 import type { Reply } from "./rank.ts";
 import { programOf } from "./ranks.ts";
@@ -23,6 +24,8 @@ export interface RankStart {
   rank: number;
   /** by rank, to each other one */
   pipes: readonly (Pipe | undefined)[];
+  /** whoever holds their other ends passes messages on over WebRTC */
+  overWebRtc: boolean;
   program: string;
   /** the program is a module: else one of the engine's */
   isModule: boolean;
@@ -48,10 +51,12 @@ let lost: CommunicationError | undefined;
 const worker = {
   /** Runs the program to its end. */
   async run(start: RankStart, starter: Starter & ProxyMarked): Promise<{ result: unknown } | { thrown: Thrown }> {
-    const { rank, pipes, dawn, timeoutMs, options } = start;
+    const { rank, pipes, overWebRtc, dawn, timeoutMs, options } = start;
+    const beyond = overWebRtc ? chunkHeadsBytes : undefined;
     if (dawn !== undefined) loadDawnFrom(dawn);
     const channels: (Channel | undefined)[] = pipes.map(
-      (pipe) => pipe && (pipe instanceof MessagePort ? new MessagePortChannel(pipe) : new RingChannel(pipe)),
+      (pipe) =>
+        pipe && (pipe instanceof MessagePort ? new MessagePortChannel(pipe, { beyond }) : new RingChannel(pipe)),
     );
     try {
       // Two ranks of one run must take the same kernels: nothing is measured.

@@ -82,7 +82,7 @@ export function workerRanks({
         workers[rank] = worker;
         const start: RankStart = {
           ...{ rank, pipes: pipes[rank], program: String(program), isModule: program instanceof URL },
-          ...{ options, backend: name, threads, timeoutMs, dawn },
+          ...{ options, backend: name, threads, timeoutMs, dawn, overWebRtc: webrtc !== undefined },
         };
         const mine = pipes[rank].filter((pipe) => pipe instanceof MessagePort);
         const answer = await Promise.race([worker.api.run(transfer(start, mine), starter), gone]);

@@ -12,19 +12,23 @@ const goodbye = "closed";
 const [mostSpent, mostSpentBytes] = [8, 4 << 20];
 
 export class MessagePortChannel implements Channel, Home {
-  /** what engines add to a message is theirs */
-  readonly overheadBytes = 0;
+  /** Of what messages travel in beyond the port, if anything: what engines add to them is theirs. */
+  overheadBytes = 0;
   readonly #port: MessagePort;
+  readonly #beyond: ((bytes: number) => number) | undefined;
   #open = true;
   #spent: ArrayBuffer[] = [];
   #spentBytes = 0;
 
-  constructor(port: MessagePort) {
+  /** beyond: bytes that the channel which the other end passes messages on to adds to one of so many */
+  constructor(port: MessagePort, { beyond }: { beyond?: (bytes: number) => number } = {}) {
     this.#port = port;
+    this.#beyond = beyond;
   }
 
   send(bytes: Uint8Array<ArrayBuffer>): void {
     if (!this.#open) return;
+    if (this.#beyond) this.overheadBytes += this.#beyond(bytes.length);
     if (this.#spent.length > 0) this.#post(bytes);
     else this.#port.postMessage(bytes, [bytes.buffer]);
   }

@@ -12,6 +12,10 @@ const headBytes = 12;
  *  Chromium and node-datachannel take 256 KB. */
 export const chunkBytes = headBytes + frameHeadBytes + 65_536;
 
+/** Bytes that a message of so many has beside it on a channel over WebRTC. */
+export const chunkHeadsBytes = (bytes: number): number =>
+  headBytes * Math.max(1, Math.ceil(bytes / (chunkBytes - headBytes)));
+
 /** Buffered bytes above which chunks wait, and at which they go on: a tenth of a second's at what these channels reach. */
 const [pauseBytes, resumeBytes] = [4 << 20, 1 << 20];
 

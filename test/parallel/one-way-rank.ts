@@ -4,17 +4,21 @@ import type { RankContext } from "../../src/cluster/rank.ts";
 import type { RemoteLink } from "../../src/comm/remote.ts";
 import { constant } from "../../src/tensor/tensor.ts";
 
-/** Arrays that the rank's thread had allocated after each round. */
-export type Fresh = number[];
+export interface OneWay {
+  /** arrays that the rank's thread had allocated after each round */
+  fresh: number[];
+  /** bytes beside the tensors that it sent */
+  overheadBytes: number;
+}
 
 /** @public loaded by its URL */
-export default async function oneWayRank({ link, backend }: RankContext, options: unknown): Promise<Fresh> {
+export default async function oneWayRank({ link, backend }: RankContext, options: unknown): Promise<OneWay> {
   const { rounds, messages, words } = options as { rounds: number; messages: number; words: number };
   const of = (which: number, op: string) => ({
     call: { group: op, which, members: 2, op, shapes: op === "send" ? [[words]] : [] },
     part: 0,
   });
-  const fresh: Fresh = [];
+  const fresh: number[] = [];
   for (let round = 0; round < rounds; round++) {
     for (let message = round * messages; message < (round + 1) * messages; message++) {
       if (link.rank === 0) {
@@ -35,5 +39,5 @@ export default async function oneWayRank({ link, backend }: RankContext, options
     }
     fresh.push((link as RemoteLink).freshArrays);
   }
-  return fresh;
+  return { fresh, overheadBytes: (link as RemoteLink).traffic.overheadBytes };
 }

@@ -16,7 +16,7 @@ import { train } from "../../src/train/trainer.ts";
 import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
 import { corpus, gpt2, parameters, tokenizer } from "../training/toy.ts";
 import { inbox } from "../unit/webrtc-messages.ts";
-import type { Fresh } from "./one-way-rank.ts";
+import type { OneWay } from "./one-way-rank.ts";
 import { runRemote } from "./remote-ranks.ts";
 
 test.after(closeBackend);
@@ -49,24 +49,32 @@ test("2.5d 2x2x2 over channels: after three steps messages allocate nothing, in 
   ok(grown <= come / 4, `the device's memory grew by ${grown} bytes while ${come} came: ${reserved}`);
 });
 
-for (const link of ["worker", "webrtc"] as const)
-  test(`${link}: memory comes back from a rank that only receives`, async () => {
-    const { name } = await backendUnderTest();
-    mkdirSync("build", { recursive: true });
-    const folder = mkdtempSync(join(process.cwd(), "build/one-way-"));
-    try {
-      const program = join(folder, "rank.mjs");
-      await bundle({ entryPoints: ["test/parallel/one-way-rank.ts"], outfile: program, logLevel: "error" });
+test("over ports, also of ranks that WebRTC joins, memory comes back from a rank that only receives; heads of chunks are counted", async () => {
+  const { name } = await backendUnderTest();
+  mkdirSync("build", { recursive: true });
+  const folder = mkdtempSync(join(process.cwd(), "build/one-way-"));
+  const overhead: number[] = [];
+  try {
+    const program = join(folder, "rank.mjs");
+    await bundle({ entryPoints: ["test/parallel/one-way-rank.ts"], outfile: program, logLevel: "error" });
+    for (const link of ["worker", "webrtc"] as const) {
       const options = { rounds: 4, messages: 60, words: 20_001 };
-      const ranks = workerRanks({ backend: name, link });
-      const run = await ranks.run(pathToFileURL(program), { size: 2, options });
-      const [sender, receiver] = run as Fresh[];
-      ok(sender[0] > 0 && sender[3] <= 60, `the sender's fresh arrays after 60, 120, 180 and 240 messages: ${sender}`);
-      equal(receiver, [0, 0, 0, 0]);
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
+      const run = await workerRanks({ backend: name, link }).run(pathToFileURL(program), { size: 2, options });
+      const [sender, receiver] = run as OneWay[];
+      ok(
+        sender.fresh[0] > 0 && sender.fresh[3] <= 60,
+        `${link}: fresh arrays after 60 messages and more: ${sender.fresh}`,
+      );
+      equal(receiver.fresh, [0, 0, 0, 0]);
+      overhead.push(sender.overheadBytes);
     }
-  });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  // Two chunks a tensor, and one for each of a few short frames.
+  const heads = overhead[1] - overhead[0];
+  ok(heads >= 240 * 24 && heads <= 240 * 24 + 120, `${overhead} bytes beside the tensors`);
+});
 
 test("as many arrays are kept as there were once too few, and no more: others go where they came from", () => {
   const spares = new Spare();
