@@ -70,7 +70,11 @@ async function keptText(
 }
 
 async function fetchedText(url: string, { path, bytes }: PlannedText): Promise<Uint8Array> {
-  const response = await fetch(new URL(path, url.replace(/^ws/, "http")), { redirect: "error" });
+  const response = await fetch(new URL(path, url.replace(/^ws/, "http")), { redirect: "error" }).catch(
+    (error: Error & { cause?: Error }) => {
+      throw new UserError(`the room's server does not give its text: ${error.cause?.message ?? error.message}`);
+    },
+  );
   if (!response.ok || !response.body)
     throw new UserError(`the room's server answered ${response.status} where its text should be`);
   const text = new Uint8Array(bytes);

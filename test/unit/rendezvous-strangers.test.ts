@@ -1,10 +1,11 @@
 // Rooms behind a real server, and what strangers and members that misbehave may do to them.
 
 import { once } from "node:events";
-import { connect as connectSocket, type Socket } from "node:net";
+import { type AddressInfo, connect as connectSocket, type Socket } from "node:net";
 import { test } from "uvu";
 import { equal, is, match } from "uvu/assert";
-import { WebSocket } from "ws";
+import { WebSocket, WebSocketServer } from "ws";
+import { harmless } from "../../src/cli/output.ts";
 import { planOf, secret } from "./rendezvous-bench.ts";
 import { hello, join, quick, rejects, serving, states, stranger, until } from "./rendezvous-server.ts";
 
@@ -183,5 +184,136 @@ test("pages come isolated from other origins, say nothing of members, and pages 
       }
     },
   ));
+
+test("a signal that is said again, or of an earlier run, comes once; so over a real socket", () =>
+  serving({ dims: [2] }, async (rendezvous) => {
+    const ada = await join(rendezvous, "Ada");
+    const eve = await stranger(rendezvous);
+    const send = (message: object) => eve.socket.send(JSON.stringify(message));
+    eve.socket.on("message", (data) => {
+      const { kind, generation, planNumber } = JSON.parse(String(data));
+      if (kind === "welcome") send({ kind: "agree", plan: planNumber });
+      if (kind === "prepare") send({ kind: "ready", generation });
+    });
+    send(hello);
+    const { generation, signalling } = await ada.agree();
+    const taken: unknown[] = [];
+    signalling.listen((from, data) => taken.push([from, data]));
+    await until(() => eve.told.some(({ kind }) => kind === "start"));
+    const signal = { kind: "signal", generation, to: 0, sequence: 5, data: '"first"' };
+    for (const change of [
+      {},
+      {},
+      { data: '"again"' },
+      { sequence: 4, data: '"before"' },
+      { sequence: 6, generation: generation - 1, data: '"earlier run"' },
+      { sequence: 7, generation: generation + 1, data: '"later run"' },
+      { sequence: 8, data: '"last"' },
+    ])
+      send({ ...signal, ...change });
+    await until(() => taken.length >= 2);
+    equal(taken, [
+      [1, "first"],
+      [1, "last"],
+    ]);
+  }));
+
+test("sockets that say nothing, or a letter now and then, are ended; so are those beyond what one address may have", () =>
+  serving({ dims: [1], limits: { joinMs: 300 } }, async (rendezvous) => {
+    const { hostname, port } = new URL(rendezvous.url);
+    const sockets: Socket[] = [];
+    const raw = (): Socket => {
+      const socket = connectSocket(Number(port), hostname);
+      sockets.push(socket);
+      return socket.on("error", () => {}).resume();
+    };
+    const [mute, half, slow] = [raw(), raw(), raw()];
+    half.write("GET / HTTP/1.1\r\nHost: x\r\nUpgrade:");
+    slow.write("GET / HTTP/1.1\r\n");
+    const dripping = setInterval(() => slow.write("X-Drip: 1\r\n"), 20);
+    const outside = await stranger(rendezvous);
+    try {
+      await Promise.all([mute, half, slow].map((socket) => once(socket, "close")));
+      is((await outside.closed).code, 1008);
+    } finally {
+      clearInterval(dripping);
+    }
+    const before = sockets.length;
+    for (let i = 0; i < 300; i++) raw();
+    let closed = 0;
+    for (const socket of sockets.slice(before)) socket.once("close", () => closed++);
+    await until(() => closed >= 44);
+    await until(() => closed === 300);
+    is((await (await join(rendezvous, "Ada")).agree()).rank, 0);
+  }));
+
+test("no path leads to a file, to an object's own fields, or to another host's page", () =>
+  serving(
+    { dims: [1], pages: (path) => new Map([["/train", { type: "text/html", body: "train" }]]).get(path) },
+    async (rendezvous) => {
+      const { hostname, port } = new URL(rendezvous.url);
+      const ask = async (target: string) => {
+        const socket = connectSocket(Number(port), hostname);
+        let answer = "";
+        socket.on("data", (piece) => (answer += piece));
+        socket.write(`GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+        await once(socket, "close");
+        return answer;
+      };
+      match(await ask("/train"), /^HTTP\/1.1 200/);
+      for (const target of [
+        ...[
+          "/../package.json",
+          "/train/../package.json",
+          "/..%2f..%2fpackage.json",
+          "/%2e%2e/package.json",
+          "/.\\..\\package.json",
+        ],
+        ...[
+          "//etc/passwd",
+          "/etc/passwd",
+          "/train%00",
+          "/train/",
+          "/__proto__",
+          "/constructor",
+          "/toString",
+          "http://evil.example/train",
+        ],
+      ]) {
+        const answer = await ask(target);
+        match(answer, /^HTTP\/1.1 40[04]/, target);
+        is(/shardgrad"|root:/.test(answer.replace("`shardgrad serve`", "")), false, target);
+      }
+    },
+  ));
+
+test("keys that name prototypes are fields like others, which no message has", () =>
+  serving({ dims: [2] }, async (rendezvous) => {
+    const eve = await stranger(rendezvous);
+    const polluted = '{"polluted":true,"role":"watcher","rank":0}';
+    eve.socket.send(
+      `{"__proto__":${polluted},"constructor":{"prototype":${polluted}},${JSON.stringify(hello).slice(1)}`,
+    );
+    await until(() => eve.told.length > 0);
+    is(eve.told[0].kind, "welcome");
+    equal(rendezvous.members, [{ number: 1, name: "Eve", adapter: "", role: "rank", state: "here" }]);
+    is("polluted" in {}, false);
+    const inherits = await stranger(rendezvous);
+    inherits.socket.send(`{"__proto__":${JSON.stringify(hello)}}`);
+    is((await inherits.closed).code, 1008);
+  }));
+
+test("what a stranger's server says moves no terminal's cursor", async () => {
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  await once(server, "listening");
+  server.on("connection", (socket) => socket.close(1008, "\u001b[2J\u009b31m\u202ehello"));
+  const { port } = server.address() as AddressInfo;
+  await rejects(
+    join({ joinUrl: `http://127.0.0.1:${port}/#${secret}` }, "Ada"),
+    /^the room at \S+ does not let this member in: \[2J 31m hello$/,
+  );
+  server.close();
+  is(harmless("a\u001b[31mb\u009bc\u202ed\ne\tf \u4e00 \u{1f600}"), "a [31mb c d\ne\tf \u4e00 \u{1f600}");
+});
 
 test.run();
