@@ -84,7 +84,12 @@ export async function openBrowser({ root }: { root: string }) {
     trouble.catch(() => {});
     page.on("pageerror", (error) => fail(new Error(`in the page: ${error.stack ?? error.message}`)));
     page.on("crash", () => fail(new Error("the page crashed")));
-    page.on("requestfailed", (request) => fail(new Error(`${request.url()}: ${request.failure()?.errorText}`)));
+    page.on("requestfailed", (request) => {
+      const reason = request.failure()?.errorText;
+      // Chromium says so of every other body that is read as a stream, though all of it has come: who reads it knows if not.
+      if (request.resourceType() === "fetch" && reason === "net::ERR_ABORTED") return;
+      fail(new Error(`${request.url()}: ${reason}`));
+    });
     page.on("response", (response) => {
       if (response.status() >= 400) fail(new Error(`${response.url()}: status ${response.status()}`));
     });
