@@ -3,10 +3,15 @@
 import { Kvm } from "@nats-io/kv";
 import type { Msg } from "@nats-io/nats-core";
 import { test } from "uvu";
-import { equal, is, ok } from "uvu/assert";
+import { equal, is, match, ok } from "uvu/assert";
 import { joinRoom } from "../../src/cluster/rendezvous/client.ts";
+import { defaultLimits } from "../../src/cluster/rendezvous/limits.ts";
+import { parseNatsUrl } from "../../src/cluster/rendezvous/nats-address.ts";
 import { Seal } from "../../src/cluster/rendezvous/nats-seal.ts";
-import { clients, join, open, pause, ranksOf, rejects, serving, started, until } from "./nats-bench.ts";
+import { NatsSession } from "../../src/cluster/rendezvous/nats-session.ts";
+import type { FromRoom } from "../../src/cluster/rendezvous/protocol.ts";
+import { clients, join, open, pause, ranksOf, rejects, serving, silentMs, started, until } from "./nats-bench.ts";
+import type { NatsServer } from "./nats-server.ts";
 import { secret } from "./rendezvous-bench.ts";
 
 test("with a wrong secret nobody gets in, and what strangers overhear says nothing", () =>
@@ -172,6 +177,112 @@ test("a store that strangers delete is made again", () =>
     );
     await until(() => ranksOf(ada.members).sort().join() === "Ada running,Ben here");
     is(start.over.aborted, false);
+  }));
+
+/** A member of the room's own making, that agrees to what it is told, and can say what no client says. */
+async function misbehaving(server: NatsServer) {
+  const address = parseNatsUrl(server.url("room"));
+  const seal = await Seal.of({ secret, room: "room" });
+  const told: FromRoom[] = [];
+  const lost: string[] = [];
+  const session = await NatsSession.open({
+    ...{ address, seal, limits: defaultLimits, silentMs },
+    memory: { plan: undefined, expiresMs: undefined, generation: 0, before: undefined, founds: false },
+    listener: {
+      join: () => ({ kind: "join", secret, name: "Eve", adapter: "", role: "rank", running: 0 }),
+      message(message) {
+        told.push(message);
+        if (message.kind === "welcome") session.send({ kind: "agree", plan: message.planNumber });
+        if (message.kind === "prepare") session.send({ kind: "ready", generation: message.generation });
+      },
+      lost: (reason) => lost.push(reason),
+    },
+  });
+  const connection = await server.stranger();
+  let sequence = 1e6;
+  /** Sealed with the right secret, in its own name. */
+  const letter = async (to: string, fields: object) => {
+    const bytes = new TextEncoder().encode(
+      JSON.stringify({ text: "", ids: [], from: session.id, sequence: ++sequence, ...fields }),
+    );
+    const subject = `shardgrad.room.to.${to}`;
+    connection.publish(subject, await seal.close(bytes, subject));
+  };
+  return { session, told, lost, letter, connection };
+}
+
+test("a rank with the secret cannot be another rank, nor lead; what it says of other runs, or without sense, is nothing", () =>
+  serving(async (server) => {
+    const room = await open(server, { dims: [3] });
+    const [ada, ben] = [await join(server, "Ada"), await join(server, "Ben")];
+    const eve = await misbehaving(server);
+    const [first, second] = await started([ada, ben]);
+    await until(() => eve.told.some(({ kind }) => kind === "start"));
+    const { generation } = first;
+    const taken: unknown[] = [];
+    for (const { rank, signalling } of [first, second])
+      signalling.listen((from, data) => taken.push(`${from} to ${rank}: ${data}`));
+    const store = await new Kvm(eve.connection).open("shardgrad-room");
+    const ids: string[] = [];
+    for await (const key of await store.keys()) ids.push(key);
+    const signal = (change: object) => ({
+      kind: "peer",
+      text: JSON.stringify({ kind: "signal", generation, from: 2, data: '"x"', ...change }),
+    });
+    const tell = (message: object) => ({ kind: "tell", text: JSON.stringify(message) });
+    const letters = [
+      ...[0, 1, 3, 63].map((from) => signal({ from })),
+      ...[generation - 1, generation + 1].map((other) => signal({ generation: other })),
+      signal({ data: `"${"x".repeat(20_000)}"` }),
+      signal({ data: "" }),
+      { kind: "peer", text: JSON.stringify({ kind: "over", generation: generation - 1, reason: "an earlier run" }) },
+      { kind: "peer", text: JSON.stringify({ kind: "start", generation: generation + 1, rank: 0, ranks: [1, 2, 3] }) },
+      tell({ kind: "over", generation, reason: "it does not lead" }),
+      tell({ kind: "dropped", reason: "it does not lead", final: true }),
+      tell({ kind: "left", number: ada.number, reason: "it does not lead" }),
+      ...["", "{", "null", '{"kind":"__proto__"}', '{"__proto__":{"kind":"over"}}'].flatMap((text) =>
+        ["peer", "tell", "propose"].map((kind) => ({ kind, text })),
+      ),
+      { kind: "constructor" },
+      { kind: "bye", from: "nobody" },
+      { kind: "peer", ids: "all" },
+      { kind: "peer", text: 1 },
+    ];
+    for (const id of ids) if (id !== eve.session.id) for (const each of letters) await eve.letter(id, each);
+    for (const id of ids) await eve.letter(id, signal({ data: '"its own"' }));
+    await until(() => taken.length >= 2);
+    await pause(200);
+    equal(taken.sort(), ["2 to 0: its own", "2 to 1: its own"]);
+    is(first.over.aborted || second.over.aborted, false);
+    equal(ranksOf(ada.members), ["Ada running", "Ben running", "Eve running"]);
+    is(ada.plan.about, ben.plan.about);
+
+    // What the leader is asked has to make sense.
+    for (const id of ids) await eve.letter(id, { kind: "ask", text: '{"kind":"agree","plan":"MARK"}' });
+    await until(() => eve.lost.length > 0);
+    equal(eve.lost, ["sent what is not understood: plan is no whole number from 1 to 9007199254740991"]);
+    await until(() => ranksOf(room.members).length === 2);
+    await eve.connection.close();
+  }));
+
+test("who asks for too much, or at too great length, is dropped, and nobody else", () =>
+  serving(async (server) => {
+    const limits = { silentMs, messages: { perSecond: 1, burst: 50 } };
+    await open(server, { dims: [3], limits });
+    const ada = await join(server, "Ada");
+    for (const [says, texts] of [
+      [/a message has 70000 characters, at most 65536/, ["x".repeat(70_000)]],
+      [/more than 1 messages a second/, new Array<string>(60).fill('{"kind":"ready","generation":1}')],
+    ] as const) {
+      const eve = await misbehaving(server);
+      await until(() => ranksOf(ada.members).length === 2);
+      const store = await new Kvm(eve.connection).open("shardgrad-room");
+      for await (const id of await store.keys()) for (const text of texts) await eve.letter(id, { kind: "ask", text });
+      await until(() => eve.lost.length > 0);
+      match(eve.lost[0], says);
+      await until(() => ranksOf(ada.members).join() === "Ada here");
+      await eve.connection.close();
+    }
   }));
 
 test.run();
