@@ -38,6 +38,9 @@ export function traceSteps({ traceSteps: text }: TraceFlags, steps: number): Ste
   throw new UserError(`got --trace-steps ${text || '""'}, need a step or a range such as 3-5 in this run's 1-${steps}`);
 }
 
+/** "steps 3 to 5" */
+export const stepsText = ({ from, to }: StepRange): string => (from === to ? `step ${from}` : `steps ${from} to ${to}`);
+
 /** Writes the timeline of a run whose trace file `prepareTrace` has looked at. */
 export async function writeTrace(path: string, options: { timeline: Timeline; what: string; output: Output }) {
   const { timeline, what, output } = options;
@@ -51,7 +54,8 @@ export async function writeTrace(path: string, options: { timeline: Timeline; wh
   output.say(
     `trace: ${path}, ${countText(slices.length)} events of ${what}${left}${clock}; open it at ui.perfetto.dev`,
   );
-  if (!slices.some(({ track }) => track === "computing"))
+  if (slices.length === 0) output.say(`trace: nothing to show, as the run ended before ${what}`);
+  else if (!slices.some(({ track }) => track === "computing"))
     output.say("trace: no times of kernels: this adapter has no timestamp queries");
   else if (hidden !== undefined)
     output.say(`trace: ${Math.round(100 * hidden)}% of the time in which messages were under way, their rank computed`);

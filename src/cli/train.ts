@@ -27,7 +27,15 @@ import { planTrain, type TrainFlags, type TrainPlan } from "./plan.ts";
 import { framingLine, Progress, trafficLine } from "./progress.ts";
 import { remember, type TrainRecord } from "./record.ts";
 import { renderReport } from "./report.ts";
-import { addTraceOption, addTraceStepsOption, prepareTrace, type TraceFlags, traceSteps, writeTrace } from "./trace.ts";
+import {
+  addTraceOption,
+  addTraceStepsOption,
+  prepareTrace,
+  stepsText,
+  type TraceFlags,
+  traceSteps,
+  writeTrace,
+} from "./trace.ts";
 import { addWireOption, wireText } from "./wire.ts";
 
 /** Where the run on the bundled text leaves its report. */
@@ -129,7 +137,7 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
     if (record.done?.sent?.elementBytes) output.say(framingLine(record.done.sent));
     if (reportPath !== undefined && record.steps.length > 0) output.say(`report: ${reportPath}`);
     if (options.trace !== undefined && traced && timeline)
-      await writeTrace(options.trace, { timeline, what: `steps ${traced.from} to ${traced.to}`, output });
+      await writeTrace(options.trace, { timeline, what: stepsText(traced), output });
   } finally {
     dispose();
   }
