@@ -52,6 +52,9 @@ export const written = {
   copy: ["y"],
 } as const satisfies { [K in KernelName]: readonly BufferName<K>[] };
 
+/** All there are. */
+export const kernelNames = Object.keys(written) as KernelName[];
+
 type Counts<K extends KernelName> = (args: KernelArgs[K]) => Work;
 
 const moved = (buffer: DeviceBuffer | undefined, elements: number): number =>

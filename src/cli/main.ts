@@ -12,6 +12,7 @@ import { harmless } from "./output.ts";
 import type { TrainFlags } from "./plan.ts";
 import { servedTraining, trainInRoom } from "./room.ts";
 import { addServe, type ServeFlags } from "./serve.ts";
+import { addSimulate } from "./simulate.ts";
 import { addRunOptions, addTrain, flagsOf } from "./train.ts";
 import { addVerify } from "./verify.ts";
 
@@ -30,6 +31,7 @@ addTrain(program);
 addVerify(program);
 addMatmul(program);
 addLayouts(program);
+addSimulate(program);
 addRunOptions(addServe<ServeFlags & TrainFlags>(program, (options, shape) => servedTraining(flagsOf(options), shape)));
 addJoin(program, trainInRoom);
 addInfo(program);

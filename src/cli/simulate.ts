@@ -1,0 +1,178 @@
+// `shardgrad simulate`: one training step of a model on devices that are not there.
+
+import type { Command } from "commander";
+import { type BytesByPurpose, purposes } from "../backend/memory.ts";
+import { totals } from "../comm/ledger.ts";
+import { parameterCount } from "../nn/config.ts";
+import type { MeshShape } from "../parallel/shape.ts";
+import { countOrigins, type Profile, parseProfile } from "../plan/profile.ts";
+import { profileNamed, profileNames } from "../plan/profiles.ts";
+import { recordRanks, type Simulated, type StepRecord, simulate, utilization } from "../plan/simulate.ts";
+import type { TrainParameters } from "../train/events.ts";
+import { addMeshOptions, jsonOption, type MeshFlags, meshText, shapeOf, wholeNumber } from "./common.ts";
+import { parseJson, readInput } from "./files.ts";
+import { addModelOptions, type ModelFlags, modelOf } from "./model-flags.ts";
+import { bytesText, countText, Output } from "./output.ts";
+import { addWireOption, type WireFlags, wireText } from "./wire.ts";
+
+interface SimulateFlags extends ModelFlags, MeshFlags, WireFlags {
+  profile: string;
+  devices?: string;
+  accumulate: string;
+  json?: boolean;
+}
+
+export function addSimulate(program: Command): void {
+  const command = addModelOptions(
+    program
+      .command("simulate")
+      .description("one training step of a model on devices that are not there: time, traffic and memory"),
+  );
+  addProfileOption(addWireOption(addMeshOptions(command)))
+    .option("--devices <number>", "devices; ranks are spread over them (default: one for each rank)")
+    .option("--accumulate <number>", "micro-batches, of --batch sequences each, in a step", "1")
+    .addOption(jsonOption())
+    .action(runSimulate);
+}
+
+export const addProfileOption = (command: Command): Command =>
+  command.option("--profile <name>", `devices and network: a file, or one of ${profileNames.join(", ")}`, "a100");
+
+/** @throws UserError for a name that no profile has, or a file that is none */
+export async function profileOf(text: string): Promise<Profile> {
+  if (!/[./\\]/.test(text)) return profileNamed(text);
+  return parseProfile(parseJson(await readInput(text, "a hardware profile"), text));
+}
+
+/** A step of which nothing but its sizes matters. */
+export const parametersOf = (run: {
+  batch: number;
+  context: number;
+  accumulate: number;
+  recompute: boolean;
+  dtype: TrainParameters["dtype"];
+  wire: TrainParameters["wire"];
+}): TrainParameters => ({
+  ...{ steps: 1, learningRate: 1e-3, minLearningRate: 1e-4, warmup: 0, beta1: 0.9, beta2: 0.95, weightDecay: 0.1 },
+  ...{ clip: 1, dropout: 0, seed: 1, evalEvery: 0, evalBatches: 1, sampleTokens: 0 },
+  ...run,
+});
+
+async function runSimulate(flags: SimulateFlags): Promise<void> {
+  const output = new Output(flags.json === true);
+  const { config, batch, context } = modelOf(flags);
+  const shape = shapeOf(flags);
+  const profile = await profileOf(flags.profile);
+  const devices = flags.devices === undefined ? shape.size : wholeNumber("devices", flags.devices);
+  const accumulate = wholeNumber("accumulate", flags.accumulate, 1);
+  const { recompute, dtype, wire } = flags;
+  const parameters = parametersOf({ batch, context, accumulate, recompute, dtype, wire });
+  const { datasheet, measured, estimate } = countOrigins(profile);
+  output.say(
+    `${profile.name}: ${profile.description}; of its numbers ${datasheet} are from datasheets, ${measured} measured, ${estimate} estimated`,
+  );
+  const record = await recordRanks({ shape, config, parameters }, progressOf(output, shape));
+  const run = simulate(record, { profile, devices });
+  const mfu = utilization({ config, parameters }, { profile, devices, seconds: run.seconds });
+  const tokens = batch * context * accumulate;
+  output.event({ event: "simulated", ...figures({ shape, devices, record, run, profile }), mfu, tokens });
+  output.say(
+    `${countText(parameterCount(config))} parameters, ${countText(tokens)} tokens a step, ${meshText(shape)}${wireText(wire)}, ${devices} devices`,
+  );
+  for (const line of lines({ shape, record, run, profile, devices })) output.say(line);
+  output.say(
+    `step ${secondsText(run.seconds)}, ${countText(tokens / run.seconds)} tokens/s, ${(100 * mfu).toFixed(1)}% of the devices' ${dtype} products (MFU)`,
+  );
+}
+
+/** A line now and then, for what takes longer than two seconds. */
+export function progressOf(output: Output, { size }: MeshShape): (done: number) => Promise<void> {
+  let last = performance.now();
+  return async (done) => {
+    if (performance.now() - last < 2000 || done === size) return;
+    last = performance.now();
+    output.say(`${done} of ${size} ranks have made their step`);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+}
+
+interface Told {
+  shape: MeshShape;
+  devices: number;
+  record: StepRecord;
+  run: Simulated;
+  profile: Profile;
+}
+
+/** What is told to programs. Of ranks the most. */
+export function figures({ shape, devices, record, run, profile }: Told) {
+  const received = record.entries.map((entries) => ({
+    words: entries.reduce((sum, { words }) => sum + words, 0),
+    bytes: entries.reduce((sum, { bytes }) => sum + bytes, 0),
+    messages: entries.reduce((sum, { messages }) => sum + messages, 0),
+  }));
+  const most = (of: (each: (typeof received)[number]) => number) => Math.max(...received.map(of));
+  const memoryBytes = worst(record);
+  return {
+    ...{ layout: shape.layout, dims: shape.dims, ranks: shape.size, devices, profile: profile.name },
+    seconds: run.seconds,
+    ...mean(run),
+    ...{ bytesReceived: most(({ bytes }) => bytes), wordsReceived: most(({ words }) => words) },
+    messagesReceived: most(({ messages }) => messages),
+    ...{
+      flops: run.flops,
+      memoryBytes,
+      fits: memoryOf(record, { shape, devices }) <= profile.device.memoryBytes.value,
+    },
+  };
+}
+
+/** Seconds of a device's step, in the mean of all. */
+function mean({ devices }: Simulated) {
+  const sum = { computingSeconds: 0, hiddenSeconds: 0, exposedSeconds: 0, idleSeconds: 0 };
+  for (const { computing, hidden, exposed, idle } of devices) {
+    sum.computingSeconds += computing / devices.length;
+    sum.hiddenSeconds += hidden / devices.length;
+    sum.exposedSeconds += exposed / devices.length;
+    sum.idleSeconds += idle / devices.length;
+  }
+  return sum;
+}
+
+/** The peak of the rank that holds most. */
+const worst = ({ peakBytes }: StepRecord): BytesByPurpose & { total: number } =>
+  peakBytes.reduce((most, each) => (each.total > most.total ? each : most));
+
+/** Of a device: its ranks' peaks together. */
+export const memoryOf = (
+  record: StepRecord,
+  { shape, devices }: { shape: Pick<MeshShape, "size">; devices: number },
+): number => (worst(record).total * shape.size) / devices;
+
+function lines({ shape, devices, record, run, profile }: Told): string[] {
+  const { computingSeconds, hiddenSeconds, exposedSeconds, idleSeconds } = mean(run);
+  const percent = (seconds: number) => `${secondsText(seconds)} (${((100 * seconds) / run.seconds).toFixed(1)}%)`;
+  const { bytesReceived, messagesReceived, memoryBytes } = figures({ shape, devices, record, run, profile });
+  const held = purposes.map((purpose) => `${purpose} ${bytesText(memoryBytes[purpose])}`).join(", ");
+  const memory = memoryOf(record, { shape, devices });
+  const room = profile.device.memoryBytes.value;
+  const sums = totals(record.entries[0], ({ purpose }) => purpose);
+  const purposesText = [...sums]
+    .sort(([, a], [, b]) => b.words - a.words)
+    .map(([purpose, { messages, words }]) => `${purpose} ${countText(words)} words in ${countText(messages)}`)
+    .join(", ");
+  return [
+    `a device: computing ${percent(computingSeconds + hiddenSeconds)}, messages hidden under it ${percent(hiddenSeconds)}, exposed ${percent(exposedSeconds)}, idle ${percent(idleSeconds)}`,
+    `a rank receives at most ${bytesText(bytesReceived)} in ${countText(messagesReceived)} messages; rank 0: ${purposesText || "nothing"}`,
+    `a rank holds at most ${bytesText(memoryBytes.total)}: peaks of ${held}`,
+    memory <= room
+      ? `a device needs ${bytesText(memory)} of its ${bytesText(room)}`
+      : `does not fit: a device needs ${bytesText(memory)}, and has ${bytesText(room)}`,
+  ];
+}
+
+/** 1.23 s, 4.56 ms, 7.89 us */
+export function secondsText(seconds: number): string {
+  if (seconds >= 1) return `${seconds.toPrecision(4)} s`;
+  return seconds >= 1e-3 ? `${(1e3 * seconds).toPrecision(3)} ms` : `${(1e6 * seconds).toPrecision(3)} us`;
+}
