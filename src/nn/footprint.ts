@@ -6,8 +6,9 @@
 
 import { bytesOf, type FloatType } from "../backend/buffer.ts";
 import type { BytesByPurpose } from "../backend/memory.ts";
+import { chooseAlgorithm } from "../comm/algorithms.ts";
 import type { Whole } from "../parallel/layout.ts";
-import { gradientSums, heldWords, type MeshExtents, paddedVocabulary } from "../parallel/volume.ts";
+import { type GradientSum, gradientSums, heldWords, type MeshExtents, paddedVocabulary } from "../parallel/volume.ts";
 import { fusedWidth } from "../tensor/ops/attention.ts";
 import type { ModelConfig } from "./config.ts";
 import { gpt2 } from "./gpt2.ts";
@@ -23,7 +24,8 @@ const oneRank: MeshExtents = { layout: "serial", size: 1, q: 1, d: 1 };
  *  activation's input and output and the norms' statistics; with recomputation its input alone, and one block's at a time; with the loss in blocks of rows logits and what goes with them are of one such block. The peak is
  *  at the loss, in the head's or the last feed-forward's backward, at the end of the last block's forward (the second, with its gradient
  *  there, when recomputing), or in the sum of gradients over ranks: three times the largest bucket, what is sent, what comes, the sum.
- *  In 2D and 2.5D with q > 2 how many blocks of a product a rank holds depends on who is faster: this is the most, some hold fewer. */
+ *  On a wire of f16 who sends holds also what it has rounded, and while it is under way what is packed.
+ *  In 2D and 2.5D with q > 2, or rounding, how many blocks of a product a rank holds depends on who is faster: this is the most. */
 export function trainingBytes(
   config: ModelConfig,
   run: {
@@ -34,9 +36,11 @@ export function trainingBytes(
     lossBlocks?: number;
     /** f32 when absent */
     dtype?: FloatType;
+    /** f32 when absent: f16 rounds what is f32, in memory beside it */
+    wire?: FloatType;
   },
 ): BytesByPurpose & { total: number } {
-  const { shape = oneRank, recompute, lossBlocks = 1, dtype = "f32" } = run;
+  const { shape = oneRank, recompute, lossBlocks = 1, dtype = "f32", wire = "f32" } = run;
   const e = bytesOf({ dtype, length: 1 });
   const { weights, layers, vocabSize, heads, maxPositions, ropeTheta } =
     config.model_type === "gpt2" ? gpt2(config) : llama(config);
@@ -52,6 +56,7 @@ export function trainingBytes(
     logits: (e * columns * V) / lossBlocks,
     table: (4 * V * D) / shape.q ** 2,
     weights: (4 * D) / shape.q ** 2,
+    packed: wire === "f16" && dtype === "f32",
   };
   const stats = 4 * 2 * streamRows;
   // Row sums of attention, or of its gradient.
@@ -71,7 +76,7 @@ export function trainingBytes(
   const gathered = inBlocks ? sizes.stream : 0;
   const up = column(wide);
   const [inner, between] = [sizes.columns * F, sizes.columns * wide];
-  const sum = 4 * 3 * Math.max(0, ...gradientSums(weights, shape).flatMap(({ words }) => words));
+  const sum = Math.max(0, ...gradientSums(weights, shape).flatMap((each) => sumBytes(each, { shape, wire })));
 
   const activations = kept + Math.max(loss, again.block + project.activations);
   // Attention's backward: gradients of its output and q, k, v, and row sums; or of q, k, v before and after they were turned; or of the
@@ -104,6 +109,16 @@ export function trainingBytes(
   };
   return { ...held, activations, scratch, total: held.weights + held.gradients + held.optimizer + peak };
 }
+
+/** Of the buckets of gradients that are summed along an axis: what is sent, what comes and the sum; rounded, what was sent too. */
+function sumBytes({ axis, words }: GradientSum, { shape, wire }: { shape: MeshExtents; wire: FloatType }): number[] {
+  const { size, q, d } = shape;
+  const ranks = { depth: d, batch: q * d, world: size }[axis];
+  return words.map((n) => 4 * n * (wire === "f16" && doubles(ranks, n) ? 4 : 3));
+}
+
+/** A sum by doubling is whole on its way; by ring it is in parts. */
+const doubles = (size: number, words: number): boolean => chooseAlgorithm("allReduce", { size, words }) === "doubling";
 
 /** wide: columns that a block's activation function reads. */
 const widths = (config: ModelConfig): { D: number; F: number; wide: number } =>
@@ -141,19 +156,21 @@ interface Sizes {
   /** blocks of weights' gradients: the head's table, and a matrix of the width by one column or row */
   table: number;
   weights: number;
+  /** what is sent is rounded first */
+  packed: boolean;
 }
 
 /** Bytes that exist only while something is computed or sent: at a block's last projection; in the backward of the head, of the
  *  feed-forward's row product, and of a column product with so many columns. `freed`: of what the forward left, gone at the height of the
  *  head's and a column product's. */
-function exchanged({ layout, q }: MeshExtents, sizes: Sizes) {
-  const { stream, whole, columns, F, logits, table, weights } = sizes;
+function exchanged({ layout, q, size }: MeshExtents, sizes: Sizes) {
+  const { stream, whole, columns, F, logits, table, weights, packed } = sizes;
   const inner = columns * F;
   switch (layout) {
     case "2d":
     case "2.5d": {
-      // Blocks of two steps of a product, but for its own.
-      const steps = Math.min(2, q - 1);
+      // Blocks of two steps of a product, but for its own. Rounded, its own too, and those of a step packed.
+      const steps = packed && q > 1 ? 2.5 : Math.min(2, q - 1);
       return {
         project: { activations: 2 * stream, scratch: 0 },
         head: logits + stream + steps * (logits + table),
@@ -162,15 +179,18 @@ function exchanged({ layout, q }: MeshExtents, sizes: Sizes) {
         freed: 0,
       };
     }
-    case "1d":
-      // All-reduces: of what is summed, what comes, the sum. A gradient of x is summed when all else of the product is freed.
+    case "1d": {
+      // All-reduces: of what is summed, what comes, the sum, and rounded, what was sent. A gradient of x is summed when all else of the
+      // product is freed.
+      const own = packed && doubles(size, whole / 4) ? whole : 0;
       return {
-        project: { activations: 2 * whole, scratch: whole },
-        head: Math.max(3 * whole, logits + whole),
+        project: { activations: 2 * whole, scratch: whole + own },
+        head: Math.max(3 * whole + own, logits + whole),
         down: inner,
-        column: () => 3 * whole,
+        column: () => 3 * whole + own,
         freed: stream,
       };
+    }
     case "1d-sp":
       // Gathered rows beside their parts, or a sum's parts beside the whole.
       return {
