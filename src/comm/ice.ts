@@ -11,7 +11,7 @@ export interface IceServer {
 export interface IceOptions {
   /** none by default: enough for ranks of one network */
   iceServers?: readonly IceServer[];
-  /** "relay": by way of TURN servers alone, so that no rank learns another's address; "all" by default */
+  /** "relay": by way of TURN servers alone, so that no rank tells another its address; "all" by default */
   iceTransportPolicy?: "all" | "relay";
 }
 
