@@ -20,6 +20,7 @@ const run = ["--mesh", "2", "--data", data, "--steps", "8", ...model, "--eval-ba
 
 let turn: TurnServer;
 let nats: NatsServer;
+let refused: Command;
 const commands: Command[] = [];
 const start = (words: readonly string[], env: object = {}): Command => {
   const command = new Command(words, { env });
@@ -27,9 +28,14 @@ const start = (words: readonly string[], env: object = {}): Command => {
   return command;
 };
 
+const relays = () => ["--ice", `turn:${turn.username}@${turn.url.slice(5)}`, "--ice-policy", "relay"];
+const train = () => ["train", ...run, "--backend", "cpu", "--link", "webrtc", ...relays()];
+
 test.before(async () => {
   writeFileSync(data, text);
   [turn, nats] = await Promise.all([TurnServer.start(), NatsServer.start()]);
+  // First, as it takes the 30 s in which a way has to be found.
+  refused = start(train(), { SHARDGRAD_TURN_PASSWORD: "wrong horse" });
 });
 test.after(async () => {
   for (const command of commands) command.kill();
@@ -56,8 +62,7 @@ for (const [room, place] of [
 ] as const)
   test(`a room ${room} gives its TURN server to members: by it alone they train, the bits of one process, and nobody prints the password`, async () => {
     const expected = await losses();
-    const ice = ["--ice", `turn:${turn.username}@${turn.url.slice(5)}`, "--ice-policy", "relay"];
-    const server = start(["serve", ...place(), ...run, ...ice], { SHARDGRAD_TURN_PASSWORD: turn.credential });
+    const server = start(["serve", ...place(), ...run, ...relays()], { SHARDGRAD_TURN_PASSWORD: turn.credential });
     const { joinUrl, plan } = await server.event(({ event }) => event === "room");
     assert.equal((plan as { ice: unknown }).ice, { iceServers: [turn.url], iceTransportPolicy: "relay" });
     const before = turn.relayedBytes;
@@ -120,6 +125,23 @@ test("a password that the TURN server does not take: an error within the time-ou
       );
     }
   assert.match(turn.log, /user <ada>: incoming packet .*error 401/);
+});
+
+test("ranks of one machine by --link webrtc and relays alone: the same losses; a wrong password ends the run in a sentence", async () => {
+  const before = turn.relayedBytes;
+  const relayed = start(train(), { SHARDGRAD_TURN_PASSWORD: turn.credential });
+  await allEnd([relayed]);
+  assert.equal(relayed.losses, await losses());
+  const { sent } = relayed.events.find(({ event }) => event === "done") as { sent: { elementBytes: number } };
+  assert.ok(turn.relayedBytes - before >= (relayApart ? sent.elementBytes : 1));
+  assert.is(await refused.ended, 1);
+  const last = refused.errors.trimEnd().split("\n").at(-1) ?? "";
+  assert.ok(
+    last.startsWith("error: rank 0 and rank 1 know of each other, but found no way between them in 30.0 s"),
+    last,
+  );
+  assert.ok(last.includes(`${turn.url} gave rank 0 and rank 1 no address`), last);
+  assert.is(refused.losses.length, 0);
 });
 
 test.run();
