@@ -1,0 +1,117 @@
+// `shardgrad plan`: which layout on which mesh, for a model on devices that are not there.
+
+import type { Command } from "commander";
+import { UserError } from "../backend/errors.ts";
+import type { MeshShape } from "../parallel/shape.ts";
+import { type PlanChoice, type PlanRefusal, searchPlan } from "../plan/search.ts";
+import { utilization } from "../plan/simulate.ts";
+import { jsonOption, wholeNumber } from "./common.ts";
+import { addModelOptions, type ModelFlags, modelDefaults, modelOf } from "./model-flags.ts";
+import { bytesText, countText, Output } from "./output.ts";
+import { addProfileOption, parametersOf, profileOf, secondsText } from "./simulate.ts";
+import { addWireOption, type WireFlags } from "./wire.ts";
+
+interface PlanFlags extends Omit<ModelFlags, "batch">, WireFlags {
+  batch: string;
+  profile: string;
+  devices: string;
+  memory?: string;
+  json?: boolean;
+}
+
+const defaultDevices = 8;
+
+export function addPlan(program: Command): void {
+  const command = addModelOptions(
+    program
+      .command("plan")
+      .description("the fastest layouts and meshes for a model on a number of devices, by simulating those that fit"),
+  );
+  addProfileOption(addWireOption(command))
+    .option("--devices <number>", "devices, one rank on each", String(defaultDevices))
+    .option("--memory <GiB>", "of one device (default: the profile's)")
+    .addOption(jsonOption())
+    .action(runPlan);
+}
+
+async function runPlan(flags: PlanFlags): Promise<void> {
+  const output = new Output(flags.json === true);
+  const batches = flags.batch.split(",").map((text) => wholeNumber("batch", text, modelDefaults.batch));
+  const { config, context } = modelOf({ ...flags, batch: String(batches[0]) });
+  const profile = await profileOf(flags.profile);
+  const devices = wholeNumber("devices", flags.devices, defaultDevices);
+  const memoryBytes = flags.memory === undefined ? profile.device.memoryBytes.value : memoryOf(flags.memory);
+  const { dtype, wire } = flags;
+  const parameters = parametersOf({ batch: batches[0], context, accumulate: 1, recompute: false, dtype, wire });
+  let last = performance.now();
+  const found = await searchPlan({ config, parameters, batches, devices, memoryBytes, profile }, async (what) => {
+    if (performance.now() - last < 2000) return;
+    last = performance.now();
+    output.say(`looking at ${what}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  });
+  const { choices, refused } = found;
+  const rows = choices.map((choice) => {
+    const { shape, batch, accumulate, recompute, seconds, tokensPerSecond, memoryBytes: held } = choice;
+    const run = { ...parameters, batch: batch / accumulate, accumulate };
+    const mfu = utilization({ config, parameters: run }, { profile, devices, seconds });
+    output.event({
+      ...{ event: "choice", layout: shape.layout, dims: shape.dims, batch, accumulate, recompute, seconds },
+      ...{ tokensPerSecond, memoryBytes: held, mfu },
+    });
+    return [
+      ...[shape.layout, shape.dims.join("x"), countText(batch), `${accumulate} x ${batch / accumulate}`],
+      ...[recompute ? "yes" : "no", secondsText(seconds), countText(tokensPerSecond), bytesText(held)],
+      `${(100 * mfu).toFixed(1)}%`,
+    ];
+  });
+  if (rows.length > 0)
+    for (const line of table(
+      ["layout", "mesh", "batch", "micro-batches", "recompute", "step", "tokens/s", "memory", "MFU"],
+      rows,
+    ))
+      output.say(line);
+  const best = choices.at(0);
+  for (const each of refused) {
+    const why = whyNot(each, memoryBytes);
+    const { layout, dims } = each.shape;
+    output.event({ event: "refused", layout, dims, batch: each.batch, why, leastBytes: each.leastBytes });
+    output.say(`not ${nameOf(each.shape)}${batches.length > 1 ? ` with ${each.batch} sequences` : ""}: ${why}`);
+  }
+  if (!best) {
+    const least = Math.min(...refused.map(({ leastBytes = Number.POSITIVE_INFINITY }) => leastBytes));
+    throw new UserError(
+      `nothing fits ${bytesText(memoryBytes)} a device; the least that would is ${bytesText(least)}, with ${nameOf(refused.find(({ leastBytes }) => leastBytes === least)!.shape)}`,
+    );
+  }
+  output.say(`best: ${describe(best)}`);
+}
+
+const nameOf = ({ layout, dims }: MeshShape): string => `${layout} ${dims.join("x")}`;
+
+function describe({ shape, accumulate, recompute, batch }: PlanChoice): string {
+  const flags = [`--layout ${shape.layout}`, `--mesh ${shape.dims.join("x")}`, `--batch ${batch / accumulate}`];
+  if (accumulate > 1) flags.push(`--accumulate ${accumulate}`);
+  if (recompute) flags.push("--recompute");
+  return flags.join(" ");
+}
+
+const whyNot = ({ why, leastBytes }: PlanRefusal, memoryBytes: number): string =>
+  leastBytes === undefined
+    ? why
+    : `it takes at least ${bytesText(leastBytes)} a device, and there are ${bytesText(memoryBytes)}`;
+
+/** @throws UserError for what is no amount of memory */
+function memoryOf(text: string): number {
+  const gib = /^\d+(\.\d+)?$/.test(text) ? Number(text) : 0;
+  if (gib > 0 && gib <= 2 ** 20) return gib * 2 ** 30;
+  throw new UserError(`got --memory ${text}, need GiB above 0 and up to ${2 ** 20}, e.g. 16`);
+}
+
+/** Columns as wide as their widest cell. */
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((cells) => cells[column].length)));
+  return [head, ...rows].map((cells) =>
+    cells.map((cell, column) => (column < 2 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]))).join("  "),
+  );
+}
