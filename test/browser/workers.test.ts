@@ -7,8 +7,10 @@ import { ensureBuilt } from "../../scripts/build.mjs";
 import { createBackend } from "../../src/index.ts";
 import { parseModelConfig } from "../../src/nn/config.ts";
 import { meshShape, parseMesh, trainOnMesh } from "../../src/parallel.ts";
+import type { Timeline } from "../../src/trace/timeline.ts";
 import { makeCorpus } from "../../src/train/corpus.ts";
 import { charTokenizer } from "../../src/train/tokenizer.ts";
+import { checkTrace } from "../unit/trace-format.ts";
 import { openBrowser } from "./page.ts";
 
 type Library = typeof import("../../src/index.ts");
@@ -65,10 +67,11 @@ async function inNode(): Promise<Outcome> {
   return outcome;
 }
 
+/** Traced: every rank's products are in a file that viewers open. */
 async function inPage(how: How, { isolated = true, backend = "cpu" as "cpu" | "webgpu" } = {}): Promise<Outcome> {
   const { use, close } = await browser.openPage({ isolated });
   try {
-    return await use(
+    const { outcome, trace } = await use(
       (page) =>
         page.evaluate(
           async ({ run, how, name }) => {
@@ -87,20 +90,37 @@ async function inPage(how: How, { isolated = true, backend = "cpu" as "cpu" | "w
                   channels: how === "rings" ? "rings" : "ports",
                 });
             const outcome: Outcome = { losses: [], bytes: [] };
+            let trace = "";
+            const take = (timeline: Timeline) => {
+              trace = [...meshes.chromeTrace(timeline)].join("");
+            };
             for await (const event of meshes.trainOnMesh({
-              ...{ ranks, config, tokenizer, corpus, shape, parameters: run.parameters },
+              ...{
+                ranks,
+                config,
+                tokenizer,
+                corpus,
+                shape,
+                parameters: run.parameters,
+                trace: { from: 2, to: 3, take },
+              },
             }))
               if (event.event === "step") {
                 outcome.losses.push(event.loss, event.gradNorm);
                 outcome.bytes.push(event.bytesReceived);
               }
             opened?.backend.dispose();
-            return outcome;
+            return { outcome, trace };
           },
           { run, how, name: backend },
         ),
       { timeoutMs: 180_000 },
     );
+    const { events } = checkTrace(trace);
+    const products = events.filter(({ cat, name }) => cat === "computing" && name.startsWith("matmul"));
+    if (backend === "cpu") assert.is(new Set(products.map(({ pid }) => pid)).size, 8);
+    assert.ok(events.some(({ cat, name }) => cat === "receiving" && name.startsWith("broadcast")));
+    return outcome;
   } finally {
     await close();
   }
