@@ -14,18 +14,18 @@ import { goOnOp, type KernelWork, kernelOp, receiveOp, sendOp } from "./program.
 /** The different kernels of all ranks, each once. */
 export class Works {
   readonly all: KernelWork[] = [];
-  /** by kernel, flops, bytes and a product's m */
-  readonly #index = new Map<KernelName, Map<number, Map<number, Map<number, number>>>>();
+  /** by kernel, flops, bytes and a product's m and n */
+  readonly #index = new Map<KernelName, Map<number, Map<number, Map<number, Map<number, number>>>>>();
 
   indexOf<K extends KernelName>(kernel: K, args: KernelArgs[K]): number {
     const { flops, bytes } = workOf(kernel, args);
     const product = kernel === "matmul" ? (args as KernelArgs["matmul"]) : undefined;
-    const known = inner(inner(inner(this.#index, kernel), flops), bytes);
-    let index = known.get(product?.m ?? 0);
+    const known = inner(inner(inner(inner(this.#index, kernel), flops), bytes), product?.m ?? 0);
+    let index = known.get(product?.n ?? 0);
     if (index === undefined) {
       index = this.all.length;
       this.all.push({ kernel, flops, bytes, ...(product && { product: extents(product) }) });
-      known.set(product?.m ?? 0, index);
+      known.set(product?.n ?? 0, index);
     }
     return index;
   }
