@@ -168,7 +168,7 @@ export function timelineOf(notes: readonly RankNotes[]): Timeline {
       message: ++message,
       name: `${op}${shape ? ` [${shape}]` : ""} for ${purpose}, ${group}`,
       details: {
-        ...{ from: `rank ${from}`, to: `rank ${to}`, bytes, purpose, group },
+        ...{ from: `rank ${from}`, to: `rank ${to}`, bytes, purpose, group, ...(shape && { shape: `[${shape}]` }) },
         "us its block was waited for": round(startUs - other.askedUs),
         "us its receiver waited": round(Math.max(0, takenUs - askedUs)),
       },

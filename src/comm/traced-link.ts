@@ -68,7 +68,7 @@ export class TracedLink implements Link {
     this.#link.send(to, message);
   }
 
-  async receive(from: number, expected: { call: Call; part: number }): Promise<Tensor | undefined> {
+  async receive(from: number, expected: Parameters<Link["receive"]>[1]): Promise<Tensor | undefined> {
     const askedUs = nowUs();
     const tensor = await this.#link.receive(from, expected);
     const cameUs = this.#taken(this.#key(expected, { from, to: this.rank }));

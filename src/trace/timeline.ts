@@ -38,7 +38,7 @@ export interface Timeline {
   readonly withinUs: number;
 }
 
-/** Slices and levels that a recorder keeps. A step of a small model has 3,000 of a rank; as text one takes some 200 bytes. */
+/** Slices and levels that a recorder keeps. A step of a small model has 700 on each of four ranks; as text one takes 280 bytes. */
 const mostEvents = 100_000;
 
 /** Keeps what comes first, and counts the rest. */
