@@ -6,8 +6,9 @@ import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { ensureBuilt } from "../../scripts/build.mjs";
-import { LongCommand } from "../unit/long-command.ts";
+import { Command } from "../network/command.ts";
 import { openBrowser } from "./page.ts";
+import { tab } from "./tab.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "shardgrad-room-"));
 const data = join(folder, "text.txt");
@@ -16,9 +17,9 @@ const model = ["--width", "32", "--layers", "2", "--heads", "4", "--batch", "8",
 const run = ["--mesh", "2x2", "--data", data, "--steps", "6", ...model, "--eval-batches", "1", "--sample", "0"];
 
 let browser: Awaited<ReturnType<typeof openBrowser>>;
-const commands: LongCommand[] = [];
-const start = (...words: string[]): LongCommand => {
-  const command = new LongCommand(...words);
+const commands: Command[] = [];
+const start = (...words: string[]): Command => {
+  const command = new Command(words);
   commands.push(command);
   return command;
 };
@@ -34,37 +35,13 @@ test.after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** A tab that opens the link, agrees, and takes part to the end; resolves with what it shows then. */
-async function tab(link: string): Promise<{ evaluation: string | null; traffic: string | null }> {
-  const { use, close } = await browser.openPage();
-  try {
-    return await use(
-      async (page) => {
-        await page.goto(link);
-        await page.click("#take");
-        await page.waitForURL(/\/train/);
-        await page.click("#take");
-        // By the clock: a tab that is not looked at draws no frames.
-        const done = () => document.querySelector("#state")?.textContent === "Done. Thank you.";
-        await page.waitForFunction(done, undefined, { polling: 200, timeout: 100_000 }).catch(async () => {
-          throw new Error(`the tab says: ${await page.evaluate(() => document.body.textContent)}`);
-        });
-        return { evaluation: await page.textContent("#evaluation"), traffic: await page.textContent("#traffic") };
-      },
-      { timeoutMs: 120_000 },
-    );
-  } finally {
-    await close();
-  }
-}
-
 test("two tabs and two terminals train as one mesh, by the link alone: the bits of ranks in one process", async () => {
   const alone = start("train", ...run, "--backend", "cpu");
   assert.is(await alone.ended, 0, alone.errors);
   const room = start("serve", "--host", "127.0.0.1", "--port", "0", ...run);
   const { joinUrl } = await room.event(({ event }) => event === "room");
   const terminals = [1, 2].map(() => start("join", String(joinUrl), "--yes", "--backend", "cpu"));
-  const tabs = await Promise.all([tab(String(joinUrl)), tab(String(joinUrl))]).catch((error: Error) => {
+  const tabs = await Promise.all([1, 2].map(() => tab(browser, String(joinUrl)))).catch((error: Error) => {
     throw new Error([error.message, ...terminals.map(({ errors }) => errors)].join("\n"));
   });
   for (const terminal of terminals) {

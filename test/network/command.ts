@@ -72,6 +72,11 @@ export class Command {
     return this.#errors;
   }
 
+  /** As Ctrl-C does. */
+  interrupt(): void {
+    this.#process.kill("SIGINT");
+  }
+
   kill(): void {
     this.#process.kill("SIGKILL");
   }

@@ -7,7 +7,7 @@ import { Objm } from "@nats-io/obj";
 import { test } from "uvu";
 import { equal, is, match, ok } from "uvu/assert";
 import { ensureBuilt } from "../../scripts/build.mjs";
-import { LongCommand } from "./long-command.ts";
+import { Command } from "../network/command.ts";
 import { NatsServer } from "./nats-server.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "shardgrad-text-"));
@@ -16,9 +16,9 @@ const text = Array.from({ length: 300 }, (_, i) => `${i % 7} sheep and ${(i * 3)
 const model = ["--width", "32", "--layers", "1", "--heads", "2", "--batch", "4", "--context", "16"];
 const run = ["--mesh", "2", "--data", data, "--steps", "3", ...model, "--eval-batches", "1", "--sample", "0"];
 
-const commands: LongCommand[] = [];
-const start = (...words: string[]): LongCommand => {
-  const command = new LongCommand(...words);
+const commands: Command[] = [];
+const start = (...words: string[]): Command => {
+  const command = new Command(words);
   commands.push(command);
   return command;
 };
@@ -33,7 +33,7 @@ test.after(() => {
 });
 
 /** A room that trains, until `work` has ended. */
-async function serving(work: (room: { server: NatsServer; serve: LongCommand; link: string }) => Promise<void>) {
+async function serving(work: (room: { server: NatsServer; serve: Command; link: string }) => Promise<void>) {
   const server = await NatsServer.start();
   try {
     const serve = start("serve", "--rendezvous", server.url("room"), ...run);
