@@ -29,7 +29,9 @@ export const isTurn = (url: string): boolean => /^turns?:/i.test(url);
 export function isIceUrl(url: string): boolean {
   const bare = isTurn(url) ? url.replace(transport, "") : url;
   const found = url.length <= iceBounds.url ? form.exec(bare) : null;
-  return found !== null && Number(found[3]?.slice(1) ?? 1) >= 1 && Number(found[3]?.slice(1) ?? 1) < 65_536;
+  if (!found) return false;
+  const port = Number(found[3]?.slice(1) ?? 3478);
+  return port >= 1 && port < 65_536;
 }
 
 /** The options, and nothing else that was with them.
