@@ -12,6 +12,7 @@ import { addMatmul } from "./matmul.ts";
 import { harmless } from "./output.ts";
 import type { TrainFlags } from "./plan.ts";
 import { addPlan } from "./plan-search.ts";
+import { addProfiles } from "./profiles.ts";
 import { servedTraining, trainInRoom } from "./room.ts";
 import { addServe, type ServeFlags } from "./serve.ts";
 import { addSimulate } from "./simulate.ts";
@@ -37,6 +38,7 @@ addSimulate(program);
 addPlan(program);
 addRunOptions(addServe<ServeFlags & TrainFlags>(program, (options, shape) => servedTraining(flagsOf(options), shape)));
 addJoin(program, trainInRoom);
+addProfiles(program);
 addInfo(program);
 
 try {

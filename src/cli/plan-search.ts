@@ -8,12 +8,12 @@ import { utilization } from "../plan/simulate.ts";
 import { jsonOption, wholeNumber } from "./common.ts";
 import { addModelOptions, type ModelFlags, modelDefaults, modelOf } from "./model-flags.ts";
 import { bytesText, countText, Output } from "./output.ts";
-import { addProfileOption, parametersOf, profileOf, secondsText } from "./simulate.ts";
+import { addProfileOption, type ProfileFlags, profileOf } from "./profiles.ts";
+import { parametersOf, secondsText } from "./simulate.ts";
 import { addWireOption, type WireFlags } from "./wire.ts";
 
-interface PlanFlags extends Omit<ModelFlags, "batch">, WireFlags {
+interface PlanFlags extends Omit<ModelFlags, "batch">, WireFlags, ProfileFlags {
   batch: string;
-  profile: string;
   devices: string;
   memory?: string;
   json?: boolean;
@@ -38,7 +38,7 @@ async function runPlan(flags: PlanFlags): Promise<void> {
   const output = new Output(flags.json === true);
   const batches = flags.batch.split(",").map((text) => wholeNumber("batch", text, modelDefaults.batch));
   const { config, context } = modelOf({ ...flags, batch: String(batches[0]) });
-  const profile = await profileOf(flags.profile);
+  const profile = await profileOf(flags);
   const devices = wholeNumber("devices", flags.devices, defaultDevices);
   const memoryBytes = flags.memory === undefined ? profile.device.memoryBytes.value : memoryOf(flags.memory);
   const { dtype, wire } = flags;

@@ -5,18 +5,17 @@ import { type BytesByPurpose, purposes } from "../backend/memory.ts";
 import { totals } from "../comm/ledger.ts";
 import { parameterCount } from "../nn/config.ts";
 import type { MeshShape } from "../parallel/shape.ts";
-import { countOrigins, type Profile, parseProfile } from "../plan/profile.ts";
-import { profileNamed, profileNames } from "../plan/profiles.ts";
+import type { Profile } from "../plan/profile.ts";
+import { countOrigins } from "../plan/quantity.ts";
 import { recordRanks, type Simulated, type StepRecord, simulate, utilization } from "../plan/simulate.ts";
 import type { TrainParameters } from "../train/events.ts";
 import { addMeshOptions, jsonOption, type MeshFlags, meshText, shapeOf, wholeNumber } from "./common.ts";
-import { parseJson, readInput } from "./files.ts";
 import { addModelOptions, type ModelFlags, modelOf } from "./model-flags.ts";
 import { bytesText, countText, Output } from "./output.ts";
+import { addProfileOption, type ProfileFlags, profileOf } from "./profiles.ts";
 import { addWireOption, type WireFlags, wireText } from "./wire.ts";
 
-interface SimulateFlags extends ModelFlags, MeshFlags, WireFlags {
-  profile: string;
+interface SimulateFlags extends ModelFlags, MeshFlags, WireFlags, ProfileFlags {
   devices?: string;
   accumulate: string;
   json?: boolean;
@@ -33,15 +32,6 @@ export function addSimulate(program: Command): void {
     .option("--accumulate <number>", "micro-batches, of --batch sequences each, in a step", "1")
     .addOption(jsonOption())
     .action(runSimulate);
-}
-
-export const addProfileOption = (command: Command): Command =>
-  command.option("--profile <name>", `devices and network: a file, or one of ${profileNames.join(", ")}`, "a100");
-
-/** @throws UserError for a name that no profile has, or a file that is none */
-export async function profileOf(text: string): Promise<Profile> {
-  if (!/[./\\]/.test(text)) return profileNamed(text);
-  return parseProfile(parseJson(await readInput(text, "a hardware profile"), text));
 }
 
 /** A step of which nothing but its sizes matters. */
@@ -62,7 +52,7 @@ async function runSimulate(flags: SimulateFlags): Promise<void> {
   const output = new Output(flags.json === true);
   const { config, batch, context } = modelOf(flags);
   const shape = shapeOf(flags);
-  const profile = await profileOf(flags.profile);
+  const profile = await profileOf(flags);
   const devices = flags.devices === undefined ? shape.size : wholeNumber("devices", flags.devices);
   const accumulate = wholeNumber("accumulate", flags.accumulate, 1);
   const { recompute, dtype, wire } = flags;

@@ -42,6 +42,8 @@ export function machineOf(
 class Network {
   readonly links: number;
   readonly #profile: Profile;
+  /** of level i's media, one of each unit: from here on */
+  readonly #firstMedium: number[] = [];
   /** of level i's uplinks, which belong to units of level i - 1: out of unit u 2 u, into it 2 u + 1, from here on */
   readonly #firstLink: number[] = [];
   readonly #routes = new Map<number, Route>();
@@ -51,7 +53,9 @@ class Network {
     this.#profile = profile;
     this.#devices = devices;
     let links = 0;
-    for (const [i, { uplinkBytesPerSecond }] of profile.network.entries()) {
+    for (const [i, { uplinkBytesPerSecond, mediumBytesPerSecond }] of profile.network.entries()) {
+      this.#firstMedium.push(links);
+      if (mediumBytesPerSecond) links += Math.ceil(devices / this.#unit(i));
       this.#firstLink.push(links);
       if (uplinkBytesPerSecond) links += 2 * Math.ceil(devices / this.#unit(i - 1));
     }
@@ -77,16 +81,20 @@ class Network {
     const { network } = this.#profile;
     const common = network.findIndex((_, i) => Math.floor(from / this.#unit(i)) === Math.floor(to / this.#unit(i)));
     const shared: { link: number; bytesPerSecond: number }[] = [];
-    let slowest = network[common].bytesPerSecond.value;
     for (let i = 0; i <= common; i++) {
-      const uplink = network[i].uplinkBytesPerSecond?.value;
-      if (uplink === undefined) continue;
-      const unit = this.#unit(i - 1);
-      const out = this.#firstLink[i] + 2 * Math.floor(from / unit);
-      const into = this.#firstLink[i] + 2 * Math.floor(to / unit) + 1;
-      shared.push({ link: out, bytesPerSecond: uplink }, { link: into, bytesPerSecond: uplink });
-      slowest = Math.min(slowest, uplink);
+      const { uplinkBytesPerSecond: up, downlinkBytesPerSecond: down = up, mediumBytesPerSecond } = network[i];
+      const [below, unit] = [this.#unit(i - 1), this.#unit(i)];
+      if (up && down) {
+        const out = this.#firstLink[i] + 2 * Math.floor(from / below);
+        const into = this.#firstLink[i] + 2 * Math.floor(to / below) + 1;
+        shared.push({ link: out, bytesPerSecond: up.value }, { link: into, bytesPerSecond: down.value });
+      }
+      if (mediumBytesPerSecond)
+        for (const u of new Set([Math.floor(from / unit), Math.floor(to / unit)]))
+          shared.push({ link: this.#firstMedium[i] + u, bytesPerSecond: mediumBytesPerSecond.value });
     }
+    const port = network[common].bytesPerSecond.value;
+    const slowest = Math.min(port, ...shared.map(({ bytesPerSecond }) => bytesPerSecond));
     return { alpha: network[common].latencySeconds.value, bytesPerSecond: slowest, shared };
   }
 }

@@ -1,18 +1,12 @@
 // Hardware as a simulation knows it: rates of one device, and of the network between many. A small JSON file, in which every number says
-// where it is from.
+// where it is from; profiles/schema.json says the same for editors.
 
 import { UserError } from "../backend/errors.ts";
 import type { KernelName } from "../backend/kernels.ts";
 import { kernelNames } from "../backend/work.ts";
-import { Fields } from "../nn/fields.ts";
-
-export const origins = ["datasheet", "measured", "estimate"] as const;
-export type Origin = (typeof origins)[number];
-
-export interface Quantity {
-  readonly value: number;
-  readonly origin: Origin;
-}
+import { Fields, nearest, show } from "../nn/fields.ts";
+import { profileFiles } from "./profile-files.ts";
+import { has, type Quantity, quantities, quantity } from "./quantity.ts";
 
 /** How fast products are: flopsPerSecond times efficiency times m/(m + halfM) n/(n + halfN) k/(k + halfK), so that half... is the extent that
  *  runs at half the rate of a large one. */
@@ -45,8 +39,12 @@ export interface NetworkLevel {
   readonly latencySeconds: Quantity;
   /** of one device's port, each way */
   readonly bytesPerSecond: Quantity;
-  /** of a lower unit's link into this level, each way, where its devices share one */
+  /** of the link from a lower unit into this level, which its devices share: one message after another */
   readonly uplinkBytesPerSecond: Quantity | undefined;
+  /** of that link's other way; undefined where both are alike */
+  readonly downlinkBytesPerSecond: Quantity | undefined;
+  /** of what carries every message of a unit, whoever sends it, one after another: a radio channel */
+  readonly mediumBytesPerSecond: Quantity | undefined;
 }
 
 export interface Profile {
@@ -60,131 +58,159 @@ export interface Profile {
   readonly overlap: boolean;
 }
 
-/** Bounds beyond which a number is a slip: a device of 2050 will have to move them. */
-const bounds = {
-  memoryBytes: [2 ** 20, 2 ** 50],
-  flopsPerSecond: [1e6, 1e18],
-  bytesPerSecond: [1e3, 1e15],
-  uplinkBytesPerSecond: [1e3, 1e15],
-  launchSeconds: [0, 1],
-  latencySeconds: [0, 60],
-  efficiency: [1e-4, 1],
-  halfM: [0, 1e5],
-  halfN: [0, 1e5],
-  halfK: [0, 1e5],
-} as const;
-
-function quantity(
-  fields: Fields,
-  { name, what, bound }: { name: string; what: string; bound: keyof typeof bounds },
-): Quantity {
-  const [least, most] = bounds[bound];
-  const inside = new Fields(fields.get(name), `${what} ${name}`);
-  inside.only(["value", "origin", "note"]);
-  const ok = (value: number) => value >= least && value <= most;
-  return {
-    value: inside.number("value", { needed: `a number from ${least} to ${most}`, ok }),
-    origin: inside.choice("origin", { choices: origins }),
-  };
+/** What one file says: of a device, of a network, or of both. */
+export interface ProfilePart extends Pick<Profile, "name" | "description" | "sources"> {
+  readonly device: DeviceProfile | undefined;
+  readonly network: readonly NetworkLevel[] | undefined;
+  readonly overlap: boolean | undefined;
 }
-
-const named = (fields: Fields, what: string) => (name: keyof typeof bounds) =>
-  quantity(fields, { name, what, bound: name });
 
 function productRate(json: unknown, what: string): ProductRate {
   const fields = new Fields(json, what);
   const names = ["flopsPerSecond", "efficiency", "halfM", "halfN", "halfK"] as const;
   fields.only(names);
-  const of = named(fields, what);
-  return {
-    flopsPerSecond: of("flopsPerSecond"),
-    efficiency: of("efficiency"),
-    halfM: of("halfM"),
-    halfN: of("halfN"),
-    halfK: of("halfK"),
-  };
+  return quantities(fields, { names, what });
 }
 
 function deviceProfile(json: unknown, what: string): DeviceProfile {
   const fields = new Fields(json, what);
-  fields.only(["memoryBytes", "products", "flopsPerSecond", "bytesPerSecond", "launchSeconds", "kernels"]);
-  const of = named(fields, what);
+  const names = ["memoryBytes", "flopsPerSecond", "bytesPerSecond", "launchSeconds"] as const;
+  fields.only([...names, "products", "kernels"]);
   const products = new Fields(fields.get("products"), `${what} products`);
   products.only(["f32", "f16"]);
   const kernels: Partial<Record<KernelName, Quantity>> = {};
-  const given = fields.get("kernels") ?? {};
-  const inside = new Fields(given, `${what} kernels`);
-  inside.only(kernelNames);
-  for (const name of kernelNames)
-    if (inside.get(name) !== undefined)
-      kernels[name] = quantity(inside, { name, what: `${what} kernels`, bound: "flopsPerSecond" });
+  if (has(json, "kernels")) {
+    const inside = new Fields((json as { kernels: unknown }).kernels, `${what} kernels`);
+    inside.only(kernelNames);
+    for (const name of kernelNames)
+      if (has((json as { kernels: unknown }).kernels, name))
+        kernels[name] = quantity(inside, { name, what: `${what} kernels`, bound: "flopsPerSecond" });
+  }
   return {
-    memoryBytes: of("memoryBytes"),
+    ...quantities(fields, { names, what }),
     products: {
       f32: productRate(products.get("f32"), `${what} products f32`),
       f16: productRate(products.get("f16"), `${what} products f16`),
     },
-    flopsPerSecond: of("flopsPerSecond"),
-    bytesPerSecond: of("bytesPerSecond"),
-    launchSeconds: of("launchSeconds"),
     kernels,
   };
 }
 
 function networkLevel(json: unknown, { what, last }: { what: string; last: boolean }): NetworkLevel {
   const fields = new Fields(json, what);
-  fields.only(["name", "devices", "latencySeconds", "bytesPerSecond", "uplinkBytesPerSecond"]);
-  const of = named(fields, what);
-  const name = fields.get("name");
-  if (typeof name !== "string" || name === "") throw fields.refuse("name", "what this level is called");
-  if (last && fields.get("devices") !== undefined)
-    throw fields.refuse("devices", "no such field: the last level joins any number");
+  const names = ["latencySeconds", "bytesPerSecond"] as const;
+  const optional = ["uplinkBytesPerSecond", "downlinkBytesPerSecond", "mediumBytesPerSecond"] as const;
+  fields.only(["name", "devices", ...names, ...optional]);
+  if (last && has(json, "devices"))
+    throw fields.refuse("devices", "no such field: the last level joins any number of devices");
+  if (has(json, "downlinkBytesPerSecond") && !has(json, "uplinkBytesPerSecond"))
+    throw fields.refuse("uplinkBytesPerSecond", "the other way of the link that downlinkBytesPerSecond is of");
+  const maybe = (name: (typeof optional)[number]) =>
+    has(json, name) ? quantity(fields, { name, what, bound: name }) : undefined;
   return {
-    name,
+    name: sentence(fields, { name: "name", needed: "what this level is called" }),
     devices: last ? undefined : fields.size("devices"),
-    latencySeconds: of("latencySeconds"),
-    bytesPerSecond: of("bytesPerSecond"),
-    uplinkBytesPerSecond: fields.get("uplinkBytesPerSecond") === undefined ? undefined : of("uplinkBytesPerSecond"),
+    ...quantities(fields, { names, what }),
+    uplinkBytesPerSecond: maybe("uplinkBytesPerSecond"),
+    downlinkBytesPerSecond: maybe("downlinkBytesPerSecond"),
+    mediumBytesPerSecond: maybe("mediumBytesPerSecond"),
   };
 }
 
-/** @throws UserError naming the field that is missing, misspelt, negative or absurd */
-export function parseProfile(json: unknown): Profile {
-  const fields = new Fields(json, "profile");
-  fields.only(["name", "description", "sources", "device", "network", "overlap"]);
-  const [name, description, sources] = ["name", "description", "sources"].map((field) => fields.get(field));
-  if (typeof name !== "string" || name === "") throw fields.refuse("name", "a name");
-  if (typeof description !== "string") throw fields.refuse("description", "a sentence");
-  if (!Array.isArray(sources) || !sources.every((source): source is string => typeof source === "string"))
-    throw fields.refuse("sources", "a list of where its numbers are from");
-  const levels = fields.get("network");
-  if (!Array.isArray(levels) || levels.length === 0) throw fields.refuse("network", "a list of at least one level");
-  const network = levels.map((level, i) =>
-    networkLevel(level, { what: `profile network level ${i}`, last: i === levels.length - 1 }),
+function networkLevels(json: unknown): NetworkLevel[] {
+  if (!Array.isArray(json) || json.length === 0)
+    throw new UserError(
+      `profile: got network ${Array.isArray(json) ? "of no level" : show(json)}, need a list of levels from the nearest to the farthest, or the name of a profile that has one`,
+    );
+  const levels = json.map((level, i) =>
+    networkLevel(level, { what: `profile network level ${i}`, last: i === json.length - 1 }),
   );
-  for (let i = 1; i < network.length - 1; i++) {
-    const [inner, outer] = [network[i - 1].devices as number, network[i].devices as number];
+  for (let i = 0; i < levels.length - 1; i++) {
+    const [inner, outer] = [levels[i - 1]?.devices ?? 1, levels[i].devices as number];
     if (outer <= inner || outer % inner !== 0)
       throw new UserError(
-        `profile network level ${i}: got ${outer} devices, need a multiple of the ${inner} that a unit of the level before joins`,
+        `profile network level ${i}: got devices ${outer}, need ${i === 0 ? "at least 2" : `a larger multiple of the ${inner} that a unit of the level before joins`}`,
       );
   }
+  return levels;
+}
+
+function sentence(fields: Fields, { name, needed }: { name: string; needed: string }): string {
+  const text = fields.get(name);
+  if (typeof text !== "string" || text.trim() === "") throw fields.refuse(name, needed);
+  return text;
+}
+
+/** What a file says. Its device and its network may each be the name of a profile that has one.
+ *  @throws UserError naming the field that is missing, misspelt, negative or absurd */
+export function parsePart(json: unknown): ProfilePart {
+  const fields = new Fields(json, "profile");
+  fields.only(["$schema", "name", "description", "sources", "device", "network", "overlap"]);
+  const name = sentence(fields, { name: "name", needed: "what it is called" });
+  const description = sentence(fields, { name: "description", needed: "a sentence that says what it is" });
+  const sources = fields.get("sources");
+  if (!Array.isArray(sources) || !sources.every((source): source is string => typeof source === "string"))
+    throw fields.refuse("sources", "a list of texts that say where its numbers are from");
+  if (has(json, "$schema") && typeof fields.get("$schema") !== "string")
+    throw fields.refuse("$schema", "the schema's address, or no such field");
+  if (!has(json, "device") && !has(json, "network")) throw fields.refuse("device", "a device, a network, or both");
+  const [given, links] = [fields.get("device"), fields.get("network")];
+  const named = {
+    device: typeof given === "string" ? partNamed(given, "device") : undefined,
+    network: typeof links === "string" ? partNamed(links, "network") : undefined,
+  };
+  if (!has(json, "device") && has(json, "overlap"))
+    throw fields.refuse("overlap", "no such field: it is a device that computes while messages are under way");
   return {
-    ...{ name, description, sources, network },
-    device: deviceProfile(fields.get("device"), "profile device"),
-    overlap: fields.boolean("overlap"),
+    ...{ name, description },
+    sources: [...new Set([...sources, ...(named.device?.sources ?? []), ...(named.network?.sources ?? [])])],
+    device: has(json, "device") ? (named.device?.device ?? deviceProfile(given, "profile device")) : undefined,
+    network: has(json, "network") ? (named.network?.network ?? networkLevels(links)) : undefined,
+    overlap: named.device && !has(json, "overlap") ? named.device.overlap : overlapOf(fields, has(json, "device")),
   };
 }
 
-/** Of a profile's numbers how many are from where. */
-export function countOrigins(profile: unknown): Record<Origin, number> {
-  const count = { datasheet: 0, measured: 0, estimate: 0 };
-  const visit = (value: unknown): void => {
-    if (typeof value !== "object" || value === null) return;
-    const { origin } = value as Partial<Quantity>;
-    if (origin !== undefined && origin in count) count[origin]++;
-    else for (const inside of Object.values(value)) visit(inside);
+const overlapOf = (fields: Fields, device: boolean) => (device ? fields.boolean("overlap") : undefined);
+
+/** A device with a network.
+ *  @throws UserError as parsePart's, and for a file that has only one of them */
+export function parseProfile(json: unknown): Profile {
+  return whole(parsePart(json));
+}
+
+/** A part with the network of another, if one is given.
+ *  @throws UserError when there is no device, or no network */
+export function whole(part: ProfilePart, other?: ProfilePart): Profile {
+  const { name, description, device, overlap } = part;
+  if (!device || overlap === undefined)
+    throw new UserError(
+      `profile ${name}: got a network and no device; use a device's profile, and this one as its network`,
+    );
+  const network = (other ?? part).network;
+  if (!network)
+    throw new UserError(
+      `profile ${(other ?? part).name}: got a device and no network; use a network's profile beside it, one of ${namesWith("network").join(", ")}`,
+    );
+  if (!other) return { name, description, sources: part.sources, device, network, overlap };
+  return {
+    ...{ device, network, overlap },
+    name: `${name}, ${other.name}`,
+    description: `${description}; between them: ${other.description}`,
+    sources: [...new Set([...part.sources, ...other.sources])],
   };
-  visit(profile);
-  return count;
+}
+
+/** Names of those profiles of the package that have a device or a network. */
+export const namesWith = (field: "device" | "network"): string[] =>
+  Object.keys(profileFiles).filter((name) => has(profileFiles[name], field));
+
+/** What the package's file of a name says.
+ *  @throws UserError for a name that none has */
+export function partNamed(name: string, field: "device" | "network"): ProfilePart {
+  const names = namesWith(field);
+  if (names.includes(name)) return parsePart(profileFiles[name]);
+  const near = nearest(name, names);
+  throw new UserError(
+    `there is no ${field === "device" ? "profile" : "network"} ${show(name)}; ${near ? `did you mean ${near}? ` : ""}There are ${names.join(", ")}, or give a file's path`,
+  );
 }

@@ -1,19 +1,13 @@
-// The profiles that come with the package.
+// The profiles that come with the package, by name.
 
-import a100 from "../../profiles/a100.json" with { type: "json" };
-import { UserError } from "../backend/errors.ts";
-import { nearest } from "../nn/fields.ts";
-import { type Profile, parseProfile } from "./profile.ts";
+import { namesWith, type Profile, partNamed, whole } from "./profile.ts";
 
-const files: Readonly<Record<string, unknown>> = { a100 };
+/** Of devices, all with a network of their own. */
+export const profileNames = namesWith("device");
+/** Of networks, with devices or without. */
+export const networkNames = namesWith("network");
 
-export const profileNames = Object.keys(files);
-
-/** @throws UserError for a name that none has */
-export function profileNamed(name: string): Profile {
-  if (Object.hasOwn(files, name)) return parseProfile(files[name]);
-  const near = nearest(name, profileNames);
-  throw new UserError(
-    `there is no profile ${JSON.stringify(name)}; ${near ? `did you mean ${near}? ` : ""}There are ${profileNames.join(", ")}, or give a file's path`,
-  );
-}
+/** @param network whose network is to be between the devices, in place of the profile's own
+ *  @throws UserError for a name that none has */
+export const profileNamed = (name: string, network?: string): Profile =>
+  whole(partNamed(name, "device"), network === undefined ? undefined : partNamed(network, "network"));
