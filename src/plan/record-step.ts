@@ -8,7 +8,7 @@ import type { Corpus, Windows } from "../train/corpus.ts";
 import type { TrainParameters } from "../train/events.ts";
 import type { Tokenizer } from "../train/tokenizer.ts";
 import { train } from "../train/trainer.ts";
-import { type RankRecord, Recorder, type Works } from "./recorder.ts";
+import { type OpWatch, type RankRecord, Recorder, type Works } from "./recorder.ts";
 
 export interface StepToRecord {
   readonly shape: MeshShape;
@@ -25,11 +25,11 @@ export interface RecordedRank {
 /** Writes down one rank's first step. Steps differ in numbers alone. */
 export async function recordStep(
   rank: number,
-  { step, works, corpus }: { step: StepToRecord; works: Works; corpus: Corpus },
+  { step, works, corpus, watch }: { step: StepToRecord; works: Works; corpus: Corpus; watch?: OpWatch },
 ): Promise<RecordedRank> {
   const { shape, config, parameters } = step;
   const ledger = new Ledger();
-  const recorder = new Recorder({ rank, size: shape.size, works });
+  const recorder = new Recorder({ rank, size: shape.size, works, watch });
   const { backend } = recorder;
   const layout = createLayout(shape, { backend, link: recorder, ledger, wire: parameters.wire });
   const tokenizer = { vocabSize: config.vocab_size } as Tokenizer;

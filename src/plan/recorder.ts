@@ -7,7 +7,7 @@ import type { KernelArgs, KernelName } from "../backend/kernels.ts";
 import { MetaBackend, MetaBuffer } from "../backend/meta/backend.ts";
 import { workOf, written } from "../backend/work.ts";
 import type { Call, Link, Payload } from "../comm/link.ts";
-import { Storage, Tensor } from "../tensor/tensor.ts";
+import { type Shape, Storage, Tensor } from "../tensor/tensor.ts";
 import { bytes, ints, numbers } from "./growing.ts";
 import { goOnOp, type KernelWork, kernelOp, receiveOp, sendOp } from "./program.ts";
 
@@ -88,12 +88,21 @@ class MessageTable {
   }
 }
 
+/** Told of what a rank's ops are, by their numbers in its record. */
+export interface OpWatch {
+  /** bytesHeld: by the rank when its program came to the kernel */
+  kernel(op: number, what: { kernel: KernelName; args: object; bytesHeld: number }): void;
+  /** Sent or received. shape: undefined for a message without elements */
+  message(op: number, what: { call: Call; shape: Shape | undefined }): void;
+}
+
 /** A rank's link and backend. Nothing is written down before `begin`. */
 export class Recorder implements Link {
   readonly rank: number;
   readonly size: number;
   readonly backend: MetaBackend;
   readonly #works: Works;
+  readonly #watch: OpWatch | undefined;
   readonly #kinds = bytes();
   readonly #what = ints();
   readonly #needsFrom = ints();
@@ -107,10 +116,11 @@ export class Recorder implements Link {
   #after = -1;
   #recording = false;
 
-  constructor({ rank, size, works }: { rank: number; size: number; works: Works }) {
+  constructor({ rank, size, works, watch }: { rank: number; size: number; works: Works; watch?: OpWatch }) {
     this.rank = rank;
     this.size = size;
     this.#works = works;
+    this.#watch = watch;
     this.backend = new MetaBackend({ onKernel: (kernel, args) => this.#kernel(kernel, args) });
   }
 
@@ -157,6 +167,7 @@ export class Recorder implements Link {
     const op = this.#op(sendOp, place);
     this.#need(this.#calls.get(call)?.after ?? this.#after, op);
     if (tensor) this.#need(noteOf(tensor.buffer), op);
+    this.#watch?.message(op, { call, shape: tensor?.shape });
   }
 
   async receive(
@@ -171,6 +182,7 @@ export class Recorder implements Link {
     if (entered) entered.receives.push(op);
     else this.#goOnAfter([op]);
     if (tensor) (tensor.buffer as MetaBuffer).note = op;
+    this.#watch?.message(op, { call, shape: payload?.shape });
     return tensor;
   }
 
@@ -197,6 +209,7 @@ export class Recorder implements Link {
   #kernel<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
     if (!this.#recording) return;
     const op = this.#op(kernelOp, this.#works.indexOf(kernel, args));
+    this.#watch?.kernel(op, { kernel, args, bytesHeld: this.backend.memory.total });
     this.#need(this.#after, op);
     const named = args as unknown as Record<string, unknown>;
     for (const name in named) {

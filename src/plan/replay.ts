@@ -27,8 +27,8 @@ export interface Machine {
   readonly overlap: boolean;
   /** a kernel takes so many times as long, by its op: stragglers, jitter */
   slowdown?(device: number, op: number): number;
-  /** a message takes so many times as long, by when it starts */
-  congestion?(from: number, to: number, seconds: number): number;
+  /** a message takes so many times as long, by when its devices begin with it */
+  congestion?(message: number, at: { from: number; to: number; seconds: number }): number;
 }
 
 export interface Replay {
@@ -199,7 +199,7 @@ class Run {
   #messageSeconds(message: number, from: number, to: number): number {
     const { alpha, bytesPerSecond, shared } = this.#machine.route(from, to);
     const bytes = this.#program.messages.bytes[message];
-    const factor = this.#machine.congestion?.(from, to, this.#now) ?? 1;
+    const factor = this.#machine.congestion?.(message, { from, to, seconds: this.#now }) ?? 1;
     let begin = this.#now;
     for (const { link } of shared) begin = Math.max(begin, this.#freeAt[link]);
     for (const { link, bytesPerSecond: rate } of shared) this.#freeAt[link] = begin + (factor * bytes) / rate;

@@ -6,14 +6,15 @@ import type { LedgerEntry } from "../comm/ledger.ts";
 import type { ModelConfig } from "../nn/config.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import { modelFlops } from "../nn/flops.ts";
-import { type MeshShape, requireLegal } from "../parallel/shape.ts";
+import { requireLegal } from "../parallel/shape.ts";
 import type { TrainParameters } from "../train/events.ts";
 import { assemble } from "./assemble.ts";
+import { type Faults, withFaults } from "./faults.ts";
 import { machineOf } from "./machine.ts";
 import type { Profile } from "./profile.ts";
 import { kernelOp, type StepProgram } from "./program.ts";
-import { recordStep, spreadCorpus } from "./record-step.ts";
-import { Works } from "./recorder.ts";
+import { recordStep, type StepToRecord, spreadCorpus } from "./record-step.ts";
+import { type OpWatch, Works } from "./recorder.ts";
 import { type Replay, replay, type Watch } from "./replay.ts";
 
 export interface StepRecord {
@@ -29,11 +30,11 @@ export interface Simulated extends Replay {
   readonly flops: number;
 }
 
-/** Every rank's step, by the trainer itself.
+/** Every rank's step, by the trainer itself. watchOf: who is told of a rank's ops
  *  progress: told after each rank, and may pause
  *  @throws UserError when model, batch and mesh do not fit each other */
 export async function recordRanks(
-  step: { shape: MeshShape; config: ModelConfig; parameters: TrainParameters },
+  step: StepToRecord & { watchOf?: (rank: number) => OpWatch | undefined },
   progress: (done: number) => void | Promise<void> = () => undefined,
 ): Promise<StepRecord> {
   const { shape, config, parameters } = step;
@@ -43,7 +44,7 @@ export async function recordRanks(
   const corpus = spreadCorpus(parameters, config.vocab_size);
   const ranks = [];
   for (let rank = 0; rank < shape.size; rank++) {
-    ranks.push(await recordStep(rank, { step, works, corpus }));
+    ranks.push(await recordStep(rank, { step, works, corpus, watch: step.watchOf?.(rank) }));
     await progress(rank + 1);
   }
   return {
@@ -59,10 +60,11 @@ export async function recordRanks(
 /** A recorded step in time. devices: as many ranks on each */
 export function simulate(
   { program }: Pick<StepRecord, "program">,
-  { profile, devices, watch }: { profile: Profile; devices: number; watch?: Watch },
+  { profile, devices, watch, faults }: { profile: Profile; devices: number; watch?: Watch; faults?: Faults },
 ): Simulated {
   const { ranks, works, kinds, what } = program;
-  const times = replay(program, machineOf(profile, { ranks, devices, works }), watch);
+  const machine = machineOf(profile, { ranks, devices, works });
+  const times = replay(program, faults ? withFaults(machine, { program, faults }) : machine, watch);
   let flops = 0;
   for (let op = 0; op < kinds.length; op++) if (kinds[op] === kernelOp) flops += works[what[op]].flops;
   return { ...times, flops };
