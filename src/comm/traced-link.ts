@@ -63,6 +63,10 @@ export class TracedLink implements Link {
     this.#link.enter(call);
   }
 
+  leave(calls: readonly Call[]): void {
+    this.#link.leave?.(calls);
+  }
+
   send(to: number, message: { call: Call; part: number; tensor?: Tensor }): void {
     this.watch?.sent(this.#note(message, { from: this.rank, to, tensor: message.tensor, askedUs: nowUs() }));
     this.#link.send(to, message);
