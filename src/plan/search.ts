@@ -76,6 +76,9 @@ export async function searchPlan(
   return { choices: choices.sort((a, b) => b.tokensPerSecond - a.tokensPerSecond), refused };
 }
 
+/** The closed form is a tenth above or below what a step takes: beyond this factor it is trusted. */
+const slack = 1.25;
+
 type Micro = Pick<PlanChoice, "accumulate" | "recompute">;
 
 /** One layout on one mesh, for one batch. */
@@ -102,12 +105,12 @@ class ShapeSearch {
     }
     if (legal.length === 0) return { why };
     const choices: PlanChoice[] = [];
-    let least = Number.POSITIVE_INFINITY;
     for (const recompute of [false, true]) {
       // The fewest micro-batches that fit: each sends the weights again, and makes smaller products.
       for (const accumulate of legal) {
-        const memoryBytes = await this.#memory({ accumulate, recompute });
-        least = Math.min(least, memoryBytes);
+        const micro = { accumulate, recompute };
+        if (this.#formula(micro) > slack * this.#problem.memoryBytes) continue;
+        const memoryBytes = await this.#peak(micro);
         if (memoryBytes > this.#problem.memoryBytes) continue;
         choices.push({ ...(await this.#choice({ accumulate, recompute })), memoryBytes });
         break;
@@ -116,7 +119,16 @@ class ShapeSearch {
       if (choices.at(0)?.accumulate === legal[0]) break;
     }
     if (choices.length > 0) return { choices };
-    return { why: "does not fit", leastBytes: least };
+    const ways = [false, true].flatMap((recompute) => legal.map((accumulate) => ({ accumulate, recompute })));
+    return { why: "does not fit", leastBytes: await this.#least(ways) };
+  }
+
+  /** The least peak of several ways. */
+  async #least(ways: readonly Micro[]): Promise<number> {
+    const near = slack * Math.min(...ways.map((way) => this.#formula(way)));
+    let least = Number.POSITIVE_INFINITY;
+    for (const way of ways) if (this.#formula(way) <= near) least = Math.min(least, await this.#peak(way));
+    return least;
   }
 
   #illegal(accumulate: number): string | undefined {
@@ -135,13 +147,16 @@ class ShapeSearch {
     return { ...this.#problem.parameters, batch: this.#batch / accumulate, accumulate, recompute };
   }
 
-  /** A rank's peak: by the closed form where it is far beyond the limit, else by some ranks' own step. */
-  async #memory(micro: Micro): Promise<number> {
-    const { config, memoryBytes } = this.#problem;
+  /** A rank's peak, by the closed form. */
+  #formula(micro: Micro): number {
+    return trainingBytes(this.#problem.config, { ...this.#parameters(micro), shape: this.#shape }).total;
+  }
+
+  /** A rank's peak, by some ranks' own step. */
+  async #peak(micro: Micro): Promise<number> {
+    const { config } = this.#problem;
     const shape = this.#shape;
     const parameters = this.#parameters(micro);
-    const closed = trainingBytes(config, { ...parameters, shape }).total;
-    if (closed > 1.25 * memoryBytes) return closed;
     const step = { shape, config, parameters: { ...parameters, accumulate: Math.min(2, micro.accumulate) } };
     const corpus = spreadCorpus(parameters, config.vocab_size);
     let peak = 0;
