@@ -50,5 +50,24 @@ export function durationText(ms: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
 }
 
+/** What a machine takes for a step: 1.234 s, 4.56 ms, 7.89 us. */
+export function secondsText(seconds: number): string {
+  const digits = (value: number, count: number) =>
+    value.toLocaleString("en-US", { minimumSignificantDigits: count, maximumSignificantDigits: count });
+  if (seconds >= 1) return `${digits(seconds, 4)} s`;
+  return seconds >= 1e-3 ? `${digits(1e3 * seconds, 3)} ms` : `${digits(1e6 * seconds, 3)} us`;
+}
+
 /** A count with thousands apart: 12,345. */
 export const countText = (count: number): string => Math.round(count).toLocaleString("en-US");
+
+/** Of what takes longer than two seconds: says how far it is, two seconds after it said so last, and lets Ctrl-C through. */
+export function everyTwoSeconds(output: Output): (line: () => string) => Promise<void> {
+  let last = performance.now();
+  return async (line) => {
+    if (performance.now() - last < 2000) return;
+    last = performance.now();
+    output.say(line());
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+}

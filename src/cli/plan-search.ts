@@ -7,9 +7,9 @@ import { type PlanChoice, type PlanRefusal, searchPlan } from "../plan/search.ts
 import { utilization } from "../plan/simulate.ts";
 import { jsonOption, wholeNumber } from "./common.ts";
 import { addModelOptions, type ModelFlags, modelDefaults, modelOf } from "./model-flags.ts";
-import { bytesText, countText, Output } from "./output.ts";
+import { bytesText, countText, Output, secondsText } from "./output.ts";
 import { addProfileOption, type ProfileFlags, profileOf } from "./profiles.ts";
-import { parametersOf, secondsText } from "./simulate.ts";
+import { parametersOf } from "./simulate.ts";
 import { addWireOption, type WireFlags } from "./wire.ts";
 
 interface PlanFlags extends Omit<ModelFlags, "batch">, WireFlags, ProfileFlags {

@@ -10,12 +10,14 @@ import { countOrigins } from "../plan/quantity.ts";
 import { recordRanks, type Simulated, type StepRecord, simulate, utilization } from "../plan/simulate.ts";
 import type { TrainParameters } from "../train/events.ts";
 import { addMeshOptions, jsonOption, type MeshFlags, meshText, shapeOf, wholeNumber } from "./common.ts";
+import { addFaultOptions, type FaultFlags, faultsOf, tellFaults } from "./faults.ts";
 import { addModelOptions, type ModelFlags, modelOf } from "./model-flags.ts";
-import { bytesText, countText, Output } from "./output.ts";
+import { bytesText, countText, everyTwoSeconds, Output, secondsText } from "./output.ts";
 import { addProfileOption, type ProfileFlags, profileOf } from "./profiles.ts";
+import { addSimulatedTraceOptions, type SimulatedTraceFlags, traceOf } from "./simulated-trace.ts";
 import { addWireOption, type WireFlags, wireText } from "./wire.ts";
 
-interface SimulateFlags extends ModelFlags, MeshFlags, WireFlags, ProfileFlags {
+interface SimulateFlags extends ModelFlags, MeshFlags, WireFlags, ProfileFlags, FaultFlags, SimulatedTraceFlags {
   devices?: string;
   accumulate: string;
   json?: boolean;
@@ -29,9 +31,8 @@ export function addSimulate(program: Command): void {
   );
   addProfileOption(addWireOption(addMeshOptions(command)))
     .option("--devices <number>", "devices; ranks are spread over them (default: one for each rank)")
-    .option("--accumulate <number>", "micro-batches, of --batch sequences each, in a step", "1")
-    .addOption(jsonOption())
-    .action(runSimulate);
+    .option("--accumulate <number>", "micro-batches, of --batch sequences each, in a step", "1");
+  addSimulatedTraceOptions(addFaultOptions(command)).addOption(jsonOption()).action(runSimulate);
 }
 
 /** A step of which nothing but its sizes matters. */
@@ -57,12 +58,16 @@ async function runSimulate(flags: SimulateFlags): Promise<void> {
   const accumulate = wholeNumber("accumulate", flags.accumulate, 1);
   const { recompute, dtype, wire } = flags;
   const parameters = parametersOf({ batch, context, accumulate, recompute, dtype, wire });
+  const asked = faultsOf(flags, devices);
+  const trace = await traceOf(flags, shape);
   const { datasheet, measured, estimate } = countOrigins(profile);
   output.say(
     `${profile.name}: ${profile.description}; of its numbers ${datasheet} are from datasheets, ${measured} measured, ${estimate} estimated`,
   );
-  const record = await recordRanks({ shape, config, parameters }, progressOf(output, shape));
-  const run = simulate(record, { profile, devices });
+  const step = { shape, config, parameters, watchOf: trace?.watchOf };
+  const record = await recordRanks(step, progressOf(output, shape));
+  const watch = trace?.follow(record.program);
+  const run = simulate(record, { profile, devices, watch, faults: asked?.faults });
   const mfu = utilization({ config, parameters }, { profile, devices, seconds: run.seconds });
   const tokens = batch * context * accumulate;
   output.event({ event: "simulated", ...figures({ shape, devices, record, run, profile }), mfu, tokens });
@@ -73,17 +78,14 @@ async function runSimulate(flags: SimulateFlags): Promise<void> {
   output.say(
     `step ${secondsText(run.seconds)}, ${countText(tokens / run.seconds)} tokens/s, ${(100 * mfu).toFixed(1)}% of the devices' ${dtype} products (MFU)`,
   );
+  if (asked) await tellFaults(output, { record, profile, devices, asked, seconds: run.seconds });
+  await trace?.write(output, run.seconds);
 }
 
 /** A line now and then, for what takes longer than two seconds. */
-export function progressOf(output: Output, { size }: MeshShape): (done: number) => Promise<void> {
-  let last = performance.now();
-  return async (done) => {
-    if (performance.now() - last < 2000 || done === size) return;
-    last = performance.now();
-    output.say(`${done} of ${size} ranks have made their step`);
-    await new Promise((resolve) => setImmediate(resolve));
-  };
+function progressOf(output: Output, { size }: MeshShape): (done: number) => Promise<void> {
+  const tell = everyTwoSeconds(output);
+  return (done) => (done === size ? Promise.resolve() : tell(() => `${done} of ${size} ranks have made their step`));
 }
 
 interface Told {
@@ -159,10 +161,4 @@ function lines({ shape, devices, record, run, profile }: Told): string[] {
       ? `a device needs ${bytesText(memory)} of its ${bytesText(room)}`
       : `does not fit: a device needs ${bytesText(memory)}, and has ${bytesText(room)}`,
   ];
-}
-
-/** 1.23 s, 4.56 ms, 7.89 us */
-export function secondsText(seconds: number): string {
-  if (seconds >= 1) return `${seconds.toPrecision(4)} s`;
-  return seconds >= 1e-3 ? `${(1e3 * seconds).toPrecision(3)} ms` : `${(1e6 * seconds).toPrecision(3)} us`;
 }
