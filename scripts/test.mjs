@@ -39,9 +39,16 @@ function parseCommand() {
 }
 
 /** Tests on ranks that look at no value a device computed. */
-const deviceFree = ["volume", "memory", "ledger", "loopback", "workers", "remote-faults", "remote-silence"].map(
-  (name) => `parallel/${name}`,
-);
+const deviceFree = [
+  "volume",
+  "memory",
+  "ledger",
+  "loopback",
+  "workers",
+  "remote-faults",
+  "remote-silence",
+  "room-faults",
+].map((name) => `parallel/${name}`);
 
 /** A suite is a folder of test/. */
 const suiteOf = (file) => file.split("/")[1];

@@ -14,6 +14,7 @@ import { constant } from "../../src/tensor/tensor.ts";
 import { train } from "../../src/train/trainer.ts";
 import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
 import { corpus, gpt2, parameters, tokenizer } from "../training/toy.ts";
+import { faultRuns } from "./fault-runs.ts";
 import { type Bytes, meddling, once } from "./meddling.ts";
 import { randomNumbers, unhandledRejections } from "./ranks.ts";
 import { handlesLeft, messageChannels, openHandles, type RemoteRank, settleRemote } from "./remote-ranks.ts";
@@ -201,8 +202,8 @@ async function lossesOfLoopback(shape: MeshShape): Promise<number[]> {
 const framesOfAChannel = 100;
 
 const names = Object.keys(kinds);
-/** 100 runs, in turn. */
-const runs = 100;
+/** of each kind: more than 100 in all */
+const { runs, first } = faultRuns({ byDefault: 9 });
 
 for (const [index, name] of names.entries())
   test(`${name}: all other ranks stop, name it, and leave nothing; no loss is wrong`, async () => {
@@ -211,7 +212,8 @@ for (const [index, name] of names.entries())
     const losses = await lossesOfLoopback(cube);
     const before = openHandles();
     let failed = 0;
-    for (let seed = index; seed < runs; seed += names.length) {
+    for (let run = first; run < first + runs; run++) {
+      const seed = index + run * names.length;
       const random = randomNumbers(977 * seed + 1);
       const culprit = Math.floor(size * random());
       // A neighbour in its row, its column or its depth.
@@ -248,7 +250,8 @@ for (const [index, name] of names.entries())
       equal(await handlesLeft(before), [], `${told}: left on the event loop`);
       is(backend.memory.total, 0, `${told}: left on the device`);
     }
-    ok(failed > 0, "the fault was never met");
+    // In one run or two its point may lie beyond the last frame.
+    ok(failed > 0 || runs < 5, "the fault was never met");
     // Four of the others, on a mesh of their own.
     const again = await settleRemote({ size: 4, backend, timeoutMs }, (rank) => trainOn(rank, smaller));
     for (const each of again) equal(each.status === "fulfilled" && each.value, await lossesOfLoopback(smaller));
