@@ -5,6 +5,7 @@ import { bridge } from "../comm/bridge.ts";
 import type { Channel } from "../comm/channel.ts";
 import type { IceOptions } from "../comm/ice.ts";
 import { MessagePortChannel } from "../comm/message-port.ts";
+import { spare } from "../comm/spare.ts";
 import { connectRanks, type Signalling } from "../comm/webrtc.ts";
 
 export interface WebRtcPipes {
@@ -25,6 +26,7 @@ export async function webrtcPipes(options: IceOptions & { size: number; timeoutM
   const channels = connected.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
   const close = () => {
     for (const channel of channels.flat()) channel?.close();
+    spare.clear();
   };
   const failed = connected.find((each) => each.status === "rejected");
   if (failed) {
