@@ -1,13 +1,13 @@
 // `shardgrad simulate`: one training step of a model on devices that are not there.
 
 import type { Command } from "commander";
-import { type BytesByPurpose, purposes } from "../backend/memory.ts";
+import { purposes } from "../backend/memory.ts";
 import { totals } from "../comm/ledger.ts";
 import { parameterCount } from "../nn/config.ts";
 import type { MeshShape } from "../parallel/shape.ts";
-import type { Profile } from "../plan/profile.ts";
+import { deviceBytes, figuresOf, type SimulatedStep, type StepFigures } from "../plan/figures.ts";
 import { countOrigins } from "../plan/quantity.ts";
-import { recordRanks, type Simulated, type StepRecord, simulate, utilization } from "../plan/simulate.ts";
+import { recordRanks, simulate } from "../plan/simulate.ts";
 import type { TrainParameters } from "../train/events.ts";
 import { addMeshOptions, jsonOption, type MeshFlags, meshText, shapeOf, wholeNumber } from "./common.ts";
 import { addFaultOptions, type FaultFlags, faultsOf, tellFaults } from "./faults.ts";
@@ -68,15 +68,16 @@ async function runSimulate(flags: SimulateFlags): Promise<void> {
   const record = await recordRanks(step, progressOf(output, shape));
   const watch = trace?.follow(record.program);
   const run = simulate(record, { profile, devices, watch, faults: asked?.faults });
-  const mfu = utilization({ config, parameters }, { profile, devices, seconds: run.seconds });
-  const tokens = batch * context * accumulate;
-  output.event({ event: "simulated", ...figures({ shape, devices, record, run, profile }), mfu, tokens });
+  const simulated = { shape, config, parameters, profile, devices, record, run };
+  const figures = figuresOf(simulated);
+  const { mfu, tokens, tokensPerSecond } = figures;
+  output.event({ event: "simulated", ...figures });
   output.say(
     `${countText(parameterCount(config))} parameters, ${countText(tokens)} tokens a step, ${meshText(shape)}${wireText(wire)}, ${devices} devices`,
   );
-  for (const line of lines({ shape, record, run, profile, devices })) output.say(line);
+  for (const line of lines(simulated, figures)) output.say(line);
   output.say(
-    `step ${secondsText(run.seconds)}, ${countText(tokens / run.seconds)} tokens/s, ${(100 * mfu).toFixed(1)}% of the devices' ${dtype} products (MFU)`,
+    `step ${secondsText(run.seconds)}, ${countText(tokensPerSecond)} tokens/s, ${(100 * mfu).toFixed(1)}% of the devices' ${dtype} products (MFU)`,
   );
   if (asked) await tellFaults(output, { record, profile, devices, asked, seconds: run.seconds });
   await trace?.write(output, run.seconds);
@@ -88,65 +89,13 @@ function progressOf(output: Output, { size }: MeshShape): (done: number) => Prom
   return (done) => (done === size ? Promise.resolve() : tell(() => `${done} of ${size} ranks have made their step`));
 }
 
-interface Told {
-  shape: MeshShape;
-  devices: number;
-  record: StepRecord;
-  run: Simulated;
-  profile: Profile;
-}
-
-/** What is told to programs. Of ranks the most. */
-export function figures({ shape, devices, record, run, profile }: Told) {
-  const received = record.entries.map((entries) => ({
-    words: entries.reduce((sum, { words }) => sum + words, 0),
-    bytes: entries.reduce((sum, { bytes }) => sum + bytes, 0),
-    messages: entries.reduce((sum, { messages }) => sum + messages, 0),
-  }));
-  const most = (of: (each: (typeof received)[number]) => number) => Math.max(...received.map(of));
-  const memoryBytes = worst(record);
-  return {
-    ...{ layout: shape.layout, dims: shape.dims, ranks: shape.size, devices, profile: profile.name },
-    seconds: run.seconds,
-    ...mean(run),
-    ...{ bytesReceived: most(({ bytes }) => bytes), wordsReceived: most(({ words }) => words) },
-    messagesReceived: most(({ messages }) => messages),
-    ...{
-      flops: run.flops,
-      memoryBytes,
-      fits: memoryOf(record, { shape, devices }) <= profile.device.memoryBytes.value,
-    },
-  };
-}
-
-/** Seconds of a device's step, in the mean of all. */
-function mean({ devices }: Simulated) {
-  const sum = { computingSeconds: 0, hiddenSeconds: 0, exposedSeconds: 0, idleSeconds: 0 };
-  for (const { computing, hidden, exposed, idle } of devices) {
-    sum.computingSeconds += computing / devices.length;
-    sum.hiddenSeconds += hidden / devices.length;
-    sum.exposedSeconds += exposed / devices.length;
-    sum.idleSeconds += idle / devices.length;
-  }
-  return sum;
-}
-
-/** The peak of the rank that holds most. */
-const worst = ({ peakBytes }: StepRecord): BytesByPurpose & { total: number } =>
-  peakBytes.reduce((most, each) => (each.total > most.total ? each : most));
-
-/** Of a device: its ranks' peaks together. */
-export const memoryOf = (
-  record: StepRecord,
-  { shape, devices }: { shape: Pick<MeshShape, "size">; devices: number },
-): number => (worst(record).total * shape.size) / devices;
-
-function lines({ shape, devices, record, run, profile }: Told): string[] {
-  const { computingSeconds, hiddenSeconds, exposedSeconds, idleSeconds } = mean(run);
-  const percent = (seconds: number) => `${secondsText(seconds)} (${((100 * seconds) / run.seconds).toFixed(1)}%)`;
-  const { bytesReceived, messagesReceived, memoryBytes } = figures({ shape, devices, record, run, profile });
+function lines(step: SimulatedStep, figures: StepFigures): string[] {
+  const { record, profile } = step;
+  const { seconds, computingSeconds, hiddenSeconds, exposedSeconds, idleSeconds } = figures;
+  const percent = (part: number) => `${secondsText(part)} (${((100 * part) / seconds).toFixed(1)}%)`;
+  const { bytesReceived, messagesReceived, memoryBytes } = figures;
   const held = purposes.map((purpose) => `${purpose} ${bytesText(memoryBytes[purpose])}`).join(", ");
-  const memory = memoryOf(record, { shape, devices });
+  const memory = deviceBytes(step);
   const room = profile.device.memoryBytes.value;
   const sums = totals(record.entries[0], ({ purpose }) => purpose);
   const purposesText = [...sums]

@@ -1,0 +1,86 @@
+// What a simulated step comes to, in numbers for programs and people.
+
+import type { BytesByPurpose } from "../backend/memory.ts";
+import type { ModelConfig } from "../nn/config.ts";
+import type { MeshShape } from "../parallel/shape.ts";
+import type { TrainParameters } from "../train/events.ts";
+import type { Profile } from "./profile.ts";
+import { type Simulated, type StepRecord, utilization } from "./simulate.ts";
+
+export interface SimulatedStep {
+  readonly shape: MeshShape;
+  readonly config: ModelConfig;
+  readonly parameters: TrainParameters;
+  readonly profile: Profile;
+  readonly devices: number;
+  readonly record: StepRecord;
+  readonly run: Simulated;
+}
+
+/** computingSeconds to idleSeconds: of a device, in the mean of all. What is received and held: by the rank with the most. */
+export interface StepFigures {
+  readonly layout: MeshShape["layout"];
+  readonly dims: readonly number[];
+  readonly ranks: number;
+  readonly devices: number;
+  readonly profile: string;
+  readonly seconds: number;
+  /** no message under way */
+  readonly computingSeconds: number;
+  /** computing, and a message under way */
+  readonly hiddenSeconds: number;
+  readonly exposedSeconds: number;
+  readonly idleSeconds: number;
+  readonly bytesReceived: number;
+  readonly wordsReceived: number;
+  readonly messagesReceived: number;
+  readonly flops: number;
+  readonly memoryBytes: BytesByPurpose & { total: number };
+  /** its ranks' memory into a device's */
+  readonly fits: boolean;
+  readonly mfu: number;
+  readonly tokens: number;
+  readonly tokensPerSecond: number;
+}
+
+export function figuresOf(step: SimulatedStep): StepFigures {
+  const { shape, devices, record, run, profile, config, parameters } = step;
+  const { batch, context, accumulate } = parameters;
+  const { seconds, flops } = run;
+  const received = record.entries.map((entries) => ({
+    words: entries.reduce((sum, { words }) => sum + words, 0),
+    bytes: entries.reduce((sum, { bytes }) => sum + bytes, 0),
+    messages: entries.reduce((sum, { messages }) => sum + messages, 0),
+  }));
+  const most = (of: (each: (typeof received)[number]) => number) =>
+    received.reduce((m, each) => Math.max(m, of(each)), 0);
+  const tokens = batch * context * accumulate;
+  return {
+    ...{ layout: shape.layout, dims: shape.dims, ranks: shape.size, devices, profile: profile.name, seconds },
+    ...meanSeconds(run),
+    ...{ bytesReceived: most(({ bytes }) => bytes), wordsReceived: most(({ words }) => words) },
+    ...{ messagesReceived: most(({ messages }) => messages), flops, memoryBytes: worst(record) },
+    fits: deviceBytes(step) <= profile.device.memoryBytes.value,
+    mfu: utilization({ config, parameters }, { profile, devices, seconds }),
+    ...{ tokens, tokensPerSecond: tokens / seconds },
+  };
+}
+
+function meanSeconds({ devices }: Simulated) {
+  const sum = { computingSeconds: 0, hiddenSeconds: 0, exposedSeconds: 0, idleSeconds: 0 };
+  for (const { computing, hidden, exposed, idle } of devices) {
+    sum.computingSeconds += computing / devices.length;
+    sum.hiddenSeconds += hidden / devices.length;
+    sum.exposedSeconds += exposed / devices.length;
+    sum.idleSeconds += idle / devices.length;
+  }
+  return sum;
+}
+
+/** The peak of the rank that holds most. */
+const worst = ({ peakBytes }: StepRecord): BytesByPurpose & { total: number } =>
+  peakBytes.reduce((most, each) => (each.total > most.total ? each : most));
+
+/** What a device holds: its ranks' peaks together. */
+export const deviceBytes = ({ record, shape, devices }: Pick<SimulatedStep, "record" | "shape" | "devices">): number =>
+  (worst(record).total * shape.size) / devices;
