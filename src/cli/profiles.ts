@@ -74,4 +74,4 @@ function tell(part: ProfilePart, output: Output): void {
 const parts = ({ device, network, overlap }: ProfilePart) => ({ device, network, overlap });
 
 const numberText = (value: number): string =>
-  value === 0 || (value >= 1e-3 && value < 1e5) ? String(value) : value.toExponential();
+  value === 0 || (value >= 1e-3 && value < 1e5) ? String(value) : value.toExponential().replace("+", "");
