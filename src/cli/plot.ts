@@ -17,6 +17,8 @@ export interface Plot {
   series: readonly Series[];
   /** the y axis begins at 0 */
   fromZero?: boolean;
+  /** these x values are marked, none other, and the x axis is logarithmic */
+  xMarks?: readonly number[];
 }
 
 /** The drawing's own coordinates; the page stretches them. */
@@ -57,22 +59,23 @@ export function thin(points: Series["points"], most = maxPoints): (readonly [num
 
 let drawn = 0;
 
-export function plotHtml({ title, description, xLabel, yLabel, series, fromZero }: Plot): string {
+export function plotHtml({ title, description, xLabel, yLabel, series, fromZero, xMarks }: Plot): string {
   const lines = series.map((line, index) => ({ ...line, index, points: thin(line.points) }));
+  const along = (x: number) => (xMarks ? Math.log2(x) : x);
   const shown = lines.filter(({ points }) => points.length > 0);
   if (shown.length === 0)
     return `<figure><figcaption>${escapeHtml(title)}</figcaption><p>Nothing to draw.</p></figure>`;
   const all = shown.flatMap(({ points }) => points);
   const range = (axis: 0 | 1): [number, number] => {
-    const values = all.map((point) => point[axis]);
+    const values = [...all.map((point) => point[axis]), ...(axis === 0 ? (xMarks ?? []) : [])];
     return [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
   };
   const [lowX, highX] = range(0);
   const [lowY, highY] = range(1);
   const yTicks = ticks(fromZero ? Math.min(0, lowY) : lowY, highY);
   const [bottom, top] = [yTicks[0], yTicks[yTicks.length - 1]];
-  const xTicks = ticks(lowX, highX).filter((x) => x >= lowX && x <= highX);
-  const shareX = (x: number) => (highX > lowX ? (x - lowX) / (highX - lowX) : 0.5);
+  const xTicks = xMarks ?? ticks(lowX, highX).filter((x) => x >= lowX && x <= highX);
+  const shareX = (x: number) => (highX > lowX ? (along(x) - along(lowX)) / (along(highX) - along(lowX)) : 0.5);
   const shareY = (y: number) => (top - y) / (top - bottom);
   const percent = (share: number) => `${(share * 100).toFixed(2)}%`;
   const at = ([x, y]: readonly [number, number]) =>

@@ -3,10 +3,10 @@
 import { purposes } from "../backend/memory.ts";
 import { parameterCount } from "../nn/config.ts";
 import { bytesText, countText, durationText } from "./output.ts";
+import { figuresHtml, pageHtml, pairs, table } from "./page.ts";
 import { escapeHtml, plotHtml } from "./plot.ts";
 import { ranksSections } from "./ranks-report.ts";
 import type { TrainRecord } from "./record.ts";
-import { reportStyle } from "./report-style.ts";
 
 /** Rows of a table beside a plot. */
 const tableRows = 14;
@@ -20,25 +20,10 @@ export function renderReport(record: TrainRecord): string {
   const failed =
     failure === undefined ? "" : `<p class="failure" role="alert">The run failed: ${escapeHtml(failure)}</p>`;
   const parameters = start ? { ...start.parameters, dtype: start.dtype, tokensPerStep: start.tokensPerStep } : {};
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<link rel="icon" href="data:,">
-<title>${escapeHtml(title)}</title>
-<style>${reportStyle}</style>
-</head>
-<body>
-<main>
-<header>
-<h1>${escapeHtml(title)}</h1>
-<p>${escapeHtml(start ? `${start.backend} on ${start.adapter}` : record.note)}</p>
-${failed}
-</header>
-${keyFigures(record)}
+  const note = start ? `${start.backend} on ${start.adapter}` : record.note;
+  return pageHtml(
+    { title, note, failed },
+    `${keyFigures(record)}
 ${lossSection(record)}
 ${throughputSection(record)}
 ${memorySection(record)}
@@ -48,11 +33,8 @@ ${sample === undefined ? "" : `<section><h2>Sample</h2><pre>${escapeHtml(sample)
 ${pairs("Model", { ...config })}
 ${pairs("Run", parameters)}
 ${pairs("Text and device", { text: textName, tokens: countText(record.textTokens), tokenizer: record.tokenizer, vocabulary: record.vocabSize, backend: record.note, adapter: start?.adapter ?? "-" })}
-</div></section>
-</main>
-</body>
-</html>
-`;
+</div></section>`,
+  );
 }
 
 function keyFigures({ config, steps, start, evals, done }: TrainRecord): string {
@@ -72,7 +54,7 @@ function keyFigures({ config, steps, start, evals, done }: TrainRecord): string 
       done ? durationText(done.durationMs) : durationText(steps.reduce((sum, step) => sum + step.durationMs, 0)),
     ],
   ];
-  return `<dl class="figures">${figures.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join("")}</dl>`;
+  return figuresHtml(figures);
 }
 
 function lossSection(record: TrainRecord): string {
@@ -148,24 +130,6 @@ function memorySection({ done }: TrainRecord): string {
 <thead><tr><th scope="col">purpose</th><th scope="col">peak</th><th aria-hidden="true"></th></tr></thead>
 <tbody>${rows.join("")}</tbody></table></section>`;
 }
-
-function table(caption: string, head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const body = rows.map(
-    ([first, ...rest]) => `<tr><th scope="row">${first}</th>${rest.map((cell) => `<td>${cell}</td>`).join("")}</tr>`,
-  );
-  return `<div class="scroll" role="region" aria-label="${caption}" tabindex="0"><table><caption>${caption}</caption><thead><tr>${head.map((cell) => `<th scope="col">${cell}</th>`).join("")}</tr></thead><tbody>${body.join("")}</tbody></table></div>`;
-}
-
-function pairs(caption: string, values: Readonly<Record<string, unknown>>): string {
-  const rows = Object.entries(values).map(
-    ([name, value]) => `<tr><th scope="row">${escapeHtml(name)}</th><td>${escapeHtml(valueText(value))}</td></tr>`,
-  );
-  return `<table class="pairs"><caption>${caption}</caption><tbody>${rows.join("")}</tbody></table>`;
-}
-
-/** A setting without the digits that only a float's rounding put there. */
-const valueText = (value: unknown): string =>
-  typeof value === "number" ? String(Number(value.toPrecision(10))) : String(value);
 
 /** Exponential moving average, corrected for its start as Adam's moments are. */
 function smoothed(points: readonly (readonly [number, number])[]): [number, number][] {
