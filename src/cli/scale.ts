@@ -1,0 +1,184 @@
+// `shardgrad scale`: how a training step scales over numbers of devices that are not there, for several layouts.
+
+import { resolve } from "node:path";
+import { type Command, Option } from "commander";
+import { UserError } from "../backend/errors.ts";
+import { parameterCount } from "../nn/config.ts";
+import { type LayoutName, layoutNames, maxRanks } from "../parallel/shape.ts";
+import { type Growth, growths, type ScaleProblem, type ScaleRefusal, type ScaleRow, scale } from "../plan/scale.ts";
+import { jsonOption, wholeNumber } from "./common.ts";
+import { csvText } from "./csv.ts";
+import { prepareOutput, writeWhole } from "./files.ts";
+import { addModelOptions, type ModelFlags, modelOf } from "./model-flags.ts";
+import { bytesText, countText, everyTwoSeconds, Output, secondsText } from "./output.ts";
+import { addProfileOption, type ProfileFlags, profileOf } from "./profiles.ts";
+import { scalePage } from "./scale-page.ts";
+import { parametersOf } from "./simulate.ts";
+import { addWireOption, type WireFlags, wireText } from "./wire.ts";
+
+interface ScaleFlags extends ModelFlags, WireFlags, ProfileFlags {
+  devices: string;
+  layouts: string;
+  mode: "strong" | "weak";
+  grow?: Growth;
+  accumulate: string;
+  all?: boolean;
+  csv?: string;
+  html?: string;
+  json?: boolean;
+}
+
+export function addScale(program: Command): void {
+  const command = addModelOptions(
+    program
+      .command("scale")
+      .description("strong and weak scaling of a training step over numbers of devices that are not there, by layout"),
+  );
+  addProfileOption(addWireOption(command))
+    .option("--devices <numbers>", "numbers of devices, one rank on each; the model is that of the least", "1,4,8,16")
+    .option("--layouts <names>", `of ${scaledLayouts.join(", ")}`, "1d,2d,2.5d")
+    .addOption(
+      new Option("--mode <name>", "strong: the same model and batch; weak: they grow with the devices")
+        .choices(["strong", "weak"])
+        .default("strong"),
+    )
+    .addOption(
+      new Option(
+        "--grow <what>",
+        "weak: batch with the devices (the default), width with their square root, or both with their square root",
+      ).choices(growths),
+    )
+    .option("--accumulate <number>", "micro-batches, of --batch sequences each, in a step", "1")
+    .option("--all", "every legal mesh, not only the fastest of each layout")
+    .option("--csv <file>", "writes the table as comma-separated values")
+    .option("--html <file>", "writes the table and its plots as a page that needs nothing else")
+    .addOption(jsonOption())
+    .action(runScale);
+}
+
+const scaledLayouts = layoutNames.filter((name) => name !== "serial");
+
+async function runScale(flags: ScaleFlags): Promise<void> {
+  const output = new Output(flags.json === true);
+  const { config, batch, context } = modelOf(flags);
+  const accumulate = wholeNumber("accumulate", flags.accumulate, 1);
+  const { recompute, dtype, wire, mode } = flags;
+  const problem: ScaleProblem = {
+    config,
+    parameters: parametersOf({ batch, context, accumulate, recompute, dtype, wire }),
+    devices: countsOf(flags.devices),
+    layouts: layoutsOf(flags.layouts),
+    growth: growthOf(flags),
+    profile: await profileOf(flags),
+  };
+  await prepare(flags);
+  const { growth, profile } = problem;
+  const what = `${mode} scaling${growth ? `, ${growthText[growth]}` : ""}`;
+  const model = `${countText(parameterCount(config))} parameters, ${countText(batch * context * accumulate)} tokens a step${wireText(wire)}, ${dtype}`;
+  output.say(`${what}; on ${devicesText(problem.devices[0])} ${model}; ${profile.name}: ${profile.description}`);
+  output.say(line(head));
+  const told: ScaleRow[] = [];
+  const refused: ScaleRefusal[] = [];
+  for await (const found of scale(problem, everyTwoSeconds(output))) {
+    for (const row of found.rows) {
+      if (!row.best && flags.all !== true) continue;
+      told.push(row);
+      output.event({ event: "scaled", mode, ...(growth && { grow: growth }), ...row });
+      output.say(line(cells(row)));
+    }
+    for (const each of found.refused) {
+      refused.push(each);
+      output.event({ event: "refused", ...each });
+    }
+  }
+  for (const each of refused) output.say(`not ${refusedText(each)}`);
+  if (told.length === 0) throw new UserError("none of these layouts is legal on any of these numbers of devices");
+  if (flags.csv !== undefined) {
+    await writeWhole(flags.csv, csvText(csvRows({ told, refused }, { mode, grow: growth, context, accumulate })));
+    output.say(`table: ${flags.csv}`);
+  }
+  if (flags.html !== undefined) {
+    const about = { ...config, batch, context, accumulate, dtype, wire, recompute, profile: profile.name };
+    await writeWhole(flags.html, scalePage({ what, model, profile, about, rows: told, refused }));
+    output.say(`page: ${flags.html}`);
+  }
+}
+
+const growthText: Record<Growth, string> = {
+  batch: "the batch grows with the devices: the work of a device stays",
+  width: "width and heads grow with the square root of the devices: a device's parameters of blocks stay",
+  both: "width, heads and batch grow with the square root of the devices: a device's parameters of blocks and activations stay",
+};
+
+/** @throws UserError for anything but numbers of devices, each once */
+function countsOf(text: string): number[] {
+  const counts = text.split(",").map((part) => wholeNumber("devices", part));
+  const most = Math.max(...counts);
+  if (most > maxRanks) throw new UserError(`got --devices ${text}, need at most ${maxRanks}`);
+  if (new Set(counts).size < counts.length) throw new UserError(`got --devices ${text}, need each number once`);
+  return counts.sort((a, b) => a - b);
+}
+
+function layoutsOf(text: string): LayoutName[] {
+  const asked = text.split(",");
+  const unknown = asked.find((name) => !scaledLayouts.some((layout) => layout === name));
+  if (unknown !== undefined || new Set(asked).size < asked.length)
+    throw new UserError(`got --layouts ${text || '""'}, need some of ${scaledLayouts.join(", ")}, each once`);
+  return scaledLayouts.filter((layout) => asked.includes(layout));
+}
+
+function growthOf({ mode, grow }: ScaleFlags): Growth | undefined {
+  if (mode === "weak") return grow ?? "batch";
+  if (grow === undefined) return undefined;
+  throw new UserError(`got --grow ${grow} with --mode strong, where nothing grows; use --mode weak`);
+}
+
+async function prepare({ csv, html }: ScaleFlags): Promise<void> {
+  if (csv !== undefined && html !== undefined && resolve(csv) === resolve(html))
+    throw new UserError(`got ${csv} for --csv and --html; use two names`);
+  for (const file of [csv, html]) if (file !== undefined) await prepareOutput(file);
+}
+
+const devicesText = (count: number): string => `${countText(count)} ${count === 1 ? "device" : "devices"}`;
+
+/** Titles, and how wide a column is: rows are told as they come. */
+const columns = {
+  ...{ devices: 7, layout: 6, mesh: 8, batch: 6, width: 6, step: 9, "tokens/s": 11, efficiency: 10, computing: 9 },
+  ...{ hidden: 7, exposed: 7, idle: 6, received: 9, memory: 9, fits: 4, MFU: 6 },
+};
+const head = Object.keys(columns);
+
+const line = (row: readonly string[]): string =>
+  Object.values(columns)
+    .map((width, column) => (column === 1 || column === 2 ? row[column].padEnd(width) : row[column].padStart(width)))
+    .join("  ")
+    .trimEnd();
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
+
+/** Shares of the step's time, in the mean of all devices; hidden is a part of computing. */
+function cells(row: ScaleRow): string[] {
+  const { seconds, computingSeconds, hiddenSeconds, exposedSeconds, idleSeconds } = row;
+  return [
+    ...[countText(row.devices), row.layout, row.dims.join("x"), countText(row.batch), countText(row.width)],
+    ...[secondsText(seconds), countText(row.tokensPerSecond), percent(row.efficiency)],
+    ...[computingSeconds + hiddenSeconds, hiddenSeconds, exposedSeconds, idleSeconds].map((s) => percent(s / seconds)),
+    ...[bytesText(row.bytesReceived), bytesText(row.memoryBytes.total), row.fits ? "yes" : "no", percent(row.mfu)],
+  ];
+}
+
+const refusedText = ({ devices, layout, why }: ScaleRefusal): string => `${layout} on ${devicesText(devices)}: ${why}`;
+
+function csvRows(
+  { told, refused }: { told: readonly ScaleRow[]; refused: readonly ScaleRefusal[] },
+  run: { mode: string; grow: string | undefined; context: number; accumulate: number },
+) {
+  const legal = told.map(({ dims, memoryBytes, ranks: _, ...row }) => ({
+    ...{ ...run, devices: row.devices, layout: row.layout, mesh: dims.join("x"), legal: true, why: "" },
+    ...{ ...row, memoryBytes: memoryBytes.total },
+  }));
+  const rest = refused.map(({ devices, layout, dims, why }) => ({
+    ...{ ...run, devices, layout, mesh: dims?.join("x") ?? "", legal: false, why },
+  }));
+  return [...legal, ...rest];
+}
