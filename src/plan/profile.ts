@@ -211,6 +211,6 @@ export function partNamed(name: string, field: "device" | "network"): ProfilePar
   if (names.includes(name)) return parsePart(profileFiles[name]);
   const near = nearest(name, names);
   throw new UserError(
-    `there is no ${field === "device" ? "profile" : "network"} ${show(name)}; ${near ? `did you mean ${near}? ` : ""}There are ${names.join(", ")}, or give a file's path`,
+    `there is no profile ${show(name)} with a ${field}; ${near ? `did you mean ${near}? ` : ""}There are ${names.join(", ")}, or give a file's path`,
   );
 }

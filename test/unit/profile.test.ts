@@ -59,7 +59,8 @@ function changed(path: string, to: unknown): Json {
   const names = path.split(".");
   const last = names.pop() as string;
   const inside = names.reduce((at, name) => at[name] as Json, json);
-  if (to === undefined) delete inside[last];
+  if (to === undefined && Array.isArray(inside)) inside.splice(Number(last), 1);
+  else if (to === undefined) delete inside[last];
   else inside[last] = to;
   return json;
 }
@@ -122,13 +123,16 @@ test("a device and a network by name: the other's numbers, and both's sources", 
 test("names that none has are refused with the nearest", () => {
   refuses(
     () => profileNamed("a10"),
-    /there is no profile "a10"; did you mean a100\? There are a100, .*or give a file's path$/,
+    /there is no profile "a10" with a device; did you mean a100\? There are a100, .*or give a file's path$/,
   );
-  refuses(() => profileNamed("lan"), /there is no profile "lan".*There are a100, meluxina/);
-  refuses(() => profileNamed("a100", "wfi"), /there is no network "wfi"; did you mean wifi\?/);
+  refuses(() => profileNamed("lan"), /there is no profile "lan" with a device.*There are a100, meluxina/);
+  refuses(() => profileNamed("a100", "wfi"), /there is no profile "wfi" with a network; did you mean wifi\?/);
   refuses(() => profileNamed("constructor"), /there is no profile "constructor"/);
-  refuses(() => profileNamed("a100", "__proto__"), /there is no network "__proto__"/);
-  refuses(() => parseProfile({ ...whole(), device: "m3" }), /there is no profile "m3"; did you mean m1\?/);
+  refuses(() => profileNamed("a100", "__proto__"), /there is no profile "__proto__" with a network/);
+  refuses(
+    () => parseProfile({ ...whole(), device: "m3" }),
+    /there is no profile "m3" with a device; did you mean m1\?/,
+  );
 });
 
 test("half a profile is refused with what the other half may be", () => {
