@@ -4,8 +4,8 @@ import { type Endpoint, proxy, type Remote, releaseProxy, transfer, wrap } from 
 import { dawnSpecifier } from "../backend/dawn.ts";
 import { deferred } from "../backend/deferred.ts";
 import { UserError } from "../backend/errors.ts";
-import { inNode } from "../backend/node.ts";
 import { type BackendChoice, resolveBackend } from "../backend/select.ts";
+import { startScript } from "../backend/worker.ts";
 import type { IceOptions } from "../comm/ice.ts";
 import { ringPair, ringsWork } from "../comm/ring-channel.ts";
 import { rethrown } from "./errors.ts";
@@ -122,35 +122,14 @@ function portPair(): [MessagePort, MessagePort] {
 /** lost: told once when the worker ends by itself */
 async function startWorker(rank: number, lost: (reason: string) => void): Promise<RankThread> {
   const { default: source } = await import("./rank-worker.script");
-  const name = `shardgrad rank ${rank}`;
-  if (inNode()) {
-    const [{ Worker: NodeWorker }, { default: nodeEndpoint }] = await Promise.all([
-      import("node:worker_threads"),
-      import("comlink/dist/esm/node-adapter.mjs"),
-    ]);
-    const worker = new NodeWorker(source, { eval: true, name });
-    worker.on("error", (error: Error) => lost(error.message));
-    worker.on("exit", (code) => lost(`its thread ended with ${code}`));
-    const api = wrap<RankWorker>(nodeEndpoint(worker));
-    return {
-      api,
-      end: () => {
-        worker.removeAllListeners("exit");
-        api[releaseProxy]();
-        void worker.terminate();
-      },
-    };
-  }
-  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-  const worker = new Worker(url, { name });
-  worker.addEventListener("error", ({ message }) => lost(message || "its script failed"));
-  const api = wrap<RankWorker>(worker as Endpoint);
+  const { node, page, end } = await startScript(source, { name: `shardgrad rank ${rank}`, lost });
+  const endpoint = node ? (await import("comlink/dist/esm/node-adapter.mjs")).default(node) : (page as Endpoint);
+  const api = wrap<RankWorker>(endpoint);
   return {
     api,
     end: () => {
       api[releaseProxy]();
-      worker.terminate();
-      URL.revokeObjectURL(url);
+      end();
     },
   };
 }

@@ -1,6 +1,7 @@
 // Starts threads for the cpu backend, in a page or in Node: who computes never is the thread that asks.
 
 import { inNode } from "../node.ts";
+import { startScript } from "../worker.ts";
 import type { Answer, Request, Start } from "./messages.ts";
 import source from "./thread.script";
 
@@ -20,31 +21,15 @@ export interface Listener {
 
 /** @throws Error where threads cannot be started */
 export async function startThread({ answer, lost }: Listener): Promise<Thread> {
-  if (inNode()) {
-    const { Worker: NodeWorker } = await import("node:worker_threads");
-    // Not standard input and output: a process may end while its threads sleep.
-    const worker = new NodeWorker(source, { eval: true, stdin: false, name: "shardgrad compute" });
-    worker.unref();
-    worker.on("message", answer);
-    worker.on("error", (error: Error) => lost(error.message));
-    return {
-      post: (message, transfer) => worker.postMessage(message, transfer),
-      hold: (busy) => (busy ? worker.ref() : worker.unref()),
-      end: () => void worker.terminate(),
-    };
+  const { node, page, end } = await startScript(source, { name: "shardgrad compute", lost });
+  if (node) {
+    node.unref();
+    node.on("message", answer);
+    const hold = (busy: boolean) => (busy ? node.ref() : node.unref());
+    return { post: (message, transfer) => node.postMessage(message, transfer), hold, end };
   }
-  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-  const worker = new Worker(url, { name: "shardgrad compute" });
-  worker.addEventListener("message", ({ data }) => answer(data as Answer));
-  worker.addEventListener("error", ({ message }) => lost(message || "its script could not be loaded"));
-  return {
-    post: (message, transfer) => worker.postMessage(message, [...transfer]),
-    hold: () => {},
-    end: () => {
-      worker.terminate();
-      URL.revokeObjectURL(url);
-    },
-  };
+  page.addEventListener("message", ({ data }) => answer(data as Answer));
+  return { post: (message, transfer) => page.postMessage(message, [...transfer]), hold: () => {}, end };
 }
 
 /** How many threads are worth having. */
