@@ -26,9 +26,9 @@ export class Growing<A extends Uint8Array | Uint16Array | Int32Array | Float64Ar
     return this.#items[at];
   }
 
-  /** What was pushed, a view. */
+  /** What was pushed, a copy. */
   get items(): A {
-    return this.#items.subarray(0, this.length) as A;
+    return this.#items.slice(0, this.length) as A;
   }
 }
 

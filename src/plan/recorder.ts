@@ -20,14 +20,22 @@ export class Works {
   indexOf<K extends KernelName>(kernel: K, args: KernelArgs[K]): number {
     const { flops, bytes } = workOf(kernel, args);
     const product = kernel === "matmul" ? (args as KernelArgs["matmul"]) : undefined;
-    const known = inner(inner(inner(inner(this.#index, kernel), flops), bytes), product?.m ?? 0);
-    let index = known.get(product?.n ?? 0);
-    if (index === undefined) {
-      index = this.all.length;
-      this.all.push({ kernel, flops, bytes, ...(product && { product: extents(product) }) });
-      known.set(product?.n ?? 0, index);
-    }
-    return index;
+    const index = this.#known({ kernel, flops, bytes, product }).get(product?.n ?? 0);
+    return index ?? this.add({ kernel, flops, bytes, ...(product && { product: extents(product) }) });
+  }
+
+  /** Its number, an old one where it is known. */
+  add(work: KernelWork): number {
+    const known = this.#known(work);
+    const n = work.product?.n ?? 0;
+    const index = known.get(n);
+    if (index !== undefined) return index;
+    known.set(n, this.all.length);
+    return this.all.push(work) - 1;
+  }
+
+  #known({ kernel, flops, bytes, product }: Omit<KernelWork, "product"> & { product?: { m: number } }) {
+    return inner(inner(inner(inner(this.#index, kernel), flops), bytes), product?.m ?? 0);
   }
 }
 

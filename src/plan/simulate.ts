@@ -13,8 +13,8 @@ import { type Faults, withFaults } from "./faults.ts";
 import { machineOf } from "./machine.ts";
 import type { Profile } from "./profile.ts";
 import { kernelOp, type StepProgram } from "./program.ts";
-import { recordStep, type StepToRecord, spreadCorpus } from "./record-step.ts";
-import { type OpWatch, Works } from "./recorder.ts";
+import { type RankProgress, recordEach, type WatchOf } from "./record-ranks.ts";
+import type { StepToRecord } from "./record-step.ts";
 import { type Replay, replay, type Watch } from "./replay.ts";
 
 export interface StepRecord {
@@ -34,19 +34,13 @@ export interface Simulated extends Replay {
  *  progress: told after each rank, and may pause
  *  @throws UserError when model, batch and mesh do not fit each other */
 export async function recordRanks(
-  step: StepToRecord & { watchOf?: (rank: number) => OpWatch | undefined },
-  progress: (done: number) => void | Promise<void> = () => undefined,
+  step: StepToRecord & { watchOf?: WatchOf },
+  progress: RankProgress = () => undefined,
 ): Promise<StepRecord> {
-  const { shape, config, parameters } = step;
+  const { shape, config, parameters, watchOf } = step;
   const { batch, context } = parameters;
   requireLegal(shape, { ...shardedExtents(config), batch, context });
-  const works = new Works();
-  const corpus = spreadCorpus(parameters, config.vocab_size);
-  const ranks = [];
-  for (let rank = 0; rank < shape.size; rank++) {
-    ranks.push(await recordStep(rank, { step, works, corpus, watch: step.watchOf?.(rank) }));
-    await progress(rank + 1);
-  }
+  const { ranks, works } = await recordEach({ shape, config, parameters }, { watchOf, progress });
   return {
     program: assemble(
       ranks.map(({ record }) => record),

@@ -1,0 +1,32 @@
+// A thread of Node that writes down some ranks' steps; bundled into a text of its own.
+
+import type { KernelWork } from "./program.ts";
+import { type RecordedRank, recordStep, type StepToRecord, spreadCorpus } from "./record-step.ts";
+import { Works } from "./recorder.ts";
+
+export interface RecordRequest {
+  step: StepToRecord;
+  ranks: readonly number[];
+}
+
+export type RecordAnswer =
+  | { rank: number; recorded: RecordedRank }
+  /** the last: what the ranks' kernels do */
+  | { works: readonly KernelWork[] };
+
+const { parentPort } = require("node:worker_threads") as typeof import("node:worker_threads");
+
+parentPort?.on("message", async ({ step, ranks }: RecordRequest) => {
+  const post = (answer: RecordAnswer, transfer: ArrayBuffer[] = []) => parentPort.postMessage(answer, transfer);
+  const works = new Works();
+  const corpus = spreadCorpus(step.parameters, step.config.vocab_size);
+  for (const rank of ranks) {
+    const recorded = await recordStep(rank, { step, works, corpus });
+    const { kinds, what, needs, needsFrom } = recorded.record;
+    post(
+      { rank, recorded },
+      [kinds, what, needs, needsFrom].map(({ buffer }) => buffer as ArrayBuffer),
+    );
+  }
+  post({ works: works.all });
+});
