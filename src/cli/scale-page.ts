@@ -24,8 +24,9 @@ const style = `
   :root { --layout-0: #9aa4b0; --layout-1: #6cb0ff; --layout-2: #c79bff; --layout-3: #4cc38a; --layout-4: #ff9a5c; }
 }
 ${[0, 1, 2, 3, 4].map((i) => `.series.series-${i} { stroke: var(--layout-${i}); stroke-width: 2; stroke-dasharray: none; } .dot.series-${i} { stroke: var(--layout-${i}); stroke-width: 7; }`).join("\n")}
-.wide td, .wide th { white-space: nowrap; }
-.refused { white-space: normal; }
+.scroll td, .scroll th { white-space: nowrap; }
+.pairs { max-width: 40rem; }
+.refused { margin: 0; padding-left: 1.2rem; }
 `;
 
 const layouts = ["serial", "1d", "1d-sp", "2d", "2.5d"] as const;
