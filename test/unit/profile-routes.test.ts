@@ -1,5 +1,6 @@
 // Networks of profiles: who is near whom, who shares which link, and what messages that share one take.
 
+import fc from "fast-check";
 import { test } from "uvu";
 import { equal, is, ok } from "uvu/assert";
 import { machineOf } from "../../src/plan/machine.ts";
@@ -185,6 +186,48 @@ test("MeluXina: four devices of a node have one adapter outwards; A100 nodes of 
   close(across("a100", 8), 9.6e-6 + bytes / 25e9);
   const { route } = machine(profileNamed("meluxina"), 64);
   equal([route(0, 3).alpha, route(3, 4).alpha, route(60, 63).alpha], [3.4e-6, 9.6e-6, 3.4e-6]);
+});
+
+test("in random nested networks a link has one number, and only what passes the same link has it", () => {
+  const kinds = fc.record({ factor: fc.integer({ min: 2, max: 3 }), line: fc.boolean(), medium: fc.boolean() });
+  const networks = fc.tuple(fc.array(kinds, { minLength: 1, maxLength: 3 }), fc.integer({ min: 2, max: 20 }));
+  fc.assert(
+    fc.property(networks, ([levels, devices]) => {
+      let size = 1;
+      const units = levels.map(({ factor }, i) =>
+        i === levels.length - 1 ? Number.POSITIVE_INFINITY : (size *= factor),
+      );
+      const network = levels.map(({ line, medium }, i) => ({
+        ...{ name: `${i}`, latencySeconds: value(far), bytesPerSecond: value(port) },
+        ...(Number.isFinite(units[i]) && { devices: units[i] }),
+        ...(line && { uplinkBytesPerSecond: value(up), downlinkBytesPerSecond: value(down) }),
+        ...(medium && { mediumBytesPerSecond: value(air) }),
+      }));
+      const part = parsePart({ name: "random", description: "random", sources: [], network });
+      const { route, sharedLinks } = machine(whole(partNamed("m1", "device"), part), devices);
+      const unit = (level: number, device: number) => Math.floor(device / (level < 0 ? 1 : units[level]));
+      const numbers = new Map<string, number>();
+      for (let from = 0; from < devices; from++)
+        for (let to = 0; to < devices; to++) {
+          if (from === to) continue;
+          const passed = levels.flatMap(({ line, medium }, i) => {
+            if (i > 0 && unit(i - 1, from) === unit(i - 1, to)) return [];
+            const lines = [`up ${i} ${unit(i - 1, from)}`, `down ${i} ${unit(i - 1, to)}`];
+            const airs = new Set([`air ${i} ${unit(i, from)}`, `air ${i} ${unit(i, to)}`]);
+            return [...(line ? lines : []), ...(medium ? airs : [])];
+          });
+          const { shared } = route(from, to);
+          is(shared.length, passed.length);
+          for (const [i, name] of passed.entries()) {
+            is(shared[i].link, numbers.get(name) ?? shared[i].link, name);
+            numbers.set(name, shared[i].link);
+          }
+        }
+      is(new Set(numbers.values()).size, numbers.size, "two links with one number");
+      ok([...numbers.values()].every((link) => link < sharedLinks));
+    }),
+    { numRuns: 300 },
+  );
 });
 
 test.run();
