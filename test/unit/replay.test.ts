@@ -2,54 +2,20 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { ProcessGroup } from "../../src/comm/process-group.ts";
 import { makeMesh } from "../../src/parallel/mesh.ts";
 import { place } from "../../src/parallel/placement.ts";
 import { activation, productAB, weight } from "../../src/parallel/products.ts";
 import { assemble } from "../../src/plan/assemble.ts";
 import type { StepProgram } from "../../src/plan/program.ts";
 import { Recorder, Works } from "../../src/plan/recorder.ts";
-import { type Machine, type Replay, replay } from "../../src/plan/replay.ts";
-import { constant, type Tensor } from "../../src/tensor/tensor.ts";
+import { type Replay, replay } from "../../src/plan/replay.ts";
+import { constant } from "../../src/tensor/tensor.ts";
+import { alpha, beta, machine, message, near, recorded } from "./recorded-program.ts";
 
-const [alpha, beta] = [1 / 64, 1 / 4096];
 const n = 960;
-/** a message of that many f32 */
-const message = (elements: number) => alpha + 4 * elements * beta;
 
-/** What ranks of one group do, written down. */
-async function recorded(
-  size: number,
-  program: (group: ProcessGroup, tensor: (length: number) => Tensor) => Promise<unknown>,
-): Promise<StepProgram> {
-  const works = new Works();
-  const records = [];
-  for (let rank = 0; rank < size; rank++) {
-    const recorder = new Recorder({ rank, size, works });
-    const ranks = Array.from({ length: size }, (_, i) => i);
-    const group = new ProcessGroup({ name: "all", ranks, link: recorder });
-    const { backend } = recorder;
-    recorder.begin();
-    await program(group, (length) => constant(backend, { shape: [length], purpose: "scratch" }));
-    records.push(recorder.end());
-  }
-  return assemble(records, works);
-}
-
-/** One rank a device, kernels take `kernel` seconds each. */
-const run = (program: StepProgram, { kernel = 0, ...machine }: Partial<Machine> & { kernel?: number } = {}): Replay =>
-  replay(program, {
-    devices: program.ranks,
-    sharedLinks: 0,
-    deviceOf: Array.from({ length: program.ranks }, (_, rank) => rank),
-    kernelSeconds: () => kernel,
-    route: () => ({ alpha, bytesPerSecond: 1 / beta, shared: [] }),
-    overlap: true,
-    ...machine,
-  });
-
-const near = (got: number, wanted: number, what: string) =>
-  assert.ok(Math.abs(got - wanted) <= 1e-12 * wanted, `${what}: ${got}, not ${wanted}`);
+const run = (program: StepProgram, how: Parameters<typeof machine>[1] = {}): Replay =>
+  replay(program, machine(program, how));
 
 const purpose = "test";
 
