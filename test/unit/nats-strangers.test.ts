@@ -53,6 +53,7 @@ test("forged messages and entries change nothing: garbage, another secret's, and
     for await (const key of await store.keys()) subjects.add(`shardgrad.room.to.${key}`);
     is(subjects.size, 3);
     const members = () => JSON.stringify([ada.members, ben.members]);
+    await until(() => [ada, ben].every((each) => ranksOf(each.members).join() === "Ada running,Ben running"));
     const before = members();
 
     const other = await Seal.of({ secret: "another-secret-of-20", room: "room" });
@@ -218,6 +219,7 @@ test("a rank with the secret cannot be another rank, nor lead; what it says of o
     const eve = await misbehaving(server);
     const [first, second] = await started([ada, ben]);
     await until(() => eve.told.some(({ kind }) => kind === "start"));
+    await until(() => ranksOf(ada.members).join() === "Ada running,Ben running,Eve running");
     const { generation } = first;
     const taken: unknown[] = [];
     for (const { rank, signalling } of [first, second])
