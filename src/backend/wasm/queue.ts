@@ -7,6 +7,7 @@ import { nextTurn } from "../turn.ts";
 import { recordHead } from "./control.ts";
 import type { Request } from "./messages.ts";
 import { grainOf, type Pass } from "./plan.ts";
+import { arrayFor, type Copied, type Open, type Range, type Waiting } from "./reads.ts";
 import { commands, RingWriter } from "./ring.ts";
 import { Staging } from "./staging.ts";
 import type { Thread } from "./threads.ts";
@@ -17,40 +18,6 @@ const passesInMessage = 16;
 const copiedBytes = 32_768;
 /** Bytes read at most through a copy in shared memory, which is taken from the buffers' for a while. */
 const mostCopied = 4 << 20;
-/** What an engine gives a fresh array at a time. */
-const pageBytes = 4096;
-/** Arrays shorter than this an engine has at hand. */
-const freshBytes = 16 * pageBytes;
-
-interface Waiting<T = Uint8Array<ArrayBuffer>> {
-  resolve(data: T): void;
-  reject(error: Error): void;
-}
-
-/** What is read, into an array that begins with `room` bytes of nothing. */
-interface Range {
-  /** address */
-  readonly from: number;
-  readonly bytes: number;
-  readonly room: number;
-  /** the array, if there is one: of any length that is enough */
-  readonly into?: Uint8Array<ArrayBuffer>;
-}
-
-/** Bytes that can be read where they are, as nothing was asked for since. */
-interface Open extends Range, Waiting {
-  readonly data: Uint8Array<ArrayBuffer>;
-  /** Memory for a copy, if there is some: kept from the beginning, since what other reads look at may be freed meanwhile. */
-  readonly to: number | undefined;
-}
-
-/** Bytes that the first thread copies, when it comes to it, to where nothing changes them. */
-interface Copied extends Open {
-  readonly to: number;
-  /** there when the first thread has come so far */
-  readonly position: number;
-}
-
 export class Queue {
   readonly #memory: WebAssembly.Memory | undefined;
   readonly #ring: RingWriter | undefined;
@@ -151,6 +118,8 @@ export class Queue {
   /** The times of the passes asked for since this was last asked; on: of those that follow some time. */
   times(on: boolean): Promise<Float64Array> {
     const { promise, resolve, reject } = deferred<Float64Array>();
+    // Reads that wait for the ring to be idle would not see that a message is.
+    if (this.#open.length > 0) this.#closeReads();
     this.#leader?.hold(true);
     this.#timings.push({ resolve, reject });
     this.#post({ do: "times", on }, []);
@@ -316,15 +285,4 @@ export class Queue {
     this.#ring?.announceMessage();
     this.#leader?.post(request, transfer);
   }
-}
-
-const arrayFor = ({ room, bytes, into }: Range): Uint8Array<ArrayBuffer> =>
-  into ? into.subarray(0, room + bytes) : fresh(room + bytes);
-
-/** An array whose pages are there. An engine asks the system for a large array's pages when they are first touched, which takes longer than
- *  to copy them: done while others compute. */
-function fresh(bytes: number): Uint8Array<ArrayBuffer> {
-  const data = new Uint8Array(bytes);
-  if (bytes >= freshBytes) for (let at = 0; at < bytes; at += pageBytes) data[at] = 0;
-  return data;
 }
