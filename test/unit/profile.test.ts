@@ -1,84 +1,18 @@
-// Hardware profiles: those of the package, what is refused, and that the schema refuses the same.
+// Hardware profiles: those of the package, and what is refused.
 
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { Ajv2020 } from "ajv/dist/2020.js";
-import fc from "fast-check";
 import { test } from "uvu";
 import { equal, is, ok } from "uvu/assert";
-import { root } from "../../scripts/project.mjs";
-import { kernelNames } from "../../src/backend/work.ts";
 import { kernelSeconds } from "../../src/plan/machine.ts";
-import { namesWith, parsePart, parseProfile } from "../../src/plan/profile.ts";
+import { parsePart, parseProfile } from "../../src/plan/profile.ts";
 import { profileFiles } from "../../src/plan/profile-files.ts";
 import { networkNames, profileNamed, profileNames } from "../../src/plan/profiles.ts";
-import { bounds, countOrigins, visitQuantities } from "../../src/plan/quantity.ts";
-import { refuses, unlessRefused } from "./refusal.ts";
-
-type Json = Record<string, unknown>;
-
-const read = (path: string): Json => JSON.parse(readFileSync(join(root, "profiles", path), "utf8"));
-const schema = read("schema.json") as { $defs: Record<string, { enum?: string[]; properties: Json }> };
-const valid = new Ajv2020({ strict: false }).compile(schema);
-
-const value = (number: unknown) => ({ value: number, origin: "estimate" });
-const rate = () => ({
-  ...{ flopsPerSecond: value(3e12), efficiency: value(0.7) },
-  ...{ halfM: value(20), halfN: value(30), halfK: value(0) },
-});
-const level = (more: Json = {}) => ({
-  name: "wire",
-  latencySeconds: value(1e-5),
-  bytesPerSecond: { ...value(7e8), note: "said so" },
-  ...more,
-});
-/** Every field that there is. */
-const whole = (): Json => ({
-  ...{ $schema: "./schema.json", name: "mine", description: "two of them", sources: ["a letter"] },
-  device: {
-    ...{
-      memoryBytes: value(5e9),
-      flopsPerSecond: value(2e12),
-      bytesPerSecond: value(9e10),
-      launchSeconds: value(1e-5),
-    },
-    products: { f32: rate(), f16: rate() },
-    kernels: { attention: value(1e12), adamw: value(2e9) },
-  },
-  network: [
-    level({ devices: 3, mediumBytesPerSecond: value(3e7) }),
-    level({ devices: 6, uplinkBytesPerSecond: value(2e6), downlinkBytesPerSecond: value(4e6) }),
-    level(),
-  ],
-  overlap: false,
-});
-
-/** The profile with another value, or nothing, at a path like device.products.f32. */
-function changed(path: string, to: unknown): Json {
-  const json = whole();
-  const names = path.split(".");
-  const last = names.pop() as string;
-  const inside = names.reduce((at, name) => at[name] as Json, json);
-  if (to === undefined && Array.isArray(inside)) inside.splice(Number(last), 1);
-  else if (to === undefined) delete inside[last];
-  else inside[last] = to;
-  return json;
-}
+import { countOrigins, visitQuantities } from "../../src/plan/quantity.ts";
+import { changed, value, whole } from "./own-profile.ts";
+import { refuses } from "./refusal.ts";
 
 const refusesAt = (path: string, to: unknown, pattern: RegExp) => {
   refuses(() => parseProfile(changed(path, to)), pattern);
 };
-
-test("the package's files: each has a name that is its file's, passes the schema, and is registered", () => {
-  const files = [...readdirSync(join(root, "profiles")), ...readdirSync(join(root, "profiles/networks"))]
-    .filter((file) => file.endsWith(".json") && file !== "schema.json")
-    .map((file) => file.slice(0, -5));
-  equal(files.sort(), Object.keys(profileFiles).sort());
-  for (const [name, json] of Object.entries(profileFiles)) {
-    is(parsePart(json).name, name);
-    ok(valid(json), `${name}: ${JSON.stringify(valid.errors)}`);
-  }
-});
 
 test("the package's profiles: every device with every network is whole, and who measured is named", () => {
   for (const device of profileNames)
@@ -257,76 +191,6 @@ test("levels that do not nest are refused", () => {
     /network level 1: got uplinkBytesPerSecond nothing, need the other way/,
   );
   refusesAt("network.1.name", " ", /network level 1: got name " ", need what this level is called/);
-});
-
-test("the schema's names and bounds are the parser's", () => {
-  equal(schema.$defs.deviceName.enum, namesWith("device"));
-  equal(schema.$defs.networkName.enum, namesWith("network"));
-  const kernels = schema.$defs.device.properties.kernels as { propertyNames: { enum: string[] } };
-  equal(kernels.propertyNames.enum.toSorted(), kernelNames.toSorted());
-  let seen = 0;
-  const look = (json: unknown, name: string): void => {
-    if (typeof json !== "object" || json === null) return;
-    const { $ref, properties } = json as { $ref?: string; properties?: { value?: Json } };
-    if ($ref === "#/$defs/quantity" && name in bounds) {
-      seen++;
-      const [minimum, maximum] = bounds[name as keyof typeof bounds];
-      equal(properties?.value, { minimum, maximum }, name);
-    } else for (const [inner, inside] of Object.entries(json)) look(inside, inner);
-  };
-  look(schema.$defs, "");
-  is(seen, 14);
-});
-
-test("parser and schema accept and refuse the same, with one thing of a profile changed at random", () => {
-  const paths: string[] = [];
-  const walk = (json: unknown, path: string): void => {
-    if (path !== "") paths.push(path);
-    if (typeof json === "object" && json !== null)
-      for (const [name, inside] of Object.entries(json)) walk(inside, path === "" ? name : `${path}.${name}`);
-  };
-  walk(whole(), "");
-  const odd = [
-    undefined,
-    null,
-    "",
-    "m1",
-    "lan",
-    "text",
-    true,
-    false,
-    -1,
-    0,
-    1,
-    2.5,
-    1e4,
-    1e12,
-    1e30,
-    1e-9,
-    [],
-    {},
-    ["a"],
-  ];
-  const anything = fc.oneof(fc.constantFrom<unknown>(...odd, value(1), value(1e7)), fc.double());
-  const where = fc.oneof(
-    fc.constantFrom(...paths),
-    fc.constantFrom(...paths.map((path) => path.replace(/[^.]+$/, "other"))),
-  );
-  // What a schema cannot say: that counts of devices nest, and that it is the last level that has none.
-  const sayable = where.filter((path) => !path.endsWith(".devices") && !/^network\.\w+$/.test(path));
-  let accepted = 0;
-  let refused = 0;
-  fc.assert(
-    fc.property(sayable, anything, (path, to) => {
-      const json = changed(path, to);
-      const parsed = unlessRefused(() => parsePart(json)) !== undefined;
-      is(valid(json), parsed, `${path} = ${JSON.stringify(to)}: ${JSON.stringify(valid.errors)}`);
-      if (parsed) accepted++;
-      else refused++;
-    }),
-    { numRuns: 3000 },
-  );
-  ok(accepted > 100 && refused > 1000, `${accepted} accepted, ${refused} refused`);
 });
 
 test("origins are counted, and numbers have their path", () => {
