@@ -32,6 +32,7 @@ export function machineOf(
   const network = new Network(profile, devices);
   return {
     ...{ devices, sharedLinks: network.links, overlap: profile.overlap },
+    localSeconds: profile.device.localMessageSeconds?.value ?? 0,
     deviceOf: Int32Array.from({ length: ranks }, (_, rank) => Math.floor((rank * devices) / ranks)),
     kernelSeconds: (work) => seconds[work],
     route: (from, to) => network.route(from, to),

@@ -27,6 +27,8 @@ export interface DeviceProfile {
   readonly bytesPerSecond: Quantity;
   /** of every kernel, in seconds */
   readonly launchSeconds: Quantity;
+  /** of a message between ranks on one device, which is a reference: what its handling takes; nothing when undefined */
+  readonly localMessageSeconds: Quantity | undefined;
   /** flops a second, counted as in work.ts, of kernels that have a rate of their own */
   readonly kernels: Readonly<Partial<Record<KernelName, Quantity>>>;
 }
@@ -75,7 +77,7 @@ function productRate(json: unknown, what: string): ProductRate {
 function deviceProfile(json: unknown, what: string): DeviceProfile {
   const fields = new Fields(json, what);
   const names = ["memoryBytes", "flopsPerSecond", "bytesPerSecond", "launchSeconds"] as const;
-  fields.only([...names, "products", "kernels"]);
+  fields.only([...names, "localMessageSeconds", "products", "kernels"]);
   const products = new Fields(fields.get("products"), `${what} products`);
   products.only(["f32", "f16"]);
   const kernels: Partial<Record<KernelName, Quantity>> = {};
@@ -88,6 +90,9 @@ function deviceProfile(json: unknown, what: string): DeviceProfile {
   }
   return {
     ...quantities(fields, { names, what }),
+    localMessageSeconds: has(json, "localMessageSeconds")
+      ? quantity(fields, { name: "localMessageSeconds", what, bound: "localMessageSeconds" })
+      : undefined,
     products: {
       f32: productRate(products.get("f32"), `${what} products f32`),
       f16: productRate(products.get("f16"), `${what} products f16`),

@@ -20,6 +20,7 @@ export const bounds = {
   downlinkBytesPerSecond: [1e3, 1e15],
   mediumBytesPerSecond: [1e3, 1e15],
   launchSeconds: [0, 1],
+  localMessageSeconds: [0, 1],
   latencySeconds: [0, 60],
   efficiency: [1e-4, 1],
   halfM: [0, 1e5],

@@ -21,7 +21,7 @@ export class Works {
     const { flops, bytes } = workOf(kernel, args);
     const product = kernel === "matmul" ? (args as KernelArgs["matmul"]) : undefined;
     const index = this.#known({ kernel, flops, bytes, product }).get(product?.n ?? 0);
-    return index ?? this.add({ kernel, flops, bytes, ...(product && { product: extents(product) }) });
+    return index ?? this.add({ kernel, flops, bytes, ...(product && { product: extentsOf(product) }) });
   }
 
   /** Its number, an old one where it is known. */
@@ -39,7 +39,8 @@ export class Works {
   }
 }
 
-const extents = ({ a, batch, m, n, k }: KernelArgs["matmul"]) => ({ dtype: a.dtype, batch, m, n, k });
+/** Of a product's work. */
+export const extentsOf = ({ a, batch, m, n, k }: KernelArgs["matmul"]) => ({ dtype: a.dtype, batch, m, n, k });
 
 function inner<K, L, V>(map: Map<K, Map<L, V>>, key: K): Map<L, V> {
   let found = map.get(key);

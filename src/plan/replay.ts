@@ -21,7 +21,9 @@ export interface Machine {
   readonly deviceOf: ArrayLike<number>;
   /** of program.works[work] */
   kernelSeconds(work: number, device: number): number;
-  /** never asked for a device and itself: there a message is a reference, and takes no time */
+  /** of a message between ranks on one device, which takes it: a reference's handling */
+  readonly localSeconds: number;
+  /** never asked for a device and itself */
   route(from: number, to: number): Route;
   /** messages may be under way while their devices compute */
   readonly overlap: boolean;
@@ -99,8 +101,9 @@ class Run {
     else if (kinds[op] === sendOp) {
       this.#done++;
       const message = what[op];
-      if (this.#machine.deviceOf[messages.to[message]] === from) this.#ended.push(messages.receive[message]);
-      else this.#devices[from].outbox.push(message);
+      if (this.#machine.deviceOf[messages.to[message]] !== from) this.#devices[from].outbox.push(message);
+      else if (this.#machine.localSeconds > 0) this.#devices[from].kernels.push(op);
+      else this.#ended.push(messages.receive[message]);
     } else if (kinds[op] === goOnOp) this.#ended.push(op);
   }
 
@@ -125,7 +128,8 @@ class Run {
     const rank = rankOf(op, this.#program);
     const device = this.#machine.deviceOf[rank];
     this.#devices[device].set(this.#now, { computing: false });
-    this.#complete(op);
+    const { kinds, what, messages } = this.#program;
+    this.#complete(kinds[op] === sendOp ? messages.receive[what[op]] : op);
     this.#touch(device);
   }
 
@@ -164,11 +168,14 @@ class Run {
     if (computing || (!this.#machine.overlap && (sending || receiving))) return;
     const op = kernels.pop();
     if (op === undefined) return;
-    const factor = this.#machine.slowdown?.(device, op) ?? 1;
-    const end = this.#now + factor * this.#machine.kernelSeconds(this.#program.what[op], device);
+    const { kinds, what } = this.#program;
+    // Handing a reference over is the only other thing that a device does.
+    const local = kinds[op] === sendOp;
+    const seconds = local ? this.#machine.localSeconds : this.#machine.kernelSeconds(what[op], device);
+    const end = this.#now + (this.#machine.slowdown?.(device, op) ?? 1) * seconds;
     this.#devices[device].set(this.#now, { computing: true });
     this.#events.push(end, op);
-    this.#watch.kernel?.(op, { device, start: this.#now, end });
+    if (!local) this.#watch.kernel?.(op, { device, start: this.#now, end });
   }
 
   /** The first message of its outbox that its receiver can take. */

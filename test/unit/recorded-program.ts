@@ -39,6 +39,7 @@ export const machine = (
 ): Machine => ({
   devices: ranks,
   sharedLinks: 0,
+  localSeconds: 0,
   deviceOf: Array.from({ length: ranks }, (_, rank) => rank),
   kernelSeconds: () => kernel,
   route: () => ({ alpha, bytesPerSecond: 1 / beta, shared: [] }),
