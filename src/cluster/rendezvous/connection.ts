@@ -2,7 +2,7 @@
 
 import { UserError } from "../../backend/errors.ts";
 import type { RelayWire } from "../../comm/relay-channel.ts";
-import type { RoomObjects } from "./membership.ts";
+import type { RoomObjects } from "./objects.ts";
 import { bounds, type FromRoom, ProtocolError, parseFromRoom, type ToRoom } from "./protocol.ts";
 import { closeReason, openWebSocket } from "./socket.ts";
 

@@ -2,17 +2,9 @@
 
 import type { RelayWire } from "../../comm/relay-channel.ts";
 import type { RendezvousError } from "./connection.ts";
+import type { RoomObjects } from "./objects.ts";
 import type { Member, Plan } from "./protocol.ts";
 import type { RoomSignalling } from "./signalling.ts";
-
-/** Named bytes that a room keeps for its members. */
-export interface RoomObjects {
-  /** In place of what had that name. */
-  put(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<unknown>;
-  /** @throws RendezvousError when nothing has that name, when it is longer, or not as a member put it there */
-  get(name: string, options: { mostBytes: number }): Promise<Uint8Array<ArrayBuffer>>;
-  remove(name: string): Promise<void>;
-}
 
 export interface RoomEvents {
   /** who is there, after every change */

@@ -5,8 +5,8 @@
 import type { NatsConnection } from "@nats-io/nats-core";
 import type { ObjectResult, ObjectStore } from "@nats-io/obj";
 import { RendezvousError } from "./connection.ts";
-import type { RoomObjects } from "./membership.ts";
 import { type Seal, sealBytes } from "./nats-seal.ts";
+import type { RoomObjects } from "./objects.ts";
 
 /** of sealed bytes: as long as the chunks that NATS's clients make of them */
 const segmentBytes = 128 * 1024;
