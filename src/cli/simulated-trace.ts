@@ -84,8 +84,11 @@ class SimulatedTrace {
     const shown = tracer.ranks.length;
     const what = `a simulated step${shown < this.#size ? ` of ${countText(shown)} of ${countText(this.#size)} ranks` : ""}`;
     await writeTrace(this.#file, { timeline: tracer.timeline(seconds), what, output });
-    if (shown < this.#ranks.length)
-      output.say(`trace: ranks ${this.#ranks.slice(shown).join(", ")} are left out: more than a viewer takes`);
+    const out = this.#ranks.length - shown;
+    if (out > 0)
+      output.say(
+        `trace: ${countText(out)} of the ranks asked for are left out, rank ${this.#ranks[shown]} the first of them: more events than a viewer takes`,
+      );
     else if (shown < this.#size) output.say("trace: --trace-ranks says which ranks it shows");
   }
 }

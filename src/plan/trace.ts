@@ -6,7 +6,7 @@ import { kernelOp, type StepProgram, sendOp } from "./program.ts";
 import type { OpWatch } from "./recorder.ts";
 import { rankOf, type Watch } from "./replay.ts";
 
-/** Slices and levels of a timeline: some 120 MB of text. A step of 24 blocks has 9,000 of each rank on 4 x 4 x 4. */
+/** Slices and levels of a timeline at most: up to 140 MB of text. A step of 24 blocks has 10,400 of each rank on 4 x 4 x 4. */
 const mostEvents = 500_000;
 
 interface OpNote {

@@ -13,7 +13,15 @@ export function philox(counter: U32x4, key: [number, number]): U32x4 {
 }
 
 /** What a stream of random numbers is for: two uses never share one. */
-export const streams = { weights: 1, batches: 2, dropout: 3, sampling: 4, evaluation: 5, matrices: 6, jitter: 7 } as const;
+export const streams = {
+  weights: 1,
+  batches: 2,
+  dropout: 3,
+  sampling: 4,
+  evaluation: 5,
+  matrices: 6,
+  jitter: 7,
+} as const;
 
 /** Uniform in (0, 1): never 0, so that its logarithm is finite. */
 const unit = (word: number): number => (word + 0.5) / 4294967296;
