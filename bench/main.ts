@@ -165,6 +165,8 @@ async function main(): Promise<number> {
   if (options.others.includes("encode")) await (await import("./encode.ts")).benchEncode(options);
   if (options.others.includes("links"))
     await (await import("./links.ts")).benchLinks(options, { machine, commit: commit() });
+  if (options.others.includes("simulate"))
+    await (await import("./simulate.ts")).benchSimulate(options, { machine, commit: commit() });
   return code;
 }
 

@@ -8,7 +8,7 @@ import { formOf, type Subject, shapeOf, type Task } from "./tasks.ts";
 export class UsageError extends Error {}
 
 const compared: readonly Subject[] = ["products", "attention", "norms", "step"];
-const alone = ["mesh", "encode", "links"] as const;
+const alone = ["mesh", "encode", "links", "simulate"] as const;
 
 export interface Options {
   readonly help: boolean;
@@ -37,6 +37,7 @@ export const usage = `npm run bench [-- SUBJECT... OPTIONS]
 subjects     products attention norms step   beside other libraries, in Chromium, and in Node alone; all four by default
              mesh                            a training step on 2 x 2 x 2 ranks beside one rank, and on 64 ranks
              encode                          what a step costs the thread that encodes it, on Dawn's null device
+             simulate                        real training steps in one process beside simulated ones, after calibrating
              links                           tensors from device to device over each link, beside a bare port and a bare copy
 
 --backend    webgpu, cpu or auto (both, the default)
