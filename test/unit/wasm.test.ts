@@ -177,6 +177,16 @@ test("what is read and freed at once, while a kernel runs, is read as it was, an
   backend.dispose();
 });
 
+test("what is written while kernels still write to memory that was freed goes through other memory", async () => {
+  const backend = await createWasmBackend({ threads: 1 });
+  const [y, z] = [500_000, 40_000].map((length) => backend.allocate({ dtype: "f32", length, purpose: "scratch" }));
+  for (let times = 0; times < 20; times++) backend.run("fill", { y, n: 500_000, value: 7 });
+  backend.free(y);
+  for (let times = 0; times < 3; times++) backend.write(z, new Float32Array(40_000).fill(times));
+  assert.ok((await backend.read(z)).every((value) => value === 2));
+  backend.dispose();
+});
+
 test("a buffer keeps its contents while the memory grows under work under way", async () => {
   const backend = await createWasmBackend({ threads: 2 });
   const x = backend.allocate({ dtype: "f32", length: 1000, purpose: "weights" });
