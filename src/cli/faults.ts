@@ -148,9 +148,12 @@ function tellTimes(output: Output, { times, seed }: { times: readonly number[]; 
   const named = { least: min, median, mean, "90% within": p90, "99% within": p99, most: max };
   const said = Object.entries(named).map(([name, value]) => `${name} ${secondsText(value)}`);
   output.say(`steps of ${countText(times.length)} runs: ${said.join(", ")}`);
+  if (min === max) return;
   const most = Math.max(...histogram.map(({ count }) => count));
+  // As many as tell two edges apart.
+  const digits = Math.min(12, 2 + Math.ceil(Math.log10((bins * max) / (max - min))));
   for (const { from, to, count } of histogram) {
-    const bar = "#".repeat(Math.ceil((40 * count) / most)).padEnd(40);
-    output.say(`  ${secondsText(from).padStart(8)} to ${secondsText(to).padStart(8)}  ${bar} ${countText(count)}`);
+    const [first, last] = [from, to].map((edge) => secondsText(edge, { digits }).padStart(digits + 4));
+    output.say(`  ${first} to ${last}  ${"#".repeat(Math.ceil((40 * count) / most)).padEnd(40)} ${countText(count)}`);
   }
 }

@@ -51,11 +51,11 @@ export function durationText(ms: number): string {
 }
 
 /** What a machine takes for a step: 1.234 s, 4.56 ms, 7.89 us. */
-export function secondsText(seconds: number): string {
-  const digits = (value: number, count: number) =>
-    value.toLocaleString("en-US", { minimumSignificantDigits: count, maximumSignificantDigits: count });
-  if (seconds >= 1) return `${digits(seconds, 4)} s`;
-  return seconds >= 1e-3 ? `${digits(1e3 * seconds, 3)} ms` : `${digits(1e6 * seconds, 3)} us`;
+export function secondsText(seconds: number, { digits = seconds >= 1 ? 4 : 3 }: { digits?: number } = {}): string {
+  const text = (value: number) =>
+    value.toLocaleString("en-US", { minimumSignificantDigits: digits, maximumSignificantDigits: digits });
+  if (seconds >= 1) return `${text(seconds)} s`;
+  return seconds >= 1e-3 ? `${text(1e3 * seconds)} ms` : `${text(1e6 * seconds)} us`;
 }
 
 /** A count with thousands apart: 12,345. */

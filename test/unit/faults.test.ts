@@ -169,6 +169,17 @@ test("simulate --jitter --runs: the same seed, the same distribution; another, a
   );
   assert.ok(minSeconds > Number(named(first, "faults").faultlessSeconds));
   assert.is.not(named(other, "distribution").medianSeconds, medianSeconds);
+  const { stdout } = await command([...small, "--jitter", "0.2", "--runs", "20", "--seed", "3"]);
+  const bars = [...stdout.matchAll(/^ +([\d.]+) (us|ms) to +([\d.]+) (us|ms) {2}(#*) +(\d+)$/gm)];
+  assert.is(bars.length, 12, stdout);
+  assert.is(
+    bars.reduce((sum, [, , , , , , count]) => sum + Number(count), 0),
+    20,
+  );
+  for (const [bin, from, fromUnit, to, toUnit, bar, count] of bars) {
+    assert.ok(Number(from) < Number(to) || fromUnit !== toUnit, bin);
+    assert.is(bar === "", count === "0", bin);
+  }
 });
 
 test("faults that cannot be are refused by name", async () => {
