@@ -13,6 +13,7 @@ import { train } from "../train/trainer.ts";
 import { verifyReference } from "../train/verify.ts";
 import { type ProductRun, productRank, timeAlone } from "./product-rank.ts";
 import type { RankContext } from "./rank.ts";
+import { roundTripsRank } from "./round-trips.ts";
 import { type RankNotes, type StepRange, Tracer } from "./tracer.ts";
 
 export interface TrainRun {
@@ -93,6 +94,7 @@ export const programs = {
   train: trainRank,
   verify: verifyRank,
   product: productRank,
+  roundTrips: roundTripsRank,
   productAlone: ({ backend }: RankContext, run: ProductRun) => timeAlone(backend, run),
   device: async ({ backend }: RankContext, _: undefined) => factsOf(backend),
 };

@@ -7,8 +7,8 @@ import { constant } from "../tensor/tensor.ts";
 import type { TrainParameters } from "../train/events.ts";
 import { kernelSeconds } from "./machine.ts";
 import { median, type Observed, observed, serial, stepSeconds } from "./observe.ts";
-import type { DeviceProfile, Profile } from "./profile.ts";
-import type { KernelWork } from "./program.ts";
+import type { DeviceProfile, NetworkLevel, Profile } from "./profile.ts";
+import { type KernelWork, kernelOp, type StepProgram } from "./program.ts";
 import type { StepToRecord } from "./record-step.ts";
 import { recordRanks, simulate } from "./simulate.ts";
 
@@ -49,10 +49,24 @@ const models = [
 /** Extents of products, beside those of the models. */
 const extents = [16, 64, 256, 512];
 
-/** Meshes from whose small steps the cost of a message is taken. */
-const meshes = [meshShape({ layout: "1d", dims: [4] }), meshShape({ dims: [2, 2] }), meshShape({ dims: [2, 2, 2] })];
+/** Models whose kernels take next to nothing. */
+const tinyModels = [stepOf(serial, gpt2(32, { layers: 6, context: 8 }), 4)];
 
-async function products(backend: Backend): Promise<void> {
+const shapes = [meshShape({ layout: "1d", dims: [4] }), meshShape({ dims: [2, 2] }), meshShape({ dims: [2, 2, 2] })];
+/** Ranks that share the device, of models from whose steps the cost of a message is taken. */
+const tinyMeshes = shapes.map((shape) => stepOf(shape, gpt2(64, { layers: 2, context: 8 }), 8));
+const meshes = shapes.map((shape) => stepOf(shape, gpt2(128, { layers: 2, context: 64 }), 16));
+
+/** Elements of a copy that no cache holds. */
+const copied = 2 ** 22;
+
+async function productsAndCopies(backend: Backend): Promise<void> {
+  {
+    using x = constant(backend, { shape: [copied], purpose: "scratch" });
+    using y = constant(backend, { shape: [copied], purpose: "scratch" });
+    for (let i = 0; i < 5; i++) backend.run("scale", { x: x.buffer, y: y.buffer, n: copied, alpha: 1 });
+    await backend.sync();
+  }
   for (const m of extents)
     for (const n of extents)
       for (const k of extents) {
@@ -67,16 +81,17 @@ async function products(backend: Backend): Promise<void> {
 }
 
 /** tell: what is being done
+ *  network: what is between devices, where that was measured
  *  @throws Error where the device does not tell when kernels run */
 export async function calibrate(
   backend: Backend,
-  { name, tell }: { name: string; tell: (what: string) => void },
+  { name, network = unknownNetwork, tell }: { name: string; network?: NetworkLevel; tell: (what: string) => void },
 ): Promise<Profile> {
   tell("kernels of training steps, and products");
   for (const step of models) await stepSeconds(backend, { step, warmup: 1, steps: 1 });
   const kernels = await observed(backend, async () => {
     for (const step of models) await stepSeconds(backend, { step, warmup: 1, steps: 4 });
-    await products(backend);
+    await productsAndCopies(backend);
   });
   let device = deviceOf(backend, kernels);
   const profile = (): Profile => ({
@@ -84,21 +99,42 @@ export async function calibrate(
     description: `${backend.adapter.description}, all ranks of a process on it, measured by shardgrad calibrate`,
     sources: [`shardgrad calibrate, ${new Date().toISOString().slice(0, 10)}`],
     device,
-    network: [{ ...unknownNetwork }],
+    network: [network],
     overlap: true,
   });
-  tell("steps of one rank");
-  device = { ...device, launchSeconds: measured(await perKernel(backend, profile())) };
-  tell("steps of ranks that share the device");
-  device = { ...device, localMessageSeconds: measured(await perMessage(backend, profile())) };
+  tell("steps of tiny models, which take what asking takes");
+  const kernel = await perKernel(backend, { steps: tinyModels, profile: noDevice(profile()) });
+  device = { ...device, hostKernelSeconds: measured(kernel) };
+  const message = await perMessage(backend, { steps: tinyMeshes, profile: noDevice(profile()) });
+  device = { ...device, hostMessageSeconds: measured(message) };
+  tell("steps of larger models, and of ranks that share the device");
+  const launch = await perKernel(backend, { steps: models, profile: profile() });
+  device = { ...device, launchSeconds: measured(device.launchSeconds.value + launch) };
+  const local = await perMessage(backend, { steps: meshes, profile: profile() });
+  device = { ...device, localMessageSeconds: measured(local) };
   return profile();
 }
 
 const measured = (value: number) => ({ value, origin: "measured" as const });
 const estimate = (value: number) => ({ value, origin: "estimate" as const });
 
+/** From round trips of a short and of a long message, in seconds. */
+export function networkFrom(
+  name: string,
+  { short, long, longBytes }: { short: readonly number[]; long: readonly number[]; longBytes: number },
+): NetworkLevel {
+  const latency = median(short) / 2;
+  const moving = Math.max(1e-9, median(long) / 2 - latency);
+  return {
+    ...unknownNetwork,
+    name,
+    latencySeconds: measured(latency),
+    bytesPerSecond: measured(longBytes / moving),
+  };
+}
+
 /** Nothing was measured between devices: of one machine's memory. */
-const unknownNetwork = {
+const unknownNetwork: NetworkLevel = {
   name: "memory of one machine",
   devices: undefined,
   latencySeconds: estimate(50e-6),
@@ -108,27 +144,48 @@ const unknownNetwork = {
   mediumBytesPerSecond: undefined,
 };
 
-/** What a step takes beyond its kernels' own times, for each of them. */
-async function perKernel(backend: Backend, profile: Profile): Promise<number> {
-  const each: number[] = [];
-  for (const step of models) {
-    const real = median(await stepSeconds(backend, { step, warmup, steps: timed }));
-    const record = await recordRanks(step);
-    const { seconds } = simulate(record, { profile, devices: 1 });
-    const kernels = record.program.kinds.length;
-    each.push((real - seconds) / kernels);
-  }
-  return Math.max(0, median(each)) + profile.device.launchSeconds.value;
+/** The same machine with a device that takes no time: what is left is who asks. */
+const noDevice = (profile: Profile): Profile => ({
+  ...profile,
+  device: {
+    ...profile.device,
+    launchSeconds: estimate(0),
+    flopsPerSecond: estimate(1e18),
+    bytesPerSecond: estimate(1e15),
+    products: { f32: noProducts, f16: noProducts },
+    kernels: {},
+  },
+});
+const noProducts = {
+  flopsPerSecond: estimate(1e18),
+  efficiency: estimate(1),
+  halfM: estimate(0),
+  halfN: estimate(0),
+  halfK: estimate(0),
+};
+
+interface Steps {
+  readonly steps: readonly StepToRecord[];
+  readonly profile: Profile;
 }
 
-async function perMessage(backend: Backend, profile: Profile): Promise<number> {
+/** What steps take beyond what a profile says, for each of their kernels; 0 where that is less. */
+const perKernel = (backend: Backend, { steps, profile }: Steps): Promise<number> =>
+  beyond(backend, { steps, profile, count: ({ kinds }) => kinds.filter((kind) => kind === kernelOp).length });
+
+const perMessage = (backend: Backend, { steps, profile }: Steps): Promise<number> =>
+  beyond(backend, { steps, profile, count: ({ messages }) => messages.from.length });
+
+async function beyond(
+  backend: Backend,
+  { steps, profile, count }: Steps & { count: (program: StepProgram) => number },
+): Promise<number> {
   const each: number[] = [];
-  for (const shape of meshes) {
-    const step = stepOf(shape, gpt2(128, { layers: 2, context: 32 }), 16);
+  for (const step of steps) {
     const real = median(await stepSeconds(backend, { step, warmup, steps: timed }));
     const record = await recordRanks(step);
     const { seconds } = simulate(record, { profile, devices: 1 });
-    each.push((real - seconds) / record.program.messages.from.length);
+    each.push((real - seconds) / count(record.program));
   }
   return Math.max(0, median(each));
 }
@@ -145,8 +202,8 @@ function deviceOf(backend: Backend, kernels: readonly Observed[]): DeviceProfile
     const spent = some.reduce((sum, each) => sum + Math.max(1e-9, time(each) - least) * each.seconds.length, 0);
     return some.reduce((sum, { work, seconds }) => sum + of(work) * seconds.length, 0) / spent;
   };
-  const copies = large.filter(({ work }) => work.kernel === "copy" || work.kernel === "scale");
-  const bytesPerSecond = rateOf(copies.length > 0 ? copies : large, ({ bytes }) => bytes);
+  const copies = kernels.filter(({ work }) => work.kernel === "scale" && work.flops === copied);
+  const bytesPerSecond = rateOf(copies, ({ bytes }) => bytes);
   const rates: Partial<Record<KernelWork["kernel"], ReturnType<typeof measured>>> = {};
   for (const name of new Set(large.map(({ work }) => work.kernel))) {
     const own = large.filter(({ work }) => work.kernel === name && work.flops > 0);
@@ -165,6 +222,8 @@ function deviceOf(backend: Backend, kernels: readonly Observed[]): DeviceProfile
     bytesPerSecond: measured(bytesPerSecond),
     launchSeconds: measured(least),
     localMessageSeconds: undefined,
+    hostKernelSeconds: undefined,
+    hostMessageSeconds: undefined,
     kernels: rates,
   };
 }
@@ -182,7 +241,12 @@ function productRate(seen: readonly Observed[], least: number): DeviceProfile["p
   });
   const error = (tried: typeof values): number => {
     const f32 = made(tried);
-    const device = { products: { f32, f16: f32 }, bytesPerSecond: { value: 1e15 }, launchSeconds: { value: least } };
+    const device = {
+      products: { f32, f16: f32 },
+      bytesPerSecond: { value: 1e15 },
+      launchSeconds: { value: least },
+      kernels: {},
+    };
     return all.reduce(
       (sum, { work, seconds }) => sum + Math.log(kernelSeconds(work, device as DeviceProfile) / seconds) ** 2,
       0,

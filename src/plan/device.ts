@@ -20,6 +20,8 @@ export class Device {
   readonly outbox: number[] = [];
   /** devices that would send to this one */
   wantedBy: number[] = [];
+  /** by the thread that asks for its kernels: when it has asked for the last one that began */
+  askedUntil = 0;
   /** looked at before the clock goes on */
   touched = false;
   #computing = false;

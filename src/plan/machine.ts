@@ -9,7 +9,9 @@ import type { Machine, Route } from "./replay.ts";
 export function kernelSeconds({ kernel, flops, bytes, product }: KernelWork, device: DeviceProfile): number {
   const { products, flopsPerSecond, bytesPerSecond, launchSeconds, kernels } = device;
   const moving = bytes / bytesPerSecond.value;
-  if (!product) return launchSeconds.value + Math.max(flops / (kernels[kernel] ?? flopsPerSecond).value, moving);
+  const own = kernels[kernel];
+  if (own) return launchSeconds.value + flops / own.value;
+  if (!product) return launchSeconds.value + Math.max(flops / flopsPerSecond.value, moving);
   const rate = products[product.dtype === "f16" ? "f16" : "f32"];
   const { m, n, k } = product;
   const share = (extent: number, half: number) => extent / (extent + half);
@@ -33,6 +35,8 @@ export function machineOf(
   return {
     ...{ devices, sharedLinks: network.links, overlap: profile.overlap },
     localSeconds: profile.device.localMessageSeconds?.value ?? 0,
+    hostKernelSeconds: profile.device.hostKernelSeconds?.value ?? 0,
+    hostMessageSeconds: profile.device.hostMessageSeconds?.value ?? 0,
     deviceOf: Int32Array.from({ length: ranks }, (_, rank) => Math.floor((rank * devices) / ranks)),
     kernelSeconds: (work) => seconds[work],
     route: (from, to) => network.route(from, to),

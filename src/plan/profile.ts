@@ -29,7 +29,10 @@ export interface DeviceProfile {
   readonly launchSeconds: Quantity;
   /** of a message between ranks on one device, which is a reference: what its handling takes; nothing when undefined */
   readonly localMessageSeconds: Quantity | undefined;
-  /** flops a second, counted as in work.ts, of kernels that have a rate of their own */
+  /** of the thread that asks for them, which goes ahead of the device: each kernel, and each message between ranks on one device */
+  readonly hostKernelSeconds: Quantity | undefined;
+  readonly hostMessageSeconds: Quantity | undefined;
+  /** flops a second, counted as in work.ts, of kernels that have a rate of their own, whatever memory they move */
   readonly kernels: Readonly<Partial<Record<KernelName, Quantity>>>;
 }
 
@@ -77,7 +80,10 @@ function productRate(json: unknown, what: string): ProductRate {
 function deviceProfile(json: unknown, what: string): DeviceProfile {
   const fields = new Fields(json, what);
   const names = ["memoryBytes", "flopsPerSecond", "bytesPerSecond", "launchSeconds"] as const;
-  fields.only([...names, "localMessageSeconds", "products", "kernels"]);
+  const optional = ["localMessageSeconds", "hostKernelSeconds", "hostMessageSeconds"] as const;
+  fields.only([...names, ...optional, "products", "kernels"]);
+  const maybe = (name: (typeof optional)[number]) =>
+    has(json, name) ? quantity(fields, { name, what, bound: name }) : undefined;
   const products = new Fields(fields.get("products"), `${what} products`);
   products.only(["f32", "f16"]);
   const kernels: Partial<Record<KernelName, Quantity>> = {};
@@ -90,9 +96,9 @@ function deviceProfile(json: unknown, what: string): DeviceProfile {
   }
   return {
     ...quantities(fields, { names, what }),
-    localMessageSeconds: has(json, "localMessageSeconds")
-      ? quantity(fields, { name: "localMessageSeconds", what, bound: "localMessageSeconds" })
-      : undefined,
+    localMessageSeconds: maybe("localMessageSeconds"),
+    hostKernelSeconds: maybe("hostKernelSeconds"),
+    hostMessageSeconds: maybe("hostMessageSeconds"),
     products: {
       f32: productRate(products.get("f32"), `${what} products f32`),
       f16: productRate(products.get("f16"), `${what} products f16`),

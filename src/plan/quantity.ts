@@ -21,6 +21,8 @@ export const bounds = {
   mediumBytesPerSecond: [1e3, 1e15],
   launchSeconds: [0, 1],
   localMessageSeconds: [0, 1],
+  hostKernelSeconds: [0, 1],
+  hostMessageSeconds: [0, 1],
   latencySeconds: [0, 60],
   efficiency: [1e-4, 1],
   halfM: [0, 1e5],

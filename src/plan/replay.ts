@@ -23,6 +23,9 @@ export interface Machine {
   kernelSeconds(work: number, device: number): number;
   /** of a message between ranks on one device, which takes it: a reference's handling */
   readonly localSeconds: number;
+  /** of the thread that asks for a device's kernels and hands its references over: it goes ahead of the device, one after another */
+  readonly hostKernelSeconds: number;
+  readonly hostMessageSeconds: number;
   /** never asked for a device and itself */
   route(from: number, to: number): Route;
   /** messages may be under way while their devices compute */
@@ -61,6 +64,8 @@ class Run {
   readonly #touched: number[] = [];
   /** of shared links: when each is free again */
   readonly #freeAt: Float64Array;
+  /** whether a message on one device takes anything */
+  readonly #localCost: boolean;
   #now = 0;
   #done = 0;
 
@@ -71,6 +76,7 @@ class Run {
     this.#waits = program.waits.slice();
     this.#devices = Array.from({ length: machine.devices }, () => new Device());
     this.#freeAt = new Float64Array(machine.sharedLinks);
+    this.#localCost = machine.localSeconds > 0 || machine.hostMessageSeconds > 0;
   }
 
   toEnd(): Replay {
@@ -102,7 +108,7 @@ class Run {
       this.#done++;
       const message = what[op];
       if (this.#machine.deviceOf[messages.to[message]] !== from) this.#devices[from].outbox.push(message);
-      else if (this.#machine.localSeconds > 0) this.#devices[from].kernels.push(op);
+      else if (this.#localCost) this.#devices[from].kernels.push(op);
       else this.#ended.push(messages.receive[message]);
     } else if (kinds[op] === goOnOp) this.#ended.push(op);
   }
@@ -120,6 +126,11 @@ class Run {
       const [from, to] = [dependentsFrom[op], dependentsFrom[op + 1]];
       if (from === to) continue;
       const rank = rankOf(op, this.#program);
+      if (this.#program.kinds[op] === goOnOp) {
+        // Who asks has waited too.
+        const state = this.#devices[this.#machine.deviceOf[rank]];
+        if (this.#machine.devices > 1) state.askedUntil = Math.max(state.askedUntil, this.#now);
+      }
       for (let i = from; i < to; i++) if (--this.#waits[dependents[i]] === 0) this.#ready(dependents[i], rank);
     }
   }
@@ -171,11 +182,15 @@ class Run {
     const { kinds, what } = this.#program;
     // Handing a reference over is the only other thing that a device does.
     const local = kinds[op] === sendOp;
-    const seconds = local ? this.#machine.localSeconds : this.#machine.kernelSeconds(what[op], device);
-    const end = this.#now + (this.#machine.slowdown?.(device, op) ?? 1) * seconds;
-    this.#devices[device].set(this.#now, { computing: true });
+    const { localSeconds, hostKernelSeconds, hostMessageSeconds } = this.#machine;
+    const state = this.#devices[device];
+    state.askedUntil += local ? hostMessageSeconds : hostKernelSeconds;
+    const seconds = local ? localSeconds : this.#machine.kernelSeconds(what[op], device);
+    const start = Math.max(this.#now, state.askedUntil);
+    const end = start + (this.#machine.slowdown?.(device, op) ?? 1) * seconds;
+    state.set(this.#now, { computing: true });
     this.#events.push(end, op);
-    if (!local) this.#watch.kernel?.(op, { device, start: this.#now, end });
+    if (!local) this.#watch.kernel?.(op, { device, start, end });
   }
 
   /** The first message of its outbox that its receiver can take. */

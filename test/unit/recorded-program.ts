@@ -40,6 +40,8 @@ export const machine = (
   devices: ranks,
   sharedLinks: 0,
   localSeconds: 0,
+  hostKernelSeconds: 0,
+  hostMessageSeconds: 0,
   deviceOf: Array.from({ length: ranks }, (_, rank) => rank),
   kernelSeconds: () => kernel,
   route: () => ({ alpha, bytesPerSecond: 1 / beta, shared: [] }),

@@ -107,6 +107,8 @@ test("ranks on one device take turns, and their messages no time", async () => {
   const together = { kernel: 1, devices: 1, deviceOf: [0, 0, 0, 0] };
   near(run(program, together).seconds, 4, "four kernels");
   near(run(program, { ...together, localSeconds: 2 }).seconds, 4 + 3 * 2, "and three references handed over");
+  near(run(program, { ...together, hostKernelSeconds: 0.5 }).seconds, 4.5, "asked for ahead");
+  near(run(program, { ...together, hostKernelSeconds: 3 }).seconds, 4 * 3 + 1, "asked for too slowly");
 });
 
 for (const [kernel, long] of [
