@@ -65,7 +65,7 @@ export function parseJson(bytes: Uint8Array, path: string): unknown {
 export async function prepareOutput(path: string): Promise<void> {
   requireName(path, "a file that can be written");
   try {
-    await mkdir(dirname(resolve(path)), { recursive: true });
+    await makeFolder(dirname(resolve(path)));
     const found = await stat(path).catch(() => undefined);
     if (found?.isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
     await writeFile(temporary(path), "");
@@ -73,6 +73,15 @@ export async function prepareOutput(path: string): Promise<void> {
   } catch (error) {
     throw new UserError(`${path}: ${reason(error)}; need a file that can be written`);
   }
+}
+
+/** A folder with those above it. Node's own recursion never ends where the system makes none, as below /proc. */
+async function makeFolder(path: string): Promise<void> {
+  if (await stat(path).catch(() => undefined)) return;
+  await makeFolder(dirname(path));
+  await mkdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw error;
+  });
 }
 
 /** Writes all of a file or nothing: under another name first.
