@@ -19,16 +19,20 @@ export interface LedgerEntry {
 export class Ledger {
   /** which step the messages from now on belong to; 0 before the first */
   step = 0;
-  readonly #entries = new Map<string, LedgerEntry>();
+  #entries: LedgerEntry[] = [];
+  /** by step, purpose, operation, sender and receiver: a message's cost is made of such look-ups */
+  #index = new Map<number, Map<string, Map<string, Map<number, LedgerEntry>>>>();
 
   /** words: elements, of a type. */
   record(message: { from: number; to: number; purpose: string; op: string; words: number; dtype: DType }): void {
     const { from, to, purpose, op, words, dtype } = message;
-    const key = `${from}>${to}|${purpose}|${op}|${this.step}`;
-    let entry = this.#entries.get(key);
+    const pairs = inner(inner(inner(this.#index, this.step), purpose), op);
+    const pair = from * maxRanks + to;
+    let entry = pairs.get(pair);
     if (!entry) {
       entry = { from, to, purpose, op, step: this.step, messages: 0, words: 0, bytes: 0 };
-      this.#entries.set(key, entry);
+      pairs.set(pair, entry);
+      this.#entries.push(entry);
     }
     entry.messages++;
     entry.words += words;
@@ -36,12 +40,26 @@ export class Ledger {
   }
 
   get entries(): readonly LedgerEntry[] {
-    return [...this.#entries.values()];
+    return this.#entries;
   }
 
   clear(): void {
-    this.#entries.clear();
+    this.#entries = [];
+    this.#index = new Map();
   }
+}
+
+/** More than there will ever be. */
+const maxRanks = 2 ** 24;
+
+/** The map under a key, an empty one where there was none. */
+export function inner<K, L, V>(map: Map<K, Map<L, V>>, key: K): Map<L, V> {
+  let found = map.get(key);
+  if (!found) {
+    found = new Map();
+    map.set(key, found);
+  }
+  return found;
 }
 
 /** Sums of entries under the same name, e.g. of words by purpose: `total(entries, (entry) => entry.purpose)`. */

@@ -41,11 +41,20 @@ export class Device {
     return this.#receiving;
   }
 
-  set(now: number, what: { computing?: boolean; sending?: boolean; receiving?: boolean }): void {
+  /** From now on it computes, or no longer does. */
+  compute(now: number, busy: boolean): void {
     this.account(now);
-    this.#computing = what.computing ?? this.#computing;
-    this.#sending = what.sending ?? this.#sending;
-    this.#receiving = what.receiving ?? this.#receiving;
+    this.#computing = busy;
+  }
+
+  send(now: number, busy: boolean): void {
+    this.account(now);
+    this.#sending = busy;
+  }
+
+  receive(now: number, busy: boolean): void {
+    this.account(now);
+    this.#receiving = busy;
   }
 
   /** Adds the time since the last change to what it was spent on. */

@@ -6,6 +6,7 @@ import type { DeviceBuffer } from "../backend/buffer.ts";
 import type { KernelArgs, KernelName } from "../backend/kernels.ts";
 import { MetaBackend, MetaBuffer } from "../backend/meta/backend.ts";
 import { workOf, written } from "../backend/work.ts";
+import { inner } from "../comm/ledger.ts";
 import type { Call, Link, Payload } from "../comm/link.ts";
 import { type Shape, Storage, Tensor } from "../tensor/tensor.ts";
 import { bytes, ints, numbers } from "./growing.ts";
@@ -41,15 +42,6 @@ export class Works {
 
 /** Of a product's work. */
 export const extentsOf = ({ a, batch, m, n, k }: KernelArgs["matmul"]) => ({ dtype: a.dtype, batch, m, n, k });
-
-function inner<K, L, V>(map: Map<K, Map<L, V>>, key: K): Map<L, V> {
-  let found = map.get(key);
-  if (!found) {
-    found = new Map();
-    map.set(key, found);
-  }
-  return found;
-}
 
 /** A rank's ops as they were called for, with messages by name: which call of which group, which part of it, and with whom. */
 export interface RankRecord {
@@ -158,8 +150,11 @@ export class Recorder implements Link {
 
   leave(calls: readonly Call[]): void {
     if (!this.#recording) return;
-    const receives = calls.flatMap((call) => this.#calls.get(call)?.receives ?? []);
-    for (const call of calls) this.#calls.delete(call);
+    const receives: number[] = [];
+    for (const call of calls) {
+      for (const op of this.#calls.get(call)?.receives ?? []) receives.push(op);
+      this.#calls.delete(call);
+    }
     this.#goOnAfter(receives);
   }
 

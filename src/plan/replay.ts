@@ -58,7 +58,7 @@ class Run {
   readonly #events = new EventHeap();
   readonly #waits: Uint16Array;
   readonly #devices: Device[];
-  /** ops that have ended, of which nobody was told yet */
+  /** ops that have ended, of which nobody was told yet, each followed by its rank */
   readonly #ended: number[] = [];
   /** devices that may have something to begin */
   readonly #touched: number[] = [];
@@ -109,38 +109,41 @@ class Run {
       const message = what[op];
       if (this.#machine.deviceOf[messages.to[message]] !== from) this.#devices[from].outbox.push(message);
       else if (this.#localCost) this.#devices[from].kernels.push(op);
-      else this.#ended.push(messages.receive[message]);
-    } else if (kinds[op] === goOnOp) this.#ended.push(op);
+      else this.#ended.push(messages.receive[message], messages.to[message]);
+    } else if (kinds[op] === goOnOp) this.#ended.push(op, rank);
   }
 
-  #complete(op: number): void {
-    this.#ended.push(op);
+  #complete(op: number, rank: number): void {
+    this.#ended.push(op, rank);
     this.#tell();
   }
 
   /** Those that wait for what has ended, of what is done at once too. */
   #tell(): void {
-    const { dependents, dependentsFrom } = this.#program;
-    for (let op = this.#ended.pop(); op !== undefined; op = this.#ended.pop()) {
+    const { dependents, dependentsFrom, kinds } = this.#program;
+    const ended = this.#ended;
+    while (ended.length > 0) {
+      const rank = ended.pop() as number;
+      const op = ended.pop() as number;
       this.#done++;
-      const [from, to] = [dependentsFrom[op], dependentsFrom[op + 1]];
-      if (from === to) continue;
-      const rank = rankOf(op, this.#program);
-      if (this.#program.kinds[op] === goOnOp) {
+      if (kinds[op] === goOnOp && this.#machine.devices > 1) {
         // Who asks has waited too.
         const state = this.#devices[this.#machine.deviceOf[rank]];
-        if (this.#machine.devices > 1) state.askedUntil = Math.max(state.askedUntil, this.#now);
+        state.askedUntil = Math.max(state.askedUntil, this.#now);
       }
-      for (let i = from; i < to; i++) if (--this.#waits[dependents[i]] === 0) this.#ready(dependents[i], rank);
+      const to = dependentsFrom[op + 1];
+      for (let i = dependentsFrom[op]; i < to; i++)
+        if (--this.#waits[dependents[i]] === 0) this.#ready(dependents[i], rank);
     }
   }
 
   #kernelEnds(op: number): void {
     const rank = rankOf(op, this.#program);
     const device = this.#machine.deviceOf[rank];
-    this.#devices[device].set(this.#now, { computing: false });
+    this.#devices[device].compute(this.#now, false);
     const { kinds, what, messages } = this.#program;
-    this.#complete(kinds[op] === sendOp ? messages.receive[what[op]] : op);
+    if (kinds[op] === sendOp) this.#complete(messages.receive[what[op]], messages.to[what[op]]);
+    else this.#complete(op, rank);
     this.#touch(device);
   }
 
@@ -148,9 +151,9 @@ class Run {
     const { messages } = this.#program;
     const { deviceOf } = this.#machine;
     const [from, to] = [deviceOf[messages.from[message]], deviceOf[messages.to[message]]];
-    this.#devices[from].set(this.#now, { sending: false });
-    this.#devices[to].set(this.#now, { receiving: false });
-    this.#complete(messages.receive[message]);
+    this.#devices[from].send(this.#now, false);
+    this.#devices[to].receive(this.#now, false);
+    this.#complete(messages.receive[message], messages.to[message]);
     this.#touch(from);
     this.#touch(to);
   }
@@ -188,7 +191,7 @@ class Run {
     const seconds = local ? localSeconds : this.#machine.kernelSeconds(what[op], device);
     const start = Math.max(this.#now, state.askedUntil);
     const end = start + (this.#machine.slowdown?.(device, op) ?? 1) * seconds;
-    state.set(this.#now, { computing: true });
+    state.compute(this.#now, true);
     this.#events.push(end, op);
     if (!local) this.#watch.kernel?.(op, { device, start, end });
   }
@@ -208,8 +211,8 @@ class Run {
         continue;
       }
       outbox.splice(i, 1);
-      sender.set(this.#now, { sending: true });
-      receiver.set(this.#now, { receiving: true });
+      sender.send(this.#now, true);
+      receiver.receive(this.#now, true);
       const end = this.#now + this.#messageSeconds(message, from, to);
       this.#events.push(end, ~message);
       this.#watch.message?.(message, { start: this.#now, end });

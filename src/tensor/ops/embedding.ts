@@ -20,14 +20,14 @@ export class Ids {
 
   /** @throws UserError when an id is outside [0, limit) */
   constructor(backend: Backend, spec: { ids: Int32Array; limit: number; name?: string }) {
-    let bad = 0;
+    let bad = backend.valueless ? spec.ids.length : 0;
     while (bad < spec.ids.length && spec.ids[bad] >= 0 && spec.ids[bad] < spec.limit) bad++;
     if (bad < spec.ids.length)
       throw new UserError(
         `${spec.name ?? "token id"} ${spec.ids[bad]} at position ${bad} is out of range: ids go from 0 to ${spec.limit - 1}; use the tokenizer the model was made with`,
       );
     this.#backend = backend;
-    this.#host = spec.ids.slice();
+    this.#host = backend.valueless ? spec.ids : spec.ids.slice();
     this.#name = spec.name ?? "ids";
     this.count = spec.ids.length;
   }
