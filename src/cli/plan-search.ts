@@ -51,6 +51,13 @@ async function runPlan(flags: PlanFlags): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
   });
   const { choices, refused } = found;
+  const best = choices.at(0);
+  if (!best) {
+    const least = Math.min(...refused.map(({ leastBytes = Number.POSITIVE_INFINITY }) => leastBytes));
+    throw new UserError(
+      `nothing fits ${bytesText(memoryBytes)} a device; the least that would is ${bytesText(least)}, with ${nameOf(refused.find(({ leastBytes }) => leastBytes === least)!.shape)}`,
+    );
+  }
   const rows = choices.map((choice) => {
     const { shape, batch, accumulate, recompute, seconds, tokensPerSecond, memoryBytes: held } = choice;
     const run = { ...parameters, batch: batch / accumulate, accumulate };
@@ -71,18 +78,11 @@ async function runPlan(flags: PlanFlags): Promise<void> {
       rows,
     ))
       output.say(line);
-  const best = choices.at(0);
   for (const each of refused) {
     const why = whyNot(each, memoryBytes);
     const { layout, dims } = each.shape;
     output.event({ event: "refused", layout, dims, batch: each.batch, why, leastBytes: each.leastBytes });
     output.say(`not ${nameOf(each.shape)}${batches.length > 1 ? ` with ${each.batch} sequences` : ""}: ${why}`);
-  }
-  if (!best) {
-    const least = Math.min(...refused.map(({ leastBytes = Number.POSITIVE_INFINITY }) => leastBytes));
-    throw new UserError(
-      `nothing fits ${bytesText(memoryBytes)} a device; the least that would is ${bytesText(least)}, with ${nameOf(refused.find(({ leastBytes }) => leastBytes === least)!.shape)}`,
-    );
   }
   output.say(`best: ${describe(best)}`);
 }

@@ -6,6 +6,7 @@ import { totals } from "../comm/ledger.ts";
 import { parameterCount } from "../nn/config.ts";
 import type { MeshShape } from "../parallel/shape.ts";
 import { deviceBytes, figuresOf, type SimulatedStep, type StepFigures } from "../plan/figures.ts";
+import { requireSpread } from "../plan/machine.ts";
 import { countOrigins } from "../plan/quantity.ts";
 import { recordRanks, simulate } from "../plan/simulate.ts";
 import type { TrainParameters } from "../train/events.ts";
@@ -55,17 +56,18 @@ async function runSimulate(flags: SimulateFlags): Promise<void> {
   const shape = shapeOf(flags);
   const profile = await profileOf(flags);
   const devices = flags.devices === undefined ? shape.size : wholeNumber("devices", flags.devices);
+  requireSpread(shape.size, devices);
   const accumulate = wholeNumber("accumulate", flags.accumulate, 1);
   const { recompute, dtype, wire } = flags;
   const parameters = parametersOf({ batch, context, accumulate, recompute, dtype, wire });
   const asked = faultsOf(flags, devices);
   const trace = await traceOf(flags, shape);
+  const step = { shape, config, parameters, watchOf: trace?.watchOf };
+  const record = await recordRanks(step, progressOf(output, shape));
   const { datasheet, measured, estimate } = countOrigins(profile);
   output.say(
     `${profile.name}: ${profile.description}; of its numbers ${datasheet} are from datasheets, ${measured} measured, ${estimate} estimated`,
   );
-  const step = { shape, config, parameters, watchOf: trace?.watchOf };
-  const record = await recordRanks(step, progressOf(output, shape));
   const watch = trace?.follow(record.program);
   const run = simulate(record, { profile, devices, watch, faults: asked?.faults });
   const simulated = { shape, config, parameters, profile, devices, record, run };

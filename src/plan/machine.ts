@@ -20,16 +20,22 @@ export function kernelSeconds({ kernel, flops, bytes, product }: KernelWork, dev
   return launchSeconds.value + Math.max(computing, moving);
 }
 
-/** ranks of a mesh, in their order, spread over devices: as many on each.
+/** As many ranks on each device.
  *  @throws UserError when they do not divide */
-export function machineOf(
-  profile: Profile,
-  { ranks, devices, works }: { ranks: number; devices: number; works: readonly KernelWork[] },
-): Machine {
+export function requireSpread(ranks: number, devices: number): void {
   if (devices > ranks || ranks % devices !== 0)
     throw new UserError(
       `${ranks} ranks do not spread evenly over ${devices} devices; use ${devices > ranks ? `at most ${ranks}` : "a divisor"}`,
     );
+}
+
+/** ranks of a mesh, in their order, spread over devices.
+ *  @throws UserError as requireSpread */
+export function machineOf(
+  profile: Profile,
+  { ranks, devices, works }: { ranks: number; devices: number; works: readonly KernelWork[] },
+): Machine {
+  requireSpread(ranks, devices);
   const seconds = Float64Array.from(works, (work) => kernelSeconds(work, profile.device));
   const network = new Network(profile, devices);
   return {

@@ -1,6 +1,7 @@
 // One training step of a model on a mesh of devices that are not there: the step's own code says what is computed, sent and held, a
 // profile how long that takes.
 
+import { UserError } from "../backend/errors.ts";
 import type { BytesByPurpose } from "../backend/memory.ts";
 import type { LedgerEntry } from "../comm/ledger.ts";
 import type { ModelConfig } from "../nn/config.ts";
@@ -14,7 +15,7 @@ import { machineOf } from "./machine.ts";
 import type { Profile } from "./profile.ts";
 import { kernelOp, type StepProgram } from "./program.ts";
 import { type RankProgress, recordEach, type WatchOf } from "./record-ranks.ts";
-import type { StepToRecord } from "./record-step.ts";
+import type { RecordedRank, StepToRecord } from "./record-step.ts";
 import { type Replay, replay, type Watch } from "./replay.ts";
 
 export interface StepRecord {
@@ -39,8 +40,11 @@ export async function recordRanks(
 ): Promise<StepRecord> {
   const { shape, config, parameters, watchOf } = step;
   const { batch, context } = parameters;
+  if (batch * context > maxTokens)
+    throw new UserError(`got ${batch} x ${context} tokens in a micro-batch, at most ${maxTokens} can be simulated`);
   requireLegal(shape, { ...shardedExtents(config), batch, context });
   const { ranks, works } = await recordEach({ shape, config, parameters }, { watchOf, progress });
+  requireExact(ranks);
   return {
     program: assemble(
       ranks.map(({ record }) => record),
@@ -49,6 +53,23 @@ export async function recordRanks(
     entries: ranks.map(({ entries }) => entries),
     peakBytes: ranks.map(({ peakBytes }) => peakBytes),
   };
+}
+
+/** Ids of a micro-batch are in memory, 4 bytes a token. */
+const maxTokens = 2 ** 28;
+
+/** @throws UserError when bytes of memory or of messages are no longer whole numbers that JavaScript can tell apart */
+function requireExact(ranks: readonly RecordedRank[]): void {
+  for (const { peakBytes, entries } of ranks) {
+    const bytes = Math.max(
+      peakBytes.total,
+      entries.reduce((sum, each) => sum + each.bytes, 0),
+    );
+    if (bytes > Number.MAX_SAFE_INTEGER)
+      throw new UserError(
+        `a rank would hold or receive ${bytes.toExponential(1)} bytes, more than 2^53 can be counted exactly; use a smaller model, or more ranks`,
+      );
+  }
 }
 
 /** A recorded step in time. devices: as many ranks on each */
