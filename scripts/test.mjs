@@ -38,8 +38,13 @@ function parseCommand() {
   return { wanted, backend: values.backend, everything: process.argv.length === 2 };
 }
 
-/** Tests on ranks that look at no value a device computed. */
+/** Tests on ranks that look at no value a device computed, or at what is the same on any. */
 const deviceFree = [
+  "calibrate",
+  "launch",
+  "mutation",
+  "recorded-step",
+  "wire-training",
   "volume",
   "memory",
   "ledger",

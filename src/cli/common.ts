@@ -76,8 +76,7 @@ export async function openRanks(flags: BackendFlags & LinkFlags): Promise<OpenRa
   return {
     where: { ranks: workerRanks({ backend, threads, link: flags.link, ...ice }) },
     note: `${note}; each rank in a thread of its own${flags.link === "webrtc" ? ", joined by WebRTC" : ""}`,
-    // Channels that were closed are still saying goodbye.
-    dispose: () => void setTimeout(releaseWebRtc, 100),
+    dispose: () => void releaseWebRtc(),
   };
 }
 

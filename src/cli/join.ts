@@ -89,7 +89,7 @@ async function runJoin(link: string, { options, takePart }: { options: JoinFlags
     process.exitCode = 1;
   } finally {
     backend.dispose();
-    releaseWebRtc();
+    await releaseWebRtc();
   }
 }
 

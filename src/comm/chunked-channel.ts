@@ -24,6 +24,8 @@ export abstract class ChunkedChannel implements Channel {
   readonly #ended = deferred<void>();
   /** Resolves when messages can go; rejects when it closes before. */
   readonly opened = this.#opening.promise;
+  /** Resolves when nothing goes either way any more. */
+  readonly ended = this.#ended.promise;
   #state: "opening" | "open" | "closing" | "closed" = "opening";
   /** why it is closed */
   #reason = "";

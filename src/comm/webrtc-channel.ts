@@ -25,6 +25,14 @@ const lost = "it ended without a goodbye, or the network between failed";
 /** How long a connection may be interrupted: changes of network take seconds, and ICE goes on trying meanwhile. */
 const interruptedMs = 10_000;
 
+/** Channels that are closing: what was sent before has perhaps not arrived. */
+const closing = new Set<RtcChannel>();
+
+/** Resolves when whatever was closed has ended: two seconds after it was closed at the latest. */
+export const allClosed = async (): Promise<void> => {
+  await Promise.all([...closing].map(({ ended }) => ended));
+};
+
 export class RtcChannel extends ChunkedChannel {
   readonly #connection: RTCPeerConnection;
   readonly #channel: RTCDataChannel;
@@ -84,7 +92,13 @@ export class RtcChannel extends ChunkedChannel {
     if (this.#mustWait(0)) await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
+  override close(): void {
+    super.close();
+    if (this.state === "closing") closing.add(this);
+  }
+
   protected release(): void {
+    closing.delete(this);
     this.#events.abort();
     this.#channel.close();
     this.#connection.close();

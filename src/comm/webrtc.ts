@@ -5,7 +5,7 @@ import { inNode } from "../backend/node.ts";
 import type { Channel } from "./channel.ts";
 import { type IceOptions, iceAdvice, iceUrls, parseIce, type SeenWays } from "./ice.ts";
 import { CommunicationError } from "./link.ts";
-import type { RtcChannel } from "./webrtc-channel.ts";
+import { allClosed, type RtcChannel } from "./webrtc-channel.ts";
 import { Pair } from "./webrtc-pair.ts";
 import type { SignalData } from "./webrtc-signal.ts";
 
@@ -83,8 +83,13 @@ type CreateConnection = () => RTCPeerConnection;
 
 let cleanUp: (() => void) | undefined;
 
-/** Gives back what node-datachannel holds, once no channel is needed any more: now and then it keeps a process alive. Does nothing in a page. */
-export const releaseWebRtc = (): void => cleanUp?.();
+/** Gives back what node-datachannel holds, once no channel is needed any more: now and then it keeps a process alive. Channels that were
+ *  closed say goodbye first: what is given back says nothing. Does nothing in a page. */
+export async function releaseWebRtc(): Promise<void> {
+  if (!cleanUp) return;
+  await allClosed();
+  cleanUp();
+}
 
 /** @throws SyntaxError, which shows no name and no password */
 function checkedIce(options: IceOptions): IceOptions {

@@ -40,7 +40,7 @@ test.before(async () => {
 test.after(async () => {
   for (const command of commands) command.kill();
   await Promise.all([turn?.stop(), nats?.remove()]);
-  releaseWebRtc();
+  await releaseWebRtc();
   rmSync(folder, { recursive: true, force: true });
 });
 

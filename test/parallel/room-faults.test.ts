@@ -93,7 +93,7 @@ async function takeParts({ link, seed }: { link: string; seed: number | undefine
   }
   room.leave();
   backend.dispose();
-  releaseWebRtc();
+  await releaseWebRtc();
 }
 
 // ---- the test's side --------------------------------------------------------------------------------------------------------
