@@ -22,6 +22,10 @@ export class Device {
   wantedBy: number[] = [];
   /** by the thread that asks for its kernels: when it has asked for the last one that began */
   askedUntil = 0;
+  /** when another device's message came last */
+  heardAt = 0;
+  /** when it is looked at again */
+  wakesAt = -1;
   /** looked at before the clock goes on */
   touched = false;
   #computing = false;
@@ -81,6 +85,10 @@ export class OpQueue {
       at = parent;
     }
     heap[at] = op;
+  }
+
+  get first(): number | undefined {
+    return this.#heap[0];
   }
 
   pop(): number | undefined {

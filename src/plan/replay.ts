@@ -84,11 +84,13 @@ class Run {
     for (let rank = 0; rank < ranks; rank++)
       for (let op = first[rank]; op < first[rank + 1]; op++) if (this.#program.waits[op] === 0) this.#ready(op, rank);
     this.#tell();
-    for (let device = 0; device < this.#devices.length; device++) this.#start(device);
+    for (let device = 0; device < this.#devices.length; device++) this.#touch(device);
+    this.#begin();
     while (this.#events.size > 0) {
       const event = this.#events.pop();
       this.#now = this.#events.time;
-      if (event >= 0) this.#kernelEnds(event);
+      if (event >= kinds.length) this.#touch(event - kinds.length);
+      else if (event >= 0) this.#kernelEnds(event);
       else this.#messageEnds(~event);
       // All that ends now has ended before anything begins: who comes first is not decided by who is looked at first.
       if (this.#events.next > this.#now) this.#begin();
@@ -126,10 +128,10 @@ class Run {
       const rank = ended.pop() as number;
       const op = ended.pop() as number;
       this.#done++;
-      if (kinds[op] === goOnOp && this.#machine.devices > 1) {
-        // Who asks has waited too.
+      if (kinds[op] === goOnOp) {
+        // Who asks has waited for other devices' messages too.
         const state = this.#devices[this.#machine.deviceOf[rank]];
-        state.askedUntil = Math.max(state.askedUntil, this.#now);
+        state.askedUntil = Math.max(state.askedUntil, state.heardAt);
       }
       const to = dependentsFrom[op + 1];
       for (let i = dependentsFrom[op]; i < to; i++)
@@ -153,6 +155,7 @@ class Run {
     const [from, to] = [deviceOf[messages.from[message]], deviceOf[messages.to[message]]];
     this.#devices[from].send(this.#now, false);
     this.#devices[to].receive(this.#now, false);
+    this.#devices[to].heardAt = this.#now;
     this.#complete(messages.receive[message], messages.to[message]);
     this.#touch(from);
     this.#touch(to);
@@ -168,40 +171,55 @@ class Run {
     for (const sender of waiting) this.#touch(sender);
   }
 
+  /** Messages first, on all devices: where these exclude kernels, it is not the number of a device that decides. */
   #begin(): void {
-    for (const device of this.#touched.splice(0)) {
+    const touched = this.#touched.splice(0);
+    for (const device of touched) this.#startMessage(device);
+    for (const device of touched) {
       this.#devices[device].touched = false;
-      this.#start(device);
+      this.#startKernel(device);
     }
   }
 
-  /** What a device can begin now. */
-  #start(device: number): void {
-    this.#startMessage(device);
+  /** Looks at a device again at that time. */
+  #wake(device: number, time: number): void {
+    const state = this.#devices[device];
+    if (state.wakesAt === time) return;
+    state.wakesAt = time;
+    this.#events.push(time, this.#program.kinds.length + device);
+  }
+
+  #startKernel(device: number): void {
     const { computing, sending, receiving, kernels } = this.#devices[device];
     if (computing || (!this.#machine.overlap && (sending || receiving))) return;
-    const op = kernels.pop();
+    const op = kernels.first;
     if (op === undefined) return;
     const { kinds, what } = this.#program;
     // Handing a reference over is the only other thing that a device does.
     const local = kinds[op] === sendOp;
     const { localSeconds, hostKernelSeconds, hostMessageSeconds } = this.#machine;
     const state = this.#devices[device];
-    state.askedUntil += local ? hostMessageSeconds : hostKernelSeconds;
+    const asked = state.askedUntil + (local ? hostMessageSeconds : hostKernelSeconds);
+    if (asked > this.#now) {
+      this.#wake(device, asked);
+      return;
+    }
+    kernels.pop();
+    state.askedUntil = asked;
     const seconds = local ? localSeconds : this.#machine.kernelSeconds(what[op], device);
-    const start = Math.max(this.#now, state.askedUntil);
-    const end = start + (this.#machine.slowdown?.(device, op) ?? 1) * seconds;
+    const end = this.#now + (this.#machine.slowdown?.(device, op) ?? 1) * seconds;
     state.compute(this.#now, true);
     this.#events.push(end, op);
-    if (!local) this.#watch.kernel?.(op, { device, start, end });
+    if (!local) this.#watch.kernel?.(op, { device, start: this.#now, end });
   }
 
-  /** The first message of its outbox that its receiver can take. */
+  /** The first message of its outbox that its receiver and the links on its way can take. */
   #startMessage(from: number): void {
     const { overlap, deviceOf } = this.#machine;
     const sender = this.#devices[from];
     if (sender.sending || (!overlap && sender.computing)) return;
     const { outbox } = sender;
+    let free = Number.POSITIVE_INFINITY;
     for (let i = 0; i < outbox.length; i++) {
       const message = outbox[i];
       const to = deviceOf[this.#program.messages.to[message]];
@@ -210,25 +228,37 @@ class Run {
         if (!receiver.wantedBy.includes(from)) receiver.wantedBy.push(from);
         continue;
       }
+      const route = this.#machine.route(from, to);
+      const linksFree = this.#freeFrom(route);
+      if (linksFree > this.#now) {
+        free = Math.min(free, linksFree);
+        continue;
+      }
       outbox.splice(i, 1);
       sender.send(this.#now, true);
       receiver.receive(this.#now, true);
-      const end = this.#now + this.#messageSeconds(message, from, to);
+      const end = this.#now + this.#messageSeconds(message, { from, to, route });
       this.#events.push(end, ~message);
       this.#watch.message?.(message, { start: this.#now, end });
       return;
     }
+    if (free < Number.POSITIVE_INFINITY) this.#wake(from, free);
   }
 
-  /** From now, with the wait for shared links. */
-  #messageSeconds(message: number, from: number, to: number): number {
-    const { alpha, bytesPerSecond, shared } = this.#machine.route(from, to);
+  /** When all links that a route shares with others are free. */
+  #freeFrom({ shared }: Route): number {
+    let free = 0;
+    for (const { link } of shared) free = Math.max(free, this.#freeAt[link]);
+    return free;
+  }
+
+  /** From now on; takes the links it shares with others. */
+  #messageSeconds(message: number, { from, to, route }: { from: number; to: number; route: Route }): number {
+    const { alpha, bytesPerSecond, shared } = route;
     const bytes = this.#program.messages.bytes[message];
     const factor = this.#machine.congestion?.(message, { from, to, seconds: this.#now }) ?? 1;
-    let begin = this.#now;
-    for (const { link } of shared) begin = Math.max(begin, this.#freeAt[link]);
-    for (const { link, bytesPerSecond: rate } of shared) this.#freeAt[link] = begin + (factor * bytes) / rate;
-    return begin - this.#now + factor * (alpha + bytes / bytesPerSecond);
+    for (const { link, bytesPerSecond: rate } of shared) this.#freeAt[link] = this.#now + (factor * bytes) / rate;
+    return factor * (alpha + bytes / bytesPerSecond);
   }
 }
 

@@ -64,6 +64,54 @@ test("a link that several devices share passes one message after another, at its
   near(run(program, { sharedLinks: 1, route: wide }).seconds, alpha + (3 / 4 + 1) * 4 * n * beta, "four times as wide");
 });
 
+test("a message that waits for one link keeps no other from its use", async () => {
+  const program = await recorded(6, async (group, tensor) => {
+    const x = tensor(n);
+    // 0 to 3, 1 to 4, 2 to 5, all at once: the second needs both the first's link and the third's.
+    if (group.index < 3) group.send(x, { to: group.index + 3, tag: "x", purpose });
+    else await group.receive({ from: group.index - 3, tag: "x", shape: [n], purpose });
+  });
+  const rate = 1 / beta;
+  const ways = [[0], [0, 1], [1]].map((links) => links.map((link) => ({ link, bytesPerSecond: rate })));
+  const spans: number[] = [];
+  const route = (from: number) => ({ alpha: 0, bytesPerSecond: rate, shared: ways[from] });
+  const { seconds } = replay(program, machine(program, { sharedLinks: 2, route }), {
+    message: (_, { end }) => spans.push(end),
+  });
+  near(seconds, 2 * 4 * n * beta, "all three");
+  near(spans[1], 4 * n * beta, "the third goes beside the first");
+});
+
+test("without overlap, which device has which number decides nothing", async () => {
+  const seconds: number[] = [];
+  for (const sender of [0, 1]) {
+    const program = await recorded(2, async (group, tensor) => {
+      const x = tensor(n);
+      for (let i = 0; i < 3; i++) {
+        const y = tensor(n);
+        y.backend.run("fill", { y: y.buffer, n, value: 1 });
+        if (group.index !== sender) continue;
+        group.send(i === 0 ? y : x, { to: 1 - sender, tag: String(i), purpose });
+      }
+      for (let i = 0; i < 3 && group.index !== sender; i++)
+        await group.receive({ from: sender, tag: String(i), shape: [n], purpose });
+    });
+    seconds.push(run(program, { kernel: message(n), overlap: false }).seconds);
+  }
+  assert.is(seconds[0], seconds[1]);
+});
+
+test("a device that waits to be asked does not compute", async () => {
+  const program = await recorded(1, async (_, tensor) => {
+    for (let i = 0; i < 4; i++) {
+      const y = tensor(n);
+      y.backend.run("fill", { y: y.buffer, n, value: 1 });
+    }
+  });
+  const { devices, seconds } = run(program, { kernel: 1, hostKernelSeconds: 3 });
+  assert.equal([seconds, devices[0].computing, devices[0].idle], [13, 4, 9]);
+});
+
 test("messages are hidden under kernels that do not need them, where the machine overlaps", async () => {
   const program = await recorded(2, async (group, tensor) => {
     const [x, y] = [tensor(n), tensor(n)];
