@@ -1,6 +1,6 @@
 // Reads what commands are given and writes what they make: every failure is a sentence, no file is half written.
 
-import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readlink, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { UserError } from "../backend/errors.ts";
 
@@ -14,6 +14,7 @@ const reasons: Readonly<Record<string, string>> = {
   EPERM: "permission denied",
   ENOTDIR: "a part of its path is no folder",
   ENOSPC: "the disk is full",
+  ELOOP: "its links lead in a circle",
   EROFS: "the file system is read-only",
 };
 
@@ -65,14 +66,28 @@ export function parseJson(bytes: Uint8Array, path: string): unknown {
 export async function prepareOutput(path: string): Promise<void> {
   requireName(path, "a file that can be written");
   try {
-    await makeFolder(dirname(resolve(path)));
-    const found = await stat(path).catch(() => undefined);
-    if (found?.isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
-    await writeFile(temporary(path), "");
-    await rm(temporary(path));
+    const { file, replaced } = await targetOf(path);
+    // Opening a pipe waits for its reader, and what a device takes only writing tells.
+    if (!replaced) return;
+    await makeFolder(dirname(file));
+    await writeFile(temporary(file), "");
+    await rm(temporary(file));
   } catch (error) {
     throw new UserError(`${path}: ${reason(error)}; need a file that can be written`);
   }
+}
+
+/** The file behind links, be it there yet or not; whether it is replaced as a whole, as files are, and devices and pipes are not. */
+async function targetOf(path: string): Promise<{ file: string; replaced: boolean }> {
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+  });
+  if (found?.isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
+  if (found?.isFile()) return { file: await realpath(path), replaced: true };
+  if (found) return { file: path, replaced: false };
+  const link = await readlink(path).catch(() => undefined);
+  if (link === undefined) return { file: resolve(path), replaced: true };
+  return targetOf(resolve(await realpath(dirname(resolve(path))), link));
 }
 
 /** A folder with those above it. Node's own recursion never ends where the system makes none, as below /proc. */
@@ -84,15 +99,25 @@ async function makeFolder(path: string): Promise<void> {
   });
 }
 
-/** Writes all of a file or nothing: under another name first.
+/** Writes all of a file or nothing: under another name first. What is no file, but a device or a pipe, is written straight into.
  *  @throws UserError when it cannot */
 export async function writeWhole(path: string, text: string | Iterable<string>): Promise<void> {
   try {
-    await writeFile(temporary(path), text);
-    await rename(temporary(path), path);
+    const { file, replaced } = await targetOf(path);
+    if (replaced) await replace(file, text);
+    else await writeFile(path, text);
   } catch (error) {
-    await rm(temporary(path), { force: true });
     throw new UserError(`${path}: ${reason(error)}; need a file that can be written`);
+  }
+}
+
+async function replace(file: string, text: string | Iterable<string>): Promise<void> {
+  try {
+    await writeFile(temporary(file), text);
+    await rename(temporary(file), file);
+  } catch (error) {
+    await rm(temporary(file), { force: true });
+    throw error;
   }
 }
 
