@@ -132,9 +132,7 @@ function allRows(rows: readonly ScaleRow[]): string {
       ...[countText(row.devices), row.layout, row.dims.join(" × ")],
       ...[countText(row.batch), countText(row.width), countText(row.heads)],
       ...[secondsText(seconds), countText(row.tokensPerSecond), percent(row.efficiency)],
-      ...[computingSeconds + hiddenSeconds, hiddenSeconds, exposedSeconds, idleSeconds].map((each) =>
-        secondsText(each),
-      ),
+      ...[computingSeconds, hiddenSeconds, exposedSeconds, idleSeconds].map((each) => secondsText(each)),
       ...[bytesText(row.bytesReceived), countText(row.messagesReceived), bytesText(row.memoryBytes.total)],
       ...[row.fits ? "yes" : "no", percent(row.mfu)],
     ];

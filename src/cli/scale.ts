@@ -162,7 +162,7 @@ function cells(row: ScaleRow): string[] {
   return [
     ...[countText(row.devices), row.layout, row.dims.join("x"), countText(row.batch), countText(row.width)],
     ...[secondsText(seconds), countText(row.tokensPerSecond), percent(row.efficiency)],
-    ...[computingSeconds + hiddenSeconds, hiddenSeconds, exposedSeconds, idleSeconds].map((s) => percent(s / seconds)),
+    ...[computingSeconds, hiddenSeconds, exposedSeconds, idleSeconds].map((s) => percent(s / seconds)),
     ...[bytesText(row.bytesReceived), bytesText(row.memoryBytes.total), row.fits ? "yes" : "no", percent(row.mfu)],
   ];
 }

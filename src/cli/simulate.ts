@@ -105,7 +105,7 @@ function lines(step: SimulatedStep, figures: StepFigures): string[] {
     .map(([purpose, { messages, words }]) => `${purpose} ${countText(words)} words in ${countText(messages)}`)
     .join(", ");
   return [
-    `a device: computing ${percent(computingSeconds + hiddenSeconds)}, messages hidden under it ${percent(hiddenSeconds)}, exposed ${percent(exposedSeconds)}, idle ${percent(idleSeconds)}`,
+    `a device: computing ${percent(computingSeconds)}, messages hidden under it ${percent(hiddenSeconds)}, exposed ${percent(exposedSeconds)}, idle ${percent(idleSeconds)}`,
     `a rank receives at most ${bytesText(bytesReceived)} in ${countText(messagesReceived)} messages; rank 0: ${purposesText || "nothing"}`,
     `a rank holds at most ${bytesText(memoryBytes.total)}: peaks of ${held}`,
     memory <= room

@@ -17,7 +17,8 @@ export interface SimulatedStep {
   readonly run: Simulated;
 }
 
-/** computingSeconds to idleSeconds: of a device, in the mean of all. What is received and held: by the rank with the most. */
+/** computingSeconds to idleSeconds: of a device, in the mean of all; computing, exposed and idle add up to the step. What is received and
+ *  held: by the rank with the most. */
 export interface StepFigures {
   readonly layout: MeshShape["layout"];
   readonly dims: readonly number[];
@@ -25,9 +26,9 @@ export interface StepFigures {
   readonly devices: number;
   readonly profile: string;
   readonly seconds: number;
-  /** no message under way */
+  /** a kernel runs, whether or not a message is under way */
   readonly computingSeconds: number;
-  /** computing, and a message under way */
+  /** the part of computing with a message under way */
   readonly hiddenSeconds: number;
   readonly exposedSeconds: number;
   readonly idleSeconds: number;
@@ -69,7 +70,7 @@ export function figuresOf(step: SimulatedStep): StepFigures {
 function meanSeconds({ devices }: Simulated) {
   const sum = { computingSeconds: 0, hiddenSeconds: 0, exposedSeconds: 0, idleSeconds: 0 };
   for (const { computing, hidden, exposed, idle } of devices) {
-    sum.computingSeconds += computing / devices.length;
+    sum.computingSeconds += (computing + hidden) / devices.length;
     sum.hiddenSeconds += hidden / devices.length;
     sum.exposedSeconds += exposed / devices.length;
     sum.idleSeconds += idle / devices.length;

@@ -11,7 +11,10 @@ test("simulate tells a step's parts, which add up, its traffic and memory", asyn
   is(code, 0, stderr);
   const [told] = events(stdout) as unknown as Record<string, number>[];
   const { seconds, computingSeconds, hiddenSeconds, exposedSeconds, idleSeconds } = told;
-  ok(Math.abs(computingSeconds + hiddenSeconds + exposedSeconds + idleSeconds - seconds) < 1e-9 * seconds);
+  ok(Math.abs(computingSeconds + exposedSeconds + idleSeconds - seconds) < 1e-9 * seconds);
+  ok(0 < hiddenSeconds && hiddenSeconds < computingSeconds);
+  const [, share] = stderr.match(/a device: computing [^(]*\(([\d.]+)%\)/) ?? [];
+  is(share, ((100 * computingSeconds) / seconds).toFixed(1), "the text says what JSON says");
   equal([told.ranks, told.devices, told.tokens], [8, 8, 8 * 32]);
   ok(told.bytesReceived === 4 * told.wordsReceived && told.messagesReceived > 0 && told.mfu > 0);
   match(stderr, /a device: computing .* hidden under it .* exposed .* idle/);
