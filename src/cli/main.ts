@@ -3,6 +3,7 @@
 
 import { Command, CommanderError } from "commander";
 import { DeviceError, UserError } from "../backend/errors.ts";
+import { RendezvousError } from "../cluster/rendezvous/connection.ts";
 import { CommunicationError } from "../comm/link.ts";
 import { DivergedError } from "../train/events.ts";
 import { addCalibrate } from "./calibrate.ts";
@@ -59,7 +60,7 @@ function oneLine(message: string): string {
 /** Says what went wrong where commander has not yet, and returns the exit code. */
 function explain(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  const kinds = [UserError, DeviceError, DivergedError, CommunicationError];
+  const kinds = [UserError, DeviceError, DivergedError, CommunicationError, RendezvousError];
   const known = kinds.some((kind) => error instanceof kind);
   // Anything else is our bug, and its stack is what a report of it needs.
   const text = known ? oneLine((error as Error).message) : `${error instanceof Error ? error.stack : error}\n`;
