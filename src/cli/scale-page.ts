@@ -42,8 +42,8 @@ export function scalePage(report: ScaleReport): string {
       text: ({ seconds }) => secondsText(seconds),
     }),
     section(rows, {
-      ...{ title: "Efficiency", label: "% of the fastest on the fewest devices" },
-      ...{ value: ({ efficiency }) => 100 * efficiency, text: ({ efficiency }) => percent(efficiency) },
+      ...{ title: "Efficiency", label: "% of the fastest that fits on the fewest devices" },
+      ...{ value: ({ efficiency }) => efficiency && 100 * efficiency, text: ({ efficiency }) => percent(efficiency) },
     }),
     section(rows, {
       ...{ title: "Received", label: "GiB a step, by the rank with the most" },
@@ -66,7 +66,8 @@ export function scalePage(report: ScaleReport): string {
   return pageHtml({ title, note, style }, body.join("\n"));
 }
 
-const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
+/** "-" for what a mesh that does not fit has none of. */
+const percent = (share: number | undefined): string => (share === undefined ? "-" : `${(100 * share).toFixed(1)}%`);
 
 /** Of the most devices. */
 function keyFigures(rows: readonly ScaleRow[]): string {
@@ -83,7 +84,8 @@ function keyFigures(rows: readonly ScaleRow[]): string {
 interface Measure {
   title: string;
   label: string;
-  value(row: ScaleRow): number;
+  /** undefined: not drawn */
+  value(row: ScaleRow): number | undefined;
   text(row: ScaleRow): string;
 }
 
@@ -96,7 +98,11 @@ function section(rows: readonly ScaleRow[], { title, label, value, text }: Measu
     ...{ title, description: `${title} of each layout over ${counts.join(", ")} devices, as in the table.` },
     ...{ xLabel: "devices", yLabel: label, fromZero: true, xMarks: counts },
     // Layouts that are not there keep their colour.
-    series: layouts.map((name) => ({ name, dots: true, points: of(name).map((row) => [row.devices, value(row)]) })),
+    series: layouts.map((name) => ({
+      name,
+      dots: true,
+      points: of(name).map((row) => [row.devices, value(row) ?? Number.NaN]),
+    })),
   });
   const shown = layouts.filter((name) => of(name).length > 0);
   const body = counts.map((devices) => [

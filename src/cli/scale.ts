@@ -161,7 +161,11 @@ function cells(row: ScaleRow): string[] {
   const { seconds, computingSeconds, hiddenSeconds, exposedSeconds, idleSeconds } = row;
   return [
     ...[countText(row.devices), row.layout, row.dims.join("x"), countText(row.batch), countText(row.width)],
-    ...[secondsText(seconds), countText(row.tokensPerSecond), percent(row.efficiency)],
+    ...[
+      secondsText(seconds),
+      countText(row.tokensPerSecond),
+      row.efficiency === undefined ? "-" : percent(row.efficiency),
+    ],
     ...[computingSeconds, hiddenSeconds, exposedSeconds, idleSeconds].map((s) => percent(s / seconds)),
     ...[bytesText(row.bytesReceived), bytesText(row.memoryBytes.total), row.fits ? "yes" : "no", percent(row.mfu)],
   ];

@@ -38,9 +38,9 @@ export interface ScaleRow extends StepFigures {
   readonly width: number;
   readonly heads: number;
   readonly batch: number;
-  /** MFU over that of the fastest mesh on the fewest devices that have one. In strong scaling that is the speed-up over the ideal one; where
-   *  a device's work stays, the time on the fewest devices over the time. */
-  readonly efficiency: number;
+  /** MFU over that of the fastest mesh on the fewest devices on which one fits; undefined for a mesh that does not fit. In strong scaling
+   *  that is the speed-up over the ideal one; where a device's work stays, the time on the fewest devices over the time. */
+  readonly efficiency: number | undefined;
   /** the fastest of its layout on as many devices, those that do not fit coming last */
   readonly best: boolean;
 }
@@ -74,13 +74,14 @@ export async function* scale(
         else refused.push({ devices, layout, dims: shape.dims, why });
       }
     }
-    base ??= found.length > 0 ? found.reduce(faster).mfu : undefined;
+    const fitting = found.filter(({ fits }) => fits);
+    base ??= fitting.length > 0 ? fitting.reduce(faster).mfu : undefined;
     const isBest = (each: StepFigures) => found.filter(({ layout }) => layout === each.layout).reduce(faster) === each;
     const { width, heads } = shardedExtents(step.config);
     const { batch } = step.parameters;
     const rows = found.map((each) => ({
       ...{ ...each, width, heads, batch, best: isBest(each) },
-      efficiency: each.mfu / (base ?? each.mfu),
+      efficiency: each.fits && base !== undefined ? each.mfu / base : undefined,
     }));
     yield { devices, rows, refused };
   }

@@ -85,6 +85,20 @@ test("the best of a layout is the fastest, and one that fits before one that doe
   }
 });
 
+test("a mesh that does not fit is no base of efficiency, and has none", async () => {
+  const { profile } = problem({});
+  const ample = await scaled({ devices: [1, 4] });
+  const held = ample.map(({ rows }) => rows.map(({ memoryBytes }) => memoryBytes.total));
+  // Every mesh of 4 devices, and not the one device.
+  assert.ok(Math.max(...held[1]) < Math.min(...held[0]));
+  const memoryBytes = { ...profile.device.memoryBytes, value: Math.max(...held[1]) };
+  const small = { ...profile, device: { ...profile.device, memoryBytes } };
+  const [one, four] = await scaled({ devices: [1, 4], profile: small });
+  assert.ok(one.rows.length > 0 && one.rows.every(({ fits, efficiency }) => !fits && efficiency === undefined));
+  const fastest = Math.max(...four.rows.map(({ mfu }) => mfu));
+  for (const { fits, efficiency, mfu } of four.rows) assert.equal([fits, efficiency], [true, mfu / fastest]);
+});
+
 test("meshes that are none, and meshes that are not legal, are refused with the reason", async () => {
   const [eight] = await scaled({ config: gpt2(6), devices: [8], layouts: ["1d", "1d-sp", "2d", "2.5d"] });
   assert.equal(
@@ -122,7 +136,7 @@ for (const growth of ["batch", "width", "both"] as const)
       assert.is(first[name] === last[name], stays[growth].includes(name), `${name}: ${first[name]}, ${last[name]}`);
     if (growth === "batch" || growth === "width") {
       const [a, b] = found.map(({ rows: [row] }) => row);
-      assert.ok(Math.abs(b.efficiency - b.mfu / a.mfu) < 1e-12);
+      assert.ok(Math.abs(Number(b.efficiency) - b.mfu / a.mfu) < 1e-12);
     }
   });
 
