@@ -13,6 +13,8 @@ export function nearest(word: string, words: Iterable<string>): string | undefin
   let bestDistance = Math.max(2, Math.floor(folded.length / 3)) + 1;
   for (const candidate of words) {
     const distance = editDistance(folded, candidate.toLowerCase());
+    // Of a short word, or of none, half must be right.
+    if (2 * distance > Math.max(folded.length, candidate.length)) continue;
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }
   return best;

@@ -220,8 +220,13 @@ export const namesWith = (field: "device" | "network"): string[] =>
 export function partNamed(name: string, field: "device" | "network"): ProfilePart {
   const names = namesWith(field);
   if (names.includes(name)) return parsePart(profileFiles[name]);
+  const all = `${names.join(", ")}, or give a file's path`;
+  if (field === "device" && namesWith("network").includes(name))
+    throw new UserError(
+      `profile ${name} is a network and has no device; it goes to --network, or is a file's network; devices are ${all}`,
+    );
   const near = nearest(name, names);
   throw new UserError(
-    `there is no profile ${show(name)} with a ${field}; ${near ? `did you mean ${near}? ` : ""}There are ${names.join(", ")}, or give a file's path`,
+    `there is no profile ${show(name)} with a ${field}; ${near ? `did you mean ${near}? There` : "there"} are ${all}`,
   );
 }

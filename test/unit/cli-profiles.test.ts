@@ -62,7 +62,10 @@ test("simulate: a device with another's network, and files that name both", asyn
 
 test("what is no profile is refused, with its file's name", async () => {
   await refuses(["profiles", "h20"], /no profile "h20" with a network; did you mean h200\?/);
-  await refuses([...tiny, "--profile", "wan"], /no profile "wan" with a device; .*There are a100,/);
+  await refuses([...tiny, "--profile", "wan"], /profile wan is a network and has no device; it goes to --network, /);
+  await refuses([...tiny, "--profile", ""], /no profile "" with a device; there are a100,/);
+  await refuses([...tiny, "--profile", "xy"], /no profile "xy" with a device; there are a100,/);
+  await refuses([...tiny, "--profile", "h20"], /no profile "h20" with a device; did you mean h200\? There are a100,/);
   await refuses([...tiny, "--network", "wann"], /no profile "wann" with a network; did you mean wan\?/);
   await refuses(
     [...tiny, "--profile", "./none.json"],

@@ -59,7 +59,10 @@ test("names that none has are refused with the nearest", () => {
     () => profileNamed("a10"),
     /there is no profile "a10" with a device; did you mean a100\? There are a100, .*or give a file's path$/,
   );
-  refuses(() => profileNamed("lan"), /there is no profile "lan" with a device.*There are a100, meluxina/);
+  refuses(
+    () => profileNamed("lan"),
+    /profile lan is a network and has no device; it goes to --network, .*devices are a100, meluxina/,
+  );
   refuses(() => profileNamed("a100", "wfi"), /there is no profile "wfi" with a network; did you mean wifi\?/);
   refuses(() => profileNamed("constructor"), /there is no profile "constructor"/);
   refuses(() => profileNamed("a100", "__proto__"), /there is no profile "__proto__" with a network/);
