@@ -88,13 +88,13 @@ async function runScale(flags: ScaleFlags): Promise<void> {
     }
     for (const each of found.refused) {
       refused.push(each);
-      output.event({ event: "refused", ...each });
+      output.event({ event: "refused", mode, ...(growth && { grow: growth }), ...each });
     }
   }
   for (const each of refused) output.say(`not ${refusedText(each)}`);
   if (told.length === 0) throw new UserError("none of these layouts is legal on any of these numbers of devices");
   if (flags.csv !== undefined) {
-    await writeWhole(flags.csv, csvText(csvRows({ told, refused }, { mode, grow: growth, context, accumulate })));
+    await writeWhole(flags.csv, csvText(csvRows({ told, refused }, { mode, grow: growth })));
     output.say(`table: ${flags.csv}`);
   }
   if (flags.html !== undefined) {
@@ -175,14 +175,14 @@ const refusedText = ({ devices, layout, why }: ScaleRefusal): string => `${layou
 
 function csvRows(
   { told, refused }: { told: readonly ScaleRow[]; refused: readonly ScaleRefusal[] },
-  run: { mode: string; grow: string | undefined; context: number; accumulate: number },
+  run: { mode: string; grow: string | undefined },
 ) {
   const legal = told.map(({ dims, memoryBytes, ranks: _, ...row }) => ({
     ...{ ...run, devices: row.devices, layout: row.layout, mesh: dims.join("x"), legal: true, why: "" },
     ...{ ...row, memoryBytes: memoryBytes.total },
   }));
-  const rest = refused.map(({ devices, layout, dims, why }) => ({
-    ...{ ...run, devices, layout, mesh: dims?.join("x") ?? "", legal: false, why },
+  const rest = refused.map(({ dims, ...row }) => ({
+    ...{ ...run, ...row, mesh: dims?.join("x") ?? "", legal: false },
   }));
   return [...legal, ...rest];
 }

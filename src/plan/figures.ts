@@ -1,7 +1,9 @@
 // What a simulated step comes to, in numbers for programs and people.
 
+import type { FloatType } from "../backend/buffer.ts";
 import type { BytesByPurpose } from "../backend/memory.ts";
 import type { ModelConfig } from "../nn/config.ts";
+import { shardedExtents } from "../nn/extents.ts";
 import type { MeshShape } from "../parallel/shape.ts";
 import type { TrainParameters } from "../train/events.ts";
 import type { Profile } from "./profile.ts";
@@ -17,9 +19,36 @@ export interface SimulatedStep {
   readonly run: Simulated;
 }
 
+/** Which model and step they are, named as on the command line. */
+export interface StepRun {
+  readonly arch: ModelConfig["model_type"];
+  readonly layers: number;
+  readonly width: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly ffn: number;
+  readonly vocab: number;
+  readonly context: number;
+  /** sequences in a micro-batch */
+  readonly batch: number;
+  readonly accumulate: number;
+  readonly recompute: boolean;
+  readonly dtype: FloatType;
+  readonly wire: FloatType;
+}
+
+export function stepRun({ config, parameters }: Pick<SimulatedStep, "config" | "parameters">): StepRun {
+  const { context, batch, accumulate, recompute, dtype = "f32", wire = "f32" } = parameters;
+  return {
+    ...{ arch: config.model_type, layers: config.model_type === "gpt2" ? config.n_layer : config.num_hidden_layers },
+    ...{ ...shardedExtents(config), vocab: config.vocab_size },
+    ...{ context, batch, accumulate, recompute, dtype, wire },
+  };
+}
+
 /** computingSeconds to idleSeconds: of a device, in the mean of all; computing, exposed and idle add up to the step. What is received and
  *  held: by the rank with the most. */
-export interface StepFigures {
+export interface StepFigures extends StepRun {
   readonly layout: MeshShape["layout"];
   readonly dims: readonly number[];
   readonly ranks: number;
@@ -57,6 +86,7 @@ export function figuresOf(step: SimulatedStep): StepFigures {
     received.reduce((m, each) => Math.max(m, of(each)), 0);
   const tokens = batch * context * accumulate;
   return {
+    ...stepRun(step),
     ...{ layout: shape.layout, dims: shape.dims, ranks: shape.size, devices, profile: profile.name, seconds },
     ...meanSeconds(run),
     ...{ bytesReceived: most(({ bytes }) => bytes), wordsReceived: most(({ words }) => words) },

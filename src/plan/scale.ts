@@ -5,7 +5,7 @@ import { headWidth, type ModelConfig } from "../nn/config.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import { type LayoutName, type MeshShape, requireLegal, shapesOf } from "../parallel/shape.ts";
 import type { TrainParameters } from "../train/events.ts";
-import { figuresOf, type StepFigures } from "./figures.ts";
+import { figuresOf, type StepFigures, type StepRun, stepRun } from "./figures.ts";
 import type { Profile } from "./profile.ts";
 import { recordRanks, simulate } from "./simulate.ts";
 
@@ -35,9 +35,6 @@ export interface ScaleProblem extends ScaleStep {
 
 /** A legal mesh of a layout, simulated. */
 export interface ScaleRow extends StepFigures {
-  readonly width: number;
-  readonly heads: number;
-  readonly batch: number;
   /** MFU over that of the fastest mesh on the fewest devices on which one fits; undefined for a mesh that does not fit. In strong scaling
    *  that is the speed-up over the ideal one; where a device's work stays, the time on the fewest devices over the time. */
   readonly efficiency: number | undefined;
@@ -46,7 +43,7 @@ export interface ScaleRow extends StepFigures {
 }
 
 /** A layout, on one mesh or on all, that cannot be. */
-export interface ScaleRefusal {
+export interface ScaleRefusal extends StepRun {
   readonly devices: number;
   readonly layout: LayoutName;
   readonly dims: readonly number[] | undefined;
@@ -64,23 +61,23 @@ export async function* scale(
   for (const devices of counts) {
     const step = grown(problem, devices);
     const refused: ScaleRefusal[] = [];
+    const refuse = (layout: LayoutName, { dims, why }: Pick<ScaleRefusal, "dims" | "why">) =>
+      refused.push({ ...stepRun(step), devices, layout, dims, why });
     const found: StepFigures[] = [];
     for (const layout of layoutsOf(layouts, devices)) {
       const shapes = shapesOf(devices).filter((shape) => shape.layout === layout);
-      if (shapes.length === 0) refused.push({ devices, layout, dims: undefined, why: noMesh(layout, devices) });
+      if (shapes.length === 0) refuse(layout, { dims: undefined, why: noMesh(layout, devices) });
       for (const shape of shapes) {
         const why = illegal(shape, step);
         if (why === undefined) found.push(await simulated({ ...step, shape, profile }, progress));
-        else refused.push({ devices, layout, dims: shape.dims, why });
+        else refuse(layout, { dims: shape.dims, why });
       }
     }
     const fitting = found.filter(({ fits }) => fits);
     base ??= fitting.length > 0 ? fitting.reduce(faster).mfu : undefined;
     const isBest = (each: StepFigures) => found.filter(({ layout }) => layout === each.layout).reduce(faster) === each;
-    const { width, heads } = shardedExtents(step.config);
-    const { batch } = step.parameters;
     const rows = found.map((each) => ({
-      ...{ ...each, width, heads, batch, best: isBest(each) },
+      ...{ ...each, best: isBest(each) },
       efficiency: each.fits && base !== undefined ? each.mfu / base : undefined,
     }));
     yield { devices, rows, refused };

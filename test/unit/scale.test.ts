@@ -34,6 +34,7 @@ test("scale's rows are simulate's, number for number", async () => {
     const [simulated] = await told(["simulate", ...model, ...mesh]);
     const { event: _, ...figures } = simulated;
     assert.is(Object.keys(figures).length > 15, true);
+    assert.equal([simulated.arch, simulated.layers, simulated.ffn, simulated.vocab], ["gpt2", 1, 256, 100]);
     for (const [name, value] of Object.entries(figures)) assert.equal(row[name], value, `${row.layout}: ${name}`);
   }
   // The speed-up over the ideal one.
@@ -206,8 +207,11 @@ test("scale --csv --html: every row of --json in the one, and in the other, whic
   const at = (row: string[], name: string) => row[head.indexOf(name)];
   for (const [index, row] of [...legal, ...refused].entries()) {
     assert.is(cells[index].length, head.length);
-    for (const name of ["devices", "layout", "seconds", "efficiency", "mfu", "bytesReceived", "fits", "why", "best"])
-      if (head.includes(name)) assert.is(at(cells[index], name), String(row[name] ?? ""), name);
+    for (const name of [
+      ...["devices", "layout", "seconds", "efficiency", "mfu", "bytesReceived", "fits", "why", "best", "mode", "arch"],
+      ...["layers", "width", "heads", "ffn", "vocab", "context", "batch", "accumulate", "recompute", "dtype", "wire"],
+    ])
+      assert.is(at(cells[index], name), String(row[name] ?? ""), name);
     assert.is(at(cells[index], "mesh"), (row.dims as number[] | undefined)?.join("x") ?? "");
     assert.is(at(cells[index], "legal"), String(index < legal.length));
   }
