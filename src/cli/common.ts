@@ -4,6 +4,7 @@ import { type Command, Option } from "commander";
 import { UserError } from "../backend/errors.ts";
 import { createBackend, type DeviceChoice, type OpenBackend, resolveBackend } from "../backend/select.ts";
 import type { Ranks, Where } from "../cluster/ranks.ts";
+import type { IceOptions } from "../comm/ice.ts";
 import { releaseWebRtc } from "../comm/webrtc.ts";
 import { type LayoutName, layoutNames, type MeshShape, meshShape, parseMesh } from "../parallel/shape.ts";
 import { addIceOptions, type IceFlags, iceOf, requireRelay } from "./ice.ts";
@@ -60,12 +61,18 @@ export interface OpenRanks {
   dispose(): void;
 }
 
-/** @throws UserError as openBackend */
-export async function openRanks(flags: BackendFlags & LinkFlags): Promise<OpenRanks> {
+/** @throws UserError for servers that the link does not use, and as iceOf */
+export async function iceOfLink(flags: LinkFlags): Promise<IceOptions | undefined> {
   const ice = await iceOf(flags);
   if (ice && flags.link !== "webrtc")
     throw new UserError(`got STUN and TURN servers with --link ${flags.link}; they are for --link webrtc`);
   requireRelay(ice);
+  return ice;
+}
+
+/** @throws UserError as openBackend and iceOfLink */
+export async function openRanks(flags: BackendFlags & LinkFlags): Promise<OpenRanks> {
+  const ice = await iceOfLink(flags);
   if (flags.link === "loopback") {
     const { backend, note } = await openBackend(flags);
     return { where: { backend }, note, dispose: () => backend.dispose() };

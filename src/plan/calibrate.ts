@@ -5,10 +5,11 @@ import { type ModelConfig, parseModelConfig } from "../nn/config.ts";
 import { type MeshShape, meshShape } from "../parallel/shape.ts";
 import { constant } from "../tensor/tensor.ts";
 import type { TrainParameters } from "../train/events.ts";
-import { kernelSeconds } from "./machine.ts";
-import { median, type Observed, observed, serial, stepSeconds } from "./observe.ts";
-import type { DeviceProfile, NetworkLevel, Profile } from "./profile.ts";
-import { type KernelWork, kernelOp, type StepProgram } from "./program.ts";
+import { copied, deviceFrom, estimate, measured, unknownNetwork } from "./fit.ts";
+import { median, noKernelTimes, observed, serial, stepSeconds } from "./observe.ts";
+import { type NetworkLevel, type Profile, parsePart, whole } from "./profile.ts";
+import { kernelOp, type StepProgram } from "./program.ts";
+import { clampQuantities } from "./quantity.ts";
 import type { StepToRecord } from "./record-step.ts";
 import { recordRanks, simulate } from "./simulate.ts";
 
@@ -57,9 +58,6 @@ const shapes = [meshShape({ layout: "1d", dims: [4] }), meshShape({ dims: [2, 2]
 const tinyMeshes = shapes.map((shape) => stepOf(shape, gpt2(64, { layers: 2, context: 8 }), 8));
 const meshes = shapes.map((shape) => stepOf(shape, gpt2(128, { layers: 2, context: 64 }), 16));
 
-/** Elements of a copy that no cache holds. */
-const copied = 2 ** 22;
-
 async function productsAndCopies(backend: Backend): Promise<void> {
   {
     using x = constant(backend, { shape: [copied], purpose: "scratch" });
@@ -82,18 +80,19 @@ async function productsAndCopies(backend: Backend): Promise<void> {
 
 /** tell: what is being done
  *  network: what is between devices, where that was measured
- *  @throws Error where the device does not tell when kernels run */
+ *  @throws UserError where the device does not tell when kernels run, or what was measured makes no profile */
 export async function calibrate(
   backend: Backend,
   { name, network = unknownNetwork, tell }: { name: string; network?: NetworkLevel; tell: (what: string) => void },
 ): Promise<Profile> {
+  if (!backend.trace) throw noKernelTimes(backend);
   tell("kernels of training steps, and products");
   for (const step of models) await stepSeconds(backend, { step, warmup: 1, steps: 1 });
   const kernels = await observed(backend, async () => {
     for (const step of models) await stepSeconds(backend, { step, warmup: 1, steps: 4 });
     await productsAndCopies(backend);
   });
-  let device = deviceOf(backend, kernels);
+  let device = deviceFrom(kernels, backend);
   const profile = (): Profile => ({
     name,
     description: `${backend.adapter.description}, all ranks of a process on it, measured by shardgrad calibrate`,
@@ -112,37 +111,15 @@ export async function calibrate(
   device = { ...device, launchSeconds: measured(device.launchSeconds.value + launch) };
   const local = await perMessage(backend, { steps: meshes, profile: profile() });
   device = { ...device, localMessageSeconds: measured(local) };
-  return profile();
+  return asRead(profile());
 }
 
-const measured = (value: number) => ({ value, origin: "measured" as const });
-const estimate = (value: number) => ({ value, origin: "estimate" as const });
-
-/** From round trips of a short and of a long message, in seconds. */
-export function networkFrom(
-  name: string,
-  { short, long, longBytes }: { short: readonly number[]; long: readonly number[]; longBytes: number },
-): NetworkLevel {
-  const latency = median(short) / 2;
-  const moving = Math.max(1e-9, median(long) / 2 - latency);
-  return {
-    ...unknownNetwork,
-    name,
-    latencySeconds: measured(latency),
-    bytesPerSecond: measured(longBytes / moving),
-  };
+/** A profile as its file will be read: what does not read is not written. */
+function asRead(profile: Profile): Profile {
+  const made = structuredClone(profile);
+  clampQuantities(made);
+  return whole(parsePart(JSON.parse(JSON.stringify(made))));
 }
-
-/** Nothing was measured between devices: of one machine's memory. */
-const unknownNetwork: NetworkLevel = {
-  name: "memory of one machine",
-  devices: undefined,
-  latencySeconds: estimate(50e-6),
-  bytesPerSecond: estimate(1e9),
-  uplinkBytesPerSecond: undefined,
-  downlinkBytesPerSecond: undefined,
-  mediumBytesPerSecond: undefined,
-};
 
 /** The same machine with a device that takes no time: what is left is who asks. */
 const noDevice = (profile: Profile): Profile => ({
@@ -188,78 +165,4 @@ async function beyond(
     each.push((real - seconds) / count(record.program));
   }
   return Math.max(0, median(each));
-}
-
-/** What a kernel is at least, whatever it does. */
-const smallElements = 256;
-
-function deviceOf(backend: Backend, kernels: readonly Observed[]): DeviceProfile {
-  const time = ({ seconds }: Observed) => median(seconds);
-  const small = kernels.filter(({ work }) => work.bytes <= 4 * smallElements);
-  const least = small.length > 0 ? median(small.map(time)) : Math.min(...kernels.map(time));
-  const large = kernels.filter(({ work }) => work.bytes > 64 * smallElements);
-  const rateOf = (some: readonly Observed[], of: (work: KernelWork) => number): number => {
-    const spent = some.reduce((sum, each) => sum + Math.max(1e-9, time(each) - least) * each.seconds.length, 0);
-    return some.reduce((sum, { work, seconds }) => sum + of(work) * seconds.length, 0) / spent;
-  };
-  const copies = kernels.filter(({ work }) => work.kernel === "scale" && work.flops === copied);
-  const bytesPerSecond = rateOf(copies, ({ bytes }) => bytes);
-  const rates: Partial<Record<KernelWork["kernel"], ReturnType<typeof measured>>> = {};
-  for (const name of new Set(large.map(({ work }) => work.kernel))) {
-    const own = large.filter(({ work }) => work.kernel === name && work.flops > 0);
-    if (name === "matmul" || own.length === 0) continue;
-    rates[name] = measured(rateOf(own, ({ flops }) => flops));
-  }
-  const others = Object.values(rates).map(({ value }) => value);
-  const f32 = productRate(
-    kernels.filter(({ work }) => work.product?.dtype === "f32"),
-    least,
-  );
-  return {
-    memoryBytes: estimate(backend.maxBufferBytes),
-    products: { f32, f16: f32 },
-    flopsPerSecond: measured(median(others)),
-    bytesPerSecond: measured(bytesPerSecond),
-    launchSeconds: measured(least),
-    localMessageSeconds: undefined,
-    hostKernelSeconds: undefined,
-    hostMessageSeconds: undefined,
-    kernels: rates,
-  };
-}
-
-/** Rate and half-extents whose times are nearest to those of products, in the mean of logarithms' squares: each of the four in turn. */
-function productRate(seen: readonly Observed[], least: number): DeviceProfile["products"]["f32"] {
-  const all = seen.map(({ work, seconds }) => ({ work, seconds: median(seconds) }));
-  const values = { rate: 10e9, m: 16, n: 16, k: 16 };
-  const made = ({ rate, m, n, k }: typeof values): DeviceProfile["products"]["f32"] => ({
-    flopsPerSecond: measured(rate),
-    efficiency: measured(1),
-    halfM: measured(m),
-    halfN: measured(n),
-    halfK: measured(k),
-  });
-  const error = (tried: typeof values): number => {
-    const f32 = made(tried);
-    const device = {
-      products: { f32, f16: f32 },
-      bytesPerSecond: { value: 1e15 },
-      launchSeconds: { value: least },
-      kernels: {},
-    };
-    return all.reduce(
-      (sum, { work, seconds }) => sum + Math.log(kernelSeconds(work, device as DeviceProfile) / seconds) ** 2,
-      0,
-    );
-  };
-  for (let step = 2; step > 1.001; step = 1 + (step - 1) * 0.8)
-    for (const name of ["rate", "m", "n", "k"] as const)
-      for (const factor of [step, 1 / step]) {
-        const tried = { ...values, [name]: values[name] * factor };
-        while (error(tried) < error(values)) {
-          values[name] = tried[name];
-          tried[name] *= factor;
-        }
-      }
-  return made(values);
 }

@@ -1,6 +1,7 @@
 // What kernels of a device really take: short training runs and products, timed by the device itself.
 
 import type { Backend } from "../backend/backend.ts";
+import { UserError } from "../backend/errors.ts";
 import type { KernelArgs } from "../backend/kernels.ts";
 import { workOf } from "../backend/work.ts";
 import { Ledger } from "../comm/ledger.ts";
@@ -25,10 +26,16 @@ export const median = (values: readonly number[]): number => {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 };
 
+/** What is said of a device that has no times to give. */
+export const noKernelTimes = ({ adapter }: Backend): UserError =>
+  new UserError(
+    `${adapter.description} does not tell when kernels run, and that is what is measured; use --backend cpu`,
+  );
+
 /** Kernels that run while `work` does, by what they compute.
- *  @throws Error where the device has no times to give */
+ *  @throws UserError where the device has no times to give */
 export async function observed(backend: Backend, work: () => Promise<void>): Promise<Observed[]> {
-  if (!backend.trace) throw new Error(`${backend.adapter.description} does not tell when kernels run`);
+  if (!backend.trace) throw noKernelTimes(backend);
   const found = new Map<string, Observed>();
   await backend.trace((kernel, args) => {
     const { flops, bytes } = workOf(kernel, args);

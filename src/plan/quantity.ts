@@ -80,6 +80,18 @@ export function visitQuantities(profile: unknown, each: (path: string, quantity:
   visit(profile, "");
 }
 
+/** Puts numbers that are out of bounds at the bound, with a note of what they were. */
+export function clampQuantities(profile: unknown): void {
+  visitQuantities(profile, (path, quantity) => {
+    const name = path.slice(path.lastIndexOf(".") + 1);
+    // Kernels' own rates have the kernels' names.
+    const [least, most] = bounds[name in bounds ? (name as Bound) : "flopsPerSecond"];
+    const value = Math.min(most, Math.max(least, quantity.value));
+    if (value !== quantity.value && !Number.isNaN(value))
+      Object.assign(quantity, { value, note: `${quantity.value} came out, which is out of bounds` });
+  });
+}
+
 /** Of a profile's numbers how many are from where. */
 export function countOrigins(profile: unknown): Record<Origin, number> {
   const count = { datasheet: 0, measured: 0, estimate: 0 };

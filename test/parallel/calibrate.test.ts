@@ -4,7 +4,8 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parseModelConfig } from "../../src/nn/config.ts";
 import { meshShape } from "../../src/parallel/shape.ts";
-import { calibrate, networkFrom } from "../../src/plan/calibrate.ts";
+import { calibrate } from "../../src/plan/calibrate.ts";
+import { networkFrom } from "../../src/plan/fit.ts";
 import { parsePart, whole } from "../../src/plan/profile.ts";
 import { type Quantity, visitQuantities } from "../../src/plan/quantity.ts";
 import { recordRanks, simulate } from "../../src/plan/simulate.ts";
@@ -22,6 +23,11 @@ test("what is measured makes a profile, and a step can be simulated with it", as
   const measured: Quantity[] = [];
   visitQuantities(profile, (_, each) => measured.push(each));
   assert.ok(measured.filter(({ origin }) => origin === "measured").length > 20, `${measured.length} numbers`);
+  const { f32, f16 } = profile.device.products;
+  assert.equal([f32.flopsPerSecond.origin, f16.flopsPerSecond.origin], ["measured", "estimate"]);
+  assert.is(f16.flopsPerSecond.value, f32.flopsPerSecond.value);
+  assert.match(f16.flopsPerSecond.note ?? "", /as of f32/);
+  assert.match(profile.device.memoryBytes.note ?? "", /largest buffer/);
   const config = parseModelConfig({
     ...{ model_type: "gpt2", vocab_size: 65, n_positions: 16, n_layer: 1, n_embd: 32, n_head: 4 },
   });
