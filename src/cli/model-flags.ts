@@ -24,7 +24,12 @@ export interface ModelFlags {
   dtype: FloatType;
 }
 
-export const addModelOptions = (command: Command): Command =>
+/** @param batch what --batch counts
+ *  @param recompute whether --recompute is asked for: false where both ways are tried */
+export function addModelOptions(
+  command: Command,
+  { batch = "sequences in a step", recompute = true }: { batch?: string; recompute?: boolean } = {},
+): Command {
   command
     .addOption(new Option("--arch <name>", "architecture").choices(["gpt2", "llama"]).default("gpt2"))
     .option("--layers <number>", "blocks", String(modelDefaults.layers))
@@ -33,18 +38,19 @@ export const addModelOptions = (command: Command): Command =>
     .option("--kv-heads <number>", "key-value heads, llama only (default: as many as heads)")
     .option("--ffn <number>", "hidden width of the feed-forward part (default: the architecture's)")
     .option("--vocab <number>", "vocabulary", String(modelDefaults.vocab))
-    .option("--batch <number>", "sequences in a step", String(modelDefaults.batch))
-    .option("--context <number>", "tokens in a sequence", String(modelDefaults.context))
-    .option("--recompute", "activations computed again in the backward pass", false)
-    .addOption(
-      new Option("--dtype <type>", "how matrices and activations are stored").choices(["f32", "f16"]).default("f32"),
-    );
+    .option("--batch <number>", batch, String(modelDefaults.batch))
+    .option("--context <number>", "tokens in a sequence", String(modelDefaults.context));
+  if (recompute) command.option("--recompute", "activations computed again in the backward pass", false);
+  return command.addOption(
+    new Option("--dtype <type>", "how matrices and activations are stored").choices(["f32", "f16"]).default("f32"),
+  );
+}
 
-const number = (name: keyof typeof modelDefaults, flags: ModelFlags): number =>
+const number = (name: keyof typeof modelDefaults, flags: Omit<ModelFlags, "recompute">): number =>
   wholeNumber(name, flags[name], modelDefaults[name]);
 
 /** @throws UserError for sizes that no model has */
-export function modelOf(flags: ModelFlags): { config: ModelConfig; batch: number; context: number } {
+export function modelOf(flags: Omit<ModelFlags, "recompute">): { config: ModelConfig; batch: number; context: number } {
   const at = (name: keyof typeof modelDefaults) => number(name, flags);
   const [layers, width, heads, vocab] = [at("layers"), at("width"), at("heads"), at("vocab")];
   const [batch, context] = [at("batch"), at("context")];

@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { UserError } from "../backend/errors.ts";
 import type { MeshShape } from "../parallel/shape.ts";
+import { stepRun } from "../plan/figures.ts";
 import { type PlanChoice, type PlanRefusal, searchPlan } from "../plan/search.ts";
 import { utilization } from "../plan/simulate.ts";
 import { jsonOption, wholeNumber } from "./common.ts";
@@ -12,7 +13,7 @@ import { addProfileOption, type ProfileFlags, profileOf } from "./profiles.ts";
 import { parametersOf } from "./simulate.ts";
 import { addWireOption, type WireFlags } from "./wire.ts";
 
-interface PlanFlags extends Omit<ModelFlags, "batch">, WireFlags, ProfileFlags {
+interface PlanFlags extends Omit<ModelFlags, "batch" | "recompute">, WireFlags, ProfileFlags {
   batch: string;
   devices: string;
   memory?: string;
@@ -26,6 +27,7 @@ export function addPlan(program: Command): void {
     program
       .command("plan")
       .description("the fastest layouts and meshes for a model on a number of devices, by simulating those that fit"),
+    { batch: "sequences in a whole step, of all micro-batches; or some numbers of them: 32,64,128", recompute: false },
   );
   addProfileOption(addWireOption(command))
     .option("--devices <number>", "devices, one rank on each", String(defaultDevices))
@@ -34,9 +36,9 @@ export function addPlan(program: Command): void {
     .action(runPlan);
 }
 
-async function runPlan(flags: PlanFlags): Promise<void> {
+async function runPlan(flags: PlanFlags, command: Command): Promise<void> {
   const output = new Output(flags.json === true);
-  const batches = flags.batch.split(",").map((text) => wholeNumber("batch", text, modelDefaults.batch));
+  const batches = batchesOf(flags.batch);
   const { config, context } = modelOf({ ...flags, batch: String(batches[0]) });
   const profile = await profileOf(flags);
   const devices = wholeNumber("devices", flags.devices, defaultDevices);
@@ -51,20 +53,31 @@ async function runPlan(flags: PlanFlags): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
   });
   const { choices, refused } = found;
+  const common = { profile: profile.name, devices };
+  const tellRefused = (refusal: PlanRefusal, why: string) => {
+    const { shape, batch, leastBytes } = refusal;
+    // Neither is the same for all ways that were looked at.
+    const { accumulate: _, recompute: __, ...run } = stepRun({ config, parameters: { ...parameters, batch } });
+    const { layout, dims } = shape;
+    output.event({ event: "refused", layout, dims, ...common, ...run, why, leastBytes });
+  };
   const best = choices.at(0);
   if (!best) {
+    for (const each of refused) tellRefused(each, whyNot(each, memoryBytes));
     const least = Math.min(...refused.map(({ leastBytes = Number.POSITIVE_INFINITY }) => leastBytes));
     throw new UserError(
-      `nothing fits ${bytesText(memoryBytes)} a device; the least that would is ${bytesText(least)}, with ${nameOf(refused.find(({ leastBytes }) => leastBytes === least)!.shape)}`,
+      `nothing fits ${roomText(memoryBytes)} a device; the least that would is ${needText(least)}, with ${nameOf(refused.find(({ leastBytes }) => leastBytes === least)!.shape)}`,
     );
   }
   const rows = choices.map((choice) => {
     const { shape, batch, accumulate, recompute, seconds, tokensPerSecond, memoryBytes: held } = choice;
-    const run = { ...parameters, batch: batch / accumulate, accumulate };
+    const run = { ...parameters, batch: batch / accumulate, accumulate, recompute };
     const mfu = utilization({ config, parameters: run }, { profile, devices, seconds });
     output.event({
-      ...{ event: "choice", layout: shape.layout, dims: shape.dims, batch, accumulate, recompute, seconds },
-      ...{ tokensPerSecond, memoryBytes: held, mfu },
+      ...{ event: "choice", layout: shape.layout, dims: shape.dims, ...common },
+      // batch is this command's, microBatch what simulate and train call it.
+      ...{ ...stepRun({ config, parameters: run }), batch, microBatch: run.batch },
+      ...{ seconds, tokensPerSecond, memoryBytes: held, mfu },
     });
     return [
       ...[shape.layout, shape.dims.join("x"), countText(batch), `${accumulate} x ${batch / accumulate}`],
@@ -80,26 +93,58 @@ async function runPlan(flags: PlanFlags): Promise<void> {
       output.say(line);
   for (const each of refused) {
     const why = whyNot(each, memoryBytes);
-    const { layout, dims } = each.shape;
-    output.event({ event: "refused", layout, dims, batch: each.batch, why, leastBytes: each.leastBytes });
-    output.say(`not ${nameOf(each.shape)}${batches.length > 1 ? ` with ${each.batch} sequences` : ""}: ${why}`);
+    tellRefused(each, why);
+    const sequences = batches.length > 1 ? ` with ${each.batch} sequences` : "";
+    output.say(`not ${nameOf(each.shape)}${sequences}: ${why}`);
   }
-  output.say(`best: ${describe(best)}`);
+  output.say(`best: npx shardgrad simulate ${[...given(command), ...describe(best)].map(shellWord).join(" ")}`);
 }
 
 const nameOf = ({ layout, dims }: MeshShape): string => `${layout} ${dims.join("x")}`;
 
-function describe({ shape, accumulate, recompute, batch }: PlanChoice): string {
-  const flags = [`--layout ${shape.layout}`, `--mesh ${shape.dims.join("x")}`, `--batch ${batch / accumulate}`];
-  if (accumulate > 1) flags.push(`--accumulate ${accumulate}`);
+/** What a choice is to simulate. */
+function describe({ shape, accumulate, recompute, batch }: PlanChoice): string[] {
+  const flags = ["--layout", shape.layout, "--mesh", shape.dims.join("x"), "--batch", String(batch / accumulate)];
+  if (accumulate > 1) flags.push("--accumulate", String(accumulate));
   if (recompute) flags.push("--recompute");
-  return flags.join(" ");
+  return flags;
 }
+
+/** Those of a choice, and those that simulate does not have. */
+const notHandedOn = new Set(["batch", "devices", "memory", "json"]);
+
+/** Flags of model and profile that say another thing than their default. */
+function given(command: Command): string[] {
+  const values = command.opts<Record<string, unknown>>();
+  return command.options.flatMap((option) => {
+    const value = values[option.attributeName()];
+    if (notHandedOn.has(option.attributeName()) || value === option.defaultValue) return [];
+    return [String(option.long), String(value)];
+  });
+}
+
+/** As a POSIX shell reads it. */
+const shellWord = (text: string): string =>
+  /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 
 const whyNot = ({ why, leastBytes }: PlanRefusal, memoryBytes: number): string =>
   leastBytes === undefined
     ? why
-    : `it takes at least ${bytesText(leastBytes)} a device, and there are ${bytesText(memoryBytes)}`;
+    : `it takes at least ${needText(leastBytes)} a device, and there are ${roomText(memoryBytes)}`;
+
+/** What is needed is rounded up, and what is there down: --memory with the number told is enough. */
+const needText = (bytes: number): string => gibText(bytes, "ceil");
+const roomText = (bytes: number): string => gibText(bytes, "floor");
+
+const gibText = (bytes: number, roundingMode: "ceil" | "floor"): string =>
+  `${(bytes / 2 ** 30).toLocaleString("en-US", { maximumSignificantDigits: 3, useGrouping: false, roundingMode })} GiB`;
+
+/** @throws UserError for anything but numbers of sequences, each once */
+function batchesOf(text: string): number[] {
+  const batches = text.split(",").map((part) => wholeNumber("batch", part, modelDefaults.batch));
+  if (new Set(batches).size < batches.length) throw new UserError(`got --batch ${text}, need each number once`);
+  return batches;
+}
 
 /** @throws UserError for what is no amount of memory */
 function memoryOf(text: string): number {

@@ -33,6 +33,7 @@ export function addScale(program: Command): void {
     program
       .command("scale")
       .description("strong and weak scaling of a training step over numbers of devices that are not there, by layout"),
+    { batch: "sequences in a micro-batch" },
   );
   addProfileOption(addWireOption(command))
     .option("--devices <numbers>", "numbers of devices, one rank on each; the model is that of the least", "1,4,8,16")

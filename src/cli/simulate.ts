@@ -29,6 +29,7 @@ export function addSimulate(program: Command): void {
     program
       .command("simulate")
       .description("one training step of a model on devices that are not there: time, traffic and memory"),
+    { batch: "sequences in a micro-batch" },
   );
   addProfileOption(addWireOption(addMeshOptions(command)))
     .option("--devices <number>", "devices; ranks are spread over them (default: one for each rank)")
