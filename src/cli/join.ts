@@ -111,7 +111,7 @@ async function takeParts(room: RoomClient, { takePart, yes, ...rest }: Part): Pr
   for (;;) {
     const { plan } = room;
     if (!agreedTo || !samePlan(agreedTo, plan)) {
-      for (const line of planLines(plan)) output.say(line);
+      for (const line of planLines(plan, { whole: output.json })) output.say(line);
       output.say(membersText(room.members, sizeOfPlan(plan)));
       if (!yes && !(await asked(output, signal))) return output.say("not taking part");
       agreedTo = plan;

@@ -86,7 +86,7 @@ async function runServe<O extends ServeFlags>(
     try {
       output.event({ event: "room", joinUrl: rendezvous.joinUrl, plan: shown(plan) });
       for (const line of linkLines(rendezvous.joinUrl, output)) output.say(line);
-      for (const line of planLines(plan)) output.say(line);
+      for (const line of planLines(plan, { whole: output.json })) output.say(line);
       await watch(rendezvous, { size: shape.size, output, signal });
     } finally {
       await rendezvous.close();

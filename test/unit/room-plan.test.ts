@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net";
 import { test } from "uvu";
 import { equal, is, match, ok } from "uvu/assert";
 import { UserError } from "../../src/backend/errors.ts";
+import { planLines } from "../../src/cli/room-text.ts";
 import { planned } from "../../src/cluster/take-part.ts";
 import { textOfRoom } from "../../src/cluster/training-text.ts";
 import { gpt2, parameters } from "../training/toy.ts";
@@ -32,6 +33,27 @@ const plan = (options: unknown, change: object = {}) => ({
 
 test("a plan of this version's own making is taken", () => {
   equal(planned(plan(training)).training, training);
+});
+
+test("who is asked reads a training run's sizes, and all options of another; programs get them all", () => {
+  const shown = (options: unknown, change = {}) => {
+    const asked = { ...plan(options, change), about: "" };
+    const [line, whole] = [planLines(asked), planLines(asked, { whole: true })].map((lines) => lines.at(-1));
+    is(whole, `options  ${JSON.stringify(options)}`);
+    return line;
+  };
+  const { n_layer, n_embd, n_head, n_inner, vocab_size } = gpt2;
+  const { steps, context } = parameters;
+  is(
+    shown({ ...training, parameters: { ...training.parameters, accumulate: 3, wire: "f16" } }),
+    `options  gpt2 of ${n_layer} layers, width ${n_embd}, ${n_head} heads, ffn ${n_inner}, vocabulary ${vocab_size}; ${steps} steps of 3 x 4 x ${context} tokens; f32, f16 on the wire`,
+  );
+  for (const [options, change] of [
+    [{ times: 1 }, { program: "hello" }],
+    [{ ...training, parameters: null }, {}],
+    [{ ...training, config: { model_type: "none" } }, {}],
+  ] as const)
+    is(shown(options, change), `options  ${JSON.stringify(options)}`);
 });
 
 test("plans that are none of a training run are refused in a sentence, whatever they have in place of it", () => {
