@@ -157,18 +157,7 @@ export class ProcessGroup {
       const shapes = parts.map((part) => part.shape);
       const how = this.#how(parts[0], options);
       const at = this.#enter({ op: "allToAll", shapes, algorithm, purpose: options.purpose, ...how });
-      for (const [to, tensor] of parts.entries()) {
-        if (to === this.index) continue;
-        at.give(to, { part: 0, tensor });
-        tensor.dispose();
-      }
-      const received: Tensor[] = [];
-      const own = parts[this.index];
-      const { shape } = own;
-      for (let from = 0; from < this.size; from++)
-        received.push(from === this.index ? own : await at.take(from, { part: 0, shape }));
-      this.#link.leave?.([at]);
-      return received;
+      return this.#left(at, this.#exchanged(at, parts), options);
     });
   }
 
@@ -182,6 +171,7 @@ export class ProcessGroup {
         at.send((this.index + distance) % this.size, { part: round, tensor: undefined });
         await at.hear((this.index - distance + this.size) % this.size, round);
       }
+      this.#link.leave?.([at]);
     });
   }
 
@@ -205,6 +195,21 @@ export class ProcessGroup {
       this.#count({ from, op: "send", purpose, words: tensor.size, dtype: tensor.dtype });
       return tensor;
     });
+  }
+
+  /** All sent, each to another rank first, then all received. */
+  async #exchanged(at: GroupCall, parts: readonly Tensor[]): Promise<Tensor[]> {
+    const { size, index } = this;
+    for (let step = 1; step < size; step++) {
+      const to = (index + step) % size;
+      at.give(to, { part: 0, tensor: parts[to] });
+      parts[to].dispose();
+    }
+    const received: Tensor[] = [];
+    const own = parts[index];
+    for (let from = 0; from < size; from++)
+      received.push(from === index ? own : await at.take(from, { part: 0, shape: own.shape }));
+    return received;
   }
 
   /** The result of a call, which the link is told when the caller goes on with it: at once, or when it says so. */

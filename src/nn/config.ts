@@ -276,6 +276,10 @@ export function maxContext(config: ModelConfig): number {
   return config.model_type === "gpt2" ? config.n_positions : config.max_position_embeddings;
 }
 
+/** Blocks. */
+export const layersOf = (config: ModelConfig): number =>
+  config.model_type === "gpt2" ? config.n_layer : config.num_hidden_layers;
+
 /** Trainable numbers in the model, tied ones once. */
 export function parameterCount(config: ModelConfig): number {
   if (config.model_type === "gpt2") {

@@ -114,8 +114,7 @@ export class Model {
       );
     invariant(tokens.length === sequence.batch * sequence.tokens, "tokens do not fill the sequence");
     const padded = this.#padded(tokens, sequence);
-    const places = new Int32Array(padded.length);
-    for (let i = 0; i < places.length; i++) places[i] = sequence.offset + (i % sequence.tokens);
+    const places = this.backend.valueless ? sharedPlaces(padded.length, sequence) : placesOf(padded.length, sequence);
     const ids = tape.keep(new Ids(this.backend, { ids: padded, limit: this.vocabSize }));
     const positions = tape.keep(new Ids(this.backend, { ids: places, limit: this.maxPositions, name: "position" }));
     const { dropout } = options;
@@ -207,4 +206,20 @@ export class Model {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** Each token's position. */
+function placesOf(length: number, { tokens, offset }: Sequence): Int32Array {
+  const places = new Int32Array(length);
+  for (let i = 0; i < length; i++) places[i] = offset + (i % tokens);
+  return places;
+}
+
+let lastPlaces: { key: string; places: Int32Array } | undefined;
+
+/** The same array for ranks of one simulation, none of which writes to it. */
+function sharedPlaces(length: number, sequence: Sequence): Int32Array {
+  const key = [length, sequence.tokens, sequence.offset].join();
+  if (lastPlaces?.key !== key) lastPlaces = { key, places: placesOf(length, sequence) };
+  return lastPlaces.places;
 }

@@ -1,5 +1,6 @@
 // What ranks wrote down, put together: each send with its receive, each op with those that wait for it.
 
+import { UserError } from "../backend/errors.ts";
 import { receiveOp, type StepProgram, sendOp } from "./program.ts";
 import type { Messages, RankRecord, Works } from "./recorder.ts";
 
@@ -8,6 +9,7 @@ export function assemble(records: readonly RankRecord[], works: Works): StepProg
   const ranks = records.length;
   const first = new Int32Array(ranks + 1);
   for (const [rank, { kinds }] of records.entries()) first[rank + 1] = first[rank] + kinds.length;
+  requireCountable(records);
   const ops = first[ranks];
   const [kinds, what, waits] = [new Uint8Array(ops), new Int32Array(ops), new Uint16Array(ops)];
   const dependentsFrom = new Int32Array(ops + 1);
@@ -41,6 +43,16 @@ export function assemble(records: readonly RankRecord[], works: Works): StepProg
     ...{ ranks, first, kinds, what, waits, dependentsFrom, dependents, works: works.all },
     messages: { ...messages, receive: receiveOps },
   };
+}
+
+/** @throws UserError for more ops, or more that they wait for, than an array has places */
+function requireCountable(records: readonly RankRecord[]): void {
+  const ops = records.reduce((sum, { kinds }) => sum + kinds.length, 0);
+  const needs = records.reduce((sum, record) => sum + record.needs.length, 0);
+  if (Math.max(ops, needs) >= 2 ** 31)
+    throw new UserError(
+      `a step of ${ops} ops, at most ${2 ** 31 - 1} can be simulated; use fewer ranks, layers or micro-batches`,
+    );
 }
 
 /** Messages in the order of senders' ranks and sends, and for each receive, in the order of receivers' ranks and receives, which one it is. */

@@ -1,13 +1,15 @@
 // All ranks' steps: one after another, or shared out over threads where there are many, since no rank waits for another.
 
+import { UserError } from "../backend/errors.ts";
 import { inNode } from "../backend/node.ts";
+import { layersOf } from "../nn/config.ts";
 import { type KernelWork, kernelOp } from "./program.ts";
 import { type RecordedRank, recordStep, type StepToRecord, spreadCorpus } from "./record-step.ts";
 import type { RecordAnswer, RecordRequest } from "./record-thread.ts";
 import { type OpWatch, Works } from "./recorder.ts";
 
-/** Ranks from which threads are worth starting. */
-const manyRanks = 32;
+/** Ranks, and blocks of all of them together, from which threads are worth starting. */
+const [manyRanks, manyBlocks] = [32, 256];
 
 /** Who is told of a rank's ops. */
 export type WatchOf = (rank: number) => OpWatch | undefined;
@@ -21,7 +23,10 @@ export async function recordEach(
 ): Promise<{ ranks: RecordedRank[]; works: Works }> {
   const works = new Works();
   const { size } = step.shape;
-  if (size >= manyRanks && inNode() && !watchOf) return { ranks: await inThreads(step, { works, progress }), works };
+  const { config, parameters } = step;
+  const blocks = size * layersOf(config) * parameters.accumulate;
+  if (size >= manyRanks && blocks >= manyBlocks && inNode() && !watchOf)
+    return { ranks: await inThreads(step, { works, progress }), works };
   const corpus = spreadCorpus(step.parameters, step.config.vocab_size);
   const ranks: RecordedRank[] = [];
   for (let rank = 0; rank < size; rank++) {
@@ -76,6 +81,7 @@ async function inThread(
       worker.on("exit", (code) => reject(new Error(`a simulation's thread ended with code ${code}`)));
       worker.on("message", (answer: RecordAnswer) => {
         if ("rank" in answer) take(answer.rank, answer.recorded);
+        else if ("refused" in answer) reject(new UserError(answer.refused));
         else {
           end(answer.works);
           resolve();

@@ -1,5 +1,6 @@
 // A thread of Node that writes down some ranks' steps; bundled into a text of its own.
 
+import { UserError } from "../backend/errors.ts";
 import type { KernelWork } from "./program.ts";
 import { type RecordedRank, recordStep, type StepToRecord, spreadCorpus } from "./record-step.ts";
 import { Works } from "./recorder.ts";
@@ -11,6 +12,8 @@ export interface RecordRequest {
 
 export type RecordAnswer =
   | { rank: number; recorded: RecordedRank }
+  /** the run is refused, in a sentence */
+  | { refused: string }
   /** the last: what the ranks' kernels do */
   | { works: readonly KernelWork[] };
 
@@ -20,13 +23,18 @@ parentPort?.on("message", async ({ step, ranks }: RecordRequest) => {
   const post = (answer: RecordAnswer, transfer: ArrayBuffer[] = []) => parentPort.postMessage(answer, transfer);
   const works = new Works();
   const corpus = spreadCorpus(step.parameters, step.config.vocab_size);
-  for (const rank of ranks) {
-    const recorded = await recordStep(rank, { step, works, corpus });
-    const { kinds, what, needs, needsFrom } = recorded.record;
-    post(
-      { rank, recorded },
-      [kinds, what, needs, needsFrom].map(({ buffer }) => buffer as ArrayBuffer),
-    );
+  try {
+    for (const rank of ranks) {
+      const recorded = await recordStep(rank, { step, works, corpus });
+      const { kinds, what, needs, needsFrom } = recorded.record;
+      post(
+        { rank, recorded },
+        [kinds, what, needs, needsFrom].map(({ buffer }) => buffer as ArrayBuffer),
+      );
+    }
+    post({ works: works.all });
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    post({ refused: error.message });
   }
-  post({ works: works.all });
 });

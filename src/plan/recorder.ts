@@ -21,17 +21,17 @@ export class Works {
   indexOf<K extends KernelName>(kernel: K, args: KernelArgs[K]): number {
     const { flops, bytes } = workOf(kernel, args);
     const product = kernel === "matmul" ? (args as KernelArgs["matmul"]) : undefined;
-    const index = this.#known({ kernel, flops, bytes, product }).get(product?.n ?? 0);
+    const index = this.#known({ kernel, flops, bytes, product }).get(form(product));
     return index ?? this.add({ kernel, flops, bytes, ...(product && { product: extentsOf(product) }) });
   }
 
   /** Its number, an old one where it is known. */
   add(work: KernelWork): number {
     const known = this.#known(work);
-    const n = work.product?.n ?? 0;
-    const index = known.get(n);
+    const key = form(work.product);
+    const index = known.get(key);
     if (index !== undefined) return index;
-    known.set(n, this.all.length);
+    known.set(key, this.all.length);
     return this.all.push(work) - 1;
   }
 
@@ -39,6 +39,10 @@ export class Works {
     return inner(inner(inner(inner(this.#index, kernel), flops), bytes), product?.m ?? 0);
   }
 }
+
+/** A product's n and batch; its k follows, and its type from the bytes. */
+const form = (product: { n: number; batch: number } | undefined): number =>
+  product ? product.n + product.batch * 2 ** 31 : 0;
 
 /** Of a product's work. */
 export const extentsOf = ({ a, batch, m, n, k }: KernelArgs["matmul"]) => ({ dtype: a.dtype, batch, m, n, k });
@@ -113,6 +117,8 @@ export class Recorder implements Link {
   readonly #groups = new Map<string, number>();
   /** calls that the program has entered and not yet left */
   readonly #calls = new Map<Call, { after: number; receives: number[] }>();
+  /** receives of these calls: what the call came after */
+  readonly #open = new Map<number, number>();
   /** the op that all later ones come after; -1 at first */
   #after = -1;
   #recording = false;
@@ -132,6 +138,9 @@ export class Recorder implements Link {
 
   end(): RankRecord {
     this.#recording = false;
+    for (const [{ group, which }, { receives }] of this.#calls)
+      if (receives.length > 0)
+        throw new Error(`nobody has waited for call ${which} of ${group}: nothing comes after it`);
     this.#needsFrom.push(this.#needs.length);
     return {
       kinds: this.#kinds.items,
@@ -152,7 +161,10 @@ export class Recorder implements Link {
     if (!this.#recording) return;
     const receives: number[] = [];
     for (const call of calls) {
-      for (const op of this.#calls.get(call)?.receives ?? []) receives.push(op);
+      for (const op of this.#calls.get(call)?.receives ?? []) {
+        receives.push(op);
+        this.#open.delete(op);
+      }
       this.#calls.delete(call);
     }
     this.#goOnAfter(receives);
@@ -169,8 +181,11 @@ export class Recorder implements Link {
     if (!this.#recording) return;
     const place = this.#sends.push(this.#message(to, { call, part, bytes: tensor ? bytesIn(tensor) : 0 }));
     const op = this.#op(sendOp, place);
-    this.#need(this.#calls.get(call)?.after ?? this.#after, op);
+    const entered = this.#calls.get(call);
+    this.#need(entered?.after ?? this.#after, op);
     if (tensor) this.#need(noteOf(tensor.buffer), op);
+    // What says only how far a rank has come says what it has heard.
+    else for (const heard of entered?.receives ?? []) this.#need(heard, op);
     this.#watch?.message(op, { call, shape: tensor?.shape });
   }
 
@@ -183,8 +198,10 @@ export class Recorder implements Link {
     const place = this.#receives.push(this.#message(from, { call, part, bytes: 0 }));
     const op = this.#op(receiveOp, place);
     const entered = this.#calls.get(call);
-    if (entered) entered.receives.push(op);
-    else this.#goOnAfter([op]);
+    if (entered) {
+      entered.receives.push(op);
+      this.#open.set(op, entered.after);
+    } else this.#goOnAfter([op]);
     if (tensor) (tensor.buffer as MetaBuffer).note = op;
     this.#watch?.message(op, { call, shape: payload?.shape });
     return tensor;
@@ -214,12 +231,16 @@ export class Recorder implements Link {
     if (!this.#recording) return;
     const op = this.#op(kernelOp, this.#works.indexOf(kernel, args));
     this.#watch?.kernel(op, { kernel, args, bytesHeld: this.backend.memory.total });
-    this.#need(this.#after, op);
     const named = args as unknown as Record<string, unknown>;
+    let after = this.#after;
     for (const name in named) {
       const value = named[name];
-      if (value instanceof MetaBuffer) this.#need(value.note, op);
+      if (!(value instanceof MetaBuffer)) continue;
+      this.#need(value.note, op);
+      // A sum inside a call that is still open is the call's, and waits for nothing that the program has waited for meanwhile.
+      after = this.#open.get(value.note) ?? after;
     }
+    this.#need(after, op);
     for (const name of written[kernel]) {
       const output = named[name];
       if (output instanceof MetaBuffer) output.note = op;

@@ -2,13 +2,14 @@
 // are simulated.
 
 import { UserError } from "../backend/errors.ts";
-import type { ModelConfig } from "../nn/config.ts";
+import { layersOf, type ModelConfig } from "../nn/config.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import { trainingBytes } from "../nn/footprint.ts";
 import { type MeshShape, requireLegal, shapesOf } from "../parallel/shape.ts";
+import { isGrid } from "../parallel/volume.ts";
 import type { TrainParameters } from "../train/events.ts";
 import type { Profile } from "./profile.ts";
-import { recordStep, spreadCorpus } from "./record-step.ts";
+import { recordStep, type StepToRecord, spreadCorpus } from "./record-step.ts";
 import { Works } from "./recorder.ts";
 import { recordRanks, simulate } from "./simulate.ts";
 
@@ -64,8 +65,9 @@ export async function searchPlan(
   const refused: PlanRefusal[] = [];
   for (const batch of problem.batches)
     for (const shape of shapesOf(problem.devices)) {
-      await progress(`${shape.layout} ${shape.dims.join("x")}, ${batch} sequences`);
-      const found = await new ShapeSearch(problem, { shape, batch }).run();
+      const what = `${shape.layout} ${shape.dims.join("x")}, ${batch} sequences`;
+      await progress(what);
+      const found = await new ShapeSearch(problem, { shape, batch, progress: () => progress(what) }).run();
       if ("why" in found) refused.push({ shape, batch, ...found });
       else choices.push(...found.choices);
     }
@@ -73,7 +75,65 @@ export async function searchPlan(
     throw new UserError(
       `no layout of ${problem.devices} ranks is legal for this model and batch: ${refused.map(({ shape, why }) => `${shape.layout} ${why}`).join("; ")}`,
     );
-  return { choices: choices.sort((a, b) => b.tokensPerSecond - a.tokensPerSecond), refused };
+  return { choices: await confirmed(choices, { problem, progress }), refused };
+}
+
+/** Choices that are so near the best, in so few of these, are simulated whole. */
+const [nearBest, mostConfirmed] = [1.08, 3];
+/** Blocks of ranks and micro-batches beyond which a step takes too long to be simulated whole. */
+const mostBlocks = 2048;
+
+const faster = (a: PlanChoice, b: PlanChoice): number => b.tokensPerSecond - a.tokensPerSecond;
+
+/** The fastest first. What may be the best is looked at once more: whole, where that does not take long, and for the memory of every rank. */
+async function confirmed(
+  choices: readonly PlanChoice[],
+  { problem, progress }: { problem: PlanProblem; progress: (what: string) => void | Promise<void> },
+): Promise<PlanChoice[]> {
+  const made: PlanChoice[] = [];
+  const rest = choices.toSorted(faster);
+  for (let next = rest.at(0); next; next = rest.at(0)) {
+    const best = made.toSorted(faster).at(0);
+    if (best && (made.length === mostConfirmed || next.tokensPerSecond * nearBest < best.tokensPerSecond)) break;
+    rest.shift();
+    const again = await lookedAtAgain(next, { problem, progress });
+    if (again.memoryBytes <= problem.memoryBytes) made.push(again);
+  }
+  return [...made, ...rest].sort(faster);
+}
+
+async function lookedAtAgain(
+  choice: PlanChoice,
+  { problem, progress }: { problem: PlanProblem; progress: (what: string) => void | Promise<void> },
+): Promise<PlanChoice> {
+  const { config, profile, devices } = problem;
+  const { shape, batch, accumulate, recompute } = choice;
+  const tell = () => progress(`${shape.layout} ${shape.dims.join("x")}, ${batch} sequences, whole`);
+  const parameters = { ...problem.parameters, batch: batch / accumulate, accumulate, recompute };
+  const step = { shape, config, parameters };
+  if (shape.size * layersOf(config) * accumulate > mostBlocks)
+    return { ...choice, memoryBytes: await peakOf(step, { ranks: differentRanks(shape), tell }) };
+  const record = await recordRanks(step, tell);
+  const { seconds } = simulate(record, { profile, devices });
+  const memoryBytes = Math.max(...record.peakBytes.map(({ total }) => total));
+  return { ...choice, seconds, tokensPerSecond: (batch * parameters.context) / seconds, memoryBytes };
+}
+
+/** The most that any of these ranks holds; the second micro-batch is as the others. */
+async function peakOf(
+  step: StepToRecord,
+  { ranks, tell }: { ranks: Iterable<number>; tell: () => void | Promise<void> },
+): Promise<number> {
+  const { parameters, config } = step;
+  const brief = { ...step, parameters: { ...parameters, accumulate: Math.min(2, parameters.accumulate) } };
+  const corpus = spreadCorpus(parameters, config.vocab_size);
+  let peak = 0;
+  for (const rank of ranks) {
+    await tell();
+    const { peakBytes } = await recordStep(rank, { step: brief, works: new Works(), corpus });
+    peak = Math.max(peak, peakBytes.total);
+  }
+  return peak;
 }
 
 /** The closed form is a tenth above or below what a step takes: beyond this factor it is trusted. */
@@ -86,12 +146,17 @@ class ShapeSearch {
   readonly #problem: PlanProblem;
   readonly #shape: MeshShape;
   readonly #batch: number;
+  readonly #progress: () => void | Promise<void>;
   readonly #seconds = new Map<string, number>();
 
-  constructor(problem: PlanProblem, { shape, batch }: { shape: MeshShape; batch: number }) {
+  constructor(
+    problem: PlanProblem,
+    { shape, batch, progress }: { shape: MeshShape; batch: number; progress: () => void | Promise<void> },
+  ) {
     this.#problem = problem;
     this.#shape = shape;
     this.#batch = batch;
+    this.#progress = progress;
   }
 
   async run(): Promise<{ choices: PlanChoice[] } | Pick<PlanRefusal, "why" | "leastBytes">> {
@@ -152,20 +217,12 @@ class ShapeSearch {
     return trainingBytes(this.#problem.config, { ...this.#parameters(micro), shape: this.#shape }).total;
   }
 
-  /** A rank's peak, by some ranks' own step. */
-  async #peak(micro: Micro): Promise<number> {
-    const { config } = this.#problem;
+  /** A rank's peak, by some ranks' own step: where trees have many roots others may hold a tenth more. */
+  #peak(micro: Micro): Promise<number> {
     const shape = this.#shape;
-    const parameters = this.#parameters(micro);
-    const step = { shape, config, parameters: { ...parameters, accumulate: Math.min(2, micro.accumulate) } };
-    const corpus = spreadCorpus(parameters, config.vocab_size);
-    let peak = 0;
-    for (const rank of new Set([0, 1, shape.q, shape.size >> 1, shape.size - 1])) {
-      if (rank >= shape.size) continue;
-      const { peakBytes } = await recordStep(rank, { step, works: new Works(), corpus });
-      peak = Math.max(peak, peakBytes.total);
-    }
-    return peak;
+    const ranks = new Set([0, 1, shape.q, shape.size >> 1, shape.size - 1].filter((rank) => rank < shape.size));
+    const step = { shape, config: this.#problem.config, parameters: this.#parameters(micro) };
+    return peakOf(step, { ranks, tell: this.#progress });
   }
 
   async #choice(micro: Micro): Promise<Omit<PlanChoice, "memoryBytes">> {
@@ -193,7 +250,7 @@ class ShapeSearch {
       const { profile, devices } = this.#problem;
       const config = withLayers(this.#problem.config, blocks);
       const parameters = { ...this.#parameters({ accumulate, recompute }), accumulate: micros };
-      const record = await recordRanks({ shape: this.#shape, config, parameters });
+      const record = await recordRanks({ shape: this.#shape, config, parameters }, this.#progress);
       seconds = simulate(record, { profile, devices }).seconds;
       this.#seconds.set(key, seconds);
     }
@@ -201,8 +258,11 @@ class ShapeSearch {
   }
 }
 
-const layersOf = (config: ModelConfig): number =>
-  config.model_type === "gpt2" ? config.n_layer : config.num_hidden_layers;
+/** Ranks of which one holds most: trees have other roots for each row and column of a plane, planes and lines are alike. */
+function differentRanks(shape: MeshShape): Set<number> {
+  const plane = isGrid(shape) ? shape.q ** 2 : 1;
+  return new Set([...Array.from({ length: plane }, (_, rank) => rank), shape.size - 1]);
+}
 
 const withLayers = (config: ModelConfig, layers: number): ModelConfig =>
   config.model_type === "gpt2" ? { ...config, n_layer: layers } : { ...config, num_hidden_layers: layers };

@@ -169,4 +169,26 @@ test(`${problems} random problems: the first choice is within 2% of the best tha
   console.log(`the worst first choice was ${(100 * worst).toFixed(2)}% behind the best`);
 });
 
+test("7x7 and 8x8: the best's memory is that of the rank that holds most, whichever it is", async () => {
+  for (const side of [7, 8]) {
+    const config = parseModelConfig({
+      ...{ model_type: "gpt2", vocab_size: 6000, n_positions: 8, n_embd: 8 * side, n_layer: 12, n_head: side },
+    });
+    const parameters: TrainParameters = {
+      ...{ batch: side, context: 8, steps: 1, learningRate: 1e-3, minLearningRate: 1e-4, warmup: 1, beta1: 0.9 },
+      ...{ beta2: 0.95, weightDecay: 0.1, clip: 1, dropout: 0, accumulate: 1, recompute: false, seed: 1 },
+      ...{ evalEvery: 0, evalBatches: 1, sampleTokens: 0 },
+    };
+    const profile = profileNamed("a100");
+    const problem = { config, parameters, batches: [side], devices: side ** 2, profile };
+    const { choices } = await searchPlan({ ...problem, memoryBytes: 1e12 });
+    const [best] = choices.filter(({ shape }) => shape.q === side);
+    const { memoryBytes } = await simulated({ ...problem, memoryBytes: 1e12 }, best);
+    const limit = memoryBytes - 1;
+    const within = await searchPlan({ ...problem, memoryBytes: limit });
+    const again = within.choices.map(({ shape, accumulate, recompute }) => [shape.dims, accumulate, recompute].join());
+    assert.not.ok(again[0] === [best.shape.dims, best.accumulate, best.recompute].join(), "a byte too few");
+  }
+});
+
 test.run();

@@ -56,7 +56,7 @@ export class Ids {
   /** Segment s of `order` lists where unique[s] stands. Built when a backward first asks. */
   get scatter() {
     if (!this.#scatter) {
-      const { order, unique, starts } = groupById(this.#host);
+      const { order, unique, starts } = this.#backend.valueless ? sizesOnly(this.#host) : groupById(this.#host);
       const upload = (data: Int32Array, name: string) =>
         constant(this.#backend, { shape: [data.length], data, purpose: "activations", name });
       this.#scatter = {
@@ -79,6 +79,24 @@ export class Ids {
 /** Of each id, in groupById: how often it is there, then where its next position goes. Zeros between two calls; as long as the largest
  *  id so far. */
 let places = new Int32Array(0);
+
+/** As groupById, but nothing in it: counted once for ids that many ranks share. */
+function sizesOnly(ids: Int32Array): ReturnType<typeof groupById> {
+  let known = counted.get(ids.buffer);
+  if (!known) {
+    known = new Map();
+    counted.set(ids.buffer, known);
+  }
+  const key = `${ids.byteOffset} ${ids.length}`;
+  let sizes = known.get(key);
+  if (!sizes) {
+    const { unique } = groupById(ids);
+    sizes = { order: ids, unique: ids.subarray(0, unique.length), starts: new Int32Array(unique.length + 1) };
+    known.set(key, sizes);
+  }
+  return sizes;
+}
+const counted = new WeakMap<ArrayBufferLike, Map<string, ReturnType<typeof groupById>>>();
 
 /** The ids there are, in the order of their first positions; the positions of each, ascending, one id's behind the other's; where those of
  *  each begin, and the end of the last. */
