@@ -6,9 +6,10 @@ import { planned, type RoomTraining, takePart } from "../cluster/take-part.ts";
 import { parameterCount } from "../nn/config.ts";
 import { trainingTraffic } from "../nn/traffic.ts";
 import type { MeshShape } from "../parallel/shape.ts";
+import type { StepEvent, TrainEvent } from "../train/events.ts";
 import { readInput } from "./files.ts";
 import type { TakePart } from "./join.ts";
-import { bytesText, countText } from "./output.ts";
+import { bytesText, countText, durationText, type Output } from "./output.ts";
 import { planTrain, type TrainFlags } from "./plan.ts";
 import { Progress } from "./progress.ts";
 import script from "./room-page.script";
@@ -58,16 +59,19 @@ export const trainInRoom: TakePart = async ({ start, backend, url, data, ice, ou
   const text = data === undefined ? undefined : await readInput(data, "the room's text");
   const { parameters } = planned(start).training;
   const progress = new Progress(output, { steps: parameters.steps });
+  const told: TrainEvent[] = [];
   try {
     await takePart({
       ...{ start, backend, url, signal, text, ice },
       listener: {
         note: (text) => output.say(text),
         event: (event, { received, closedForm }) => {
-          const told =
+          const own =
             event.event === "step" ? { ...event, bytesReceived: [received], closedFormBytes: [closedForm] } : event;
-          if (event.event !== "token") output.event(told);
-          progress.show(told);
+          progress.show(own);
+          if (event.event === "token") return;
+          output.event(own);
+          told.push(own);
         },
       },
     });
@@ -75,7 +79,30 @@ export const trainInRoom: TakePart = async ({ start, backend, url, data, ice, ou
   } finally {
     progress.stop();
   }
+  summarize(output, told);
 };
+
+/** How a run ended on this rank. */
+function summarize(output: Output, told: readonly TrainEvent[]): void {
+  for (const event of told) {
+    if (event.event === "sample") output.say(`\n${event.text}\n`);
+    if (event.event !== "done") continue;
+    const { steps, validationLoss, peakBytes, durationMs } = event;
+    output.say(
+      `${countText(steps)} ${steps === 1 ? "step" : "steps"} in ${durationText(durationMs)}, validation loss of the whole split ${validationLoss.toFixed(4)}, peak memory ${bytesText(peakBytes.total)}`,
+    );
+  }
+  output.say(receivedLine(told.filter((event) => event.event === "step")));
+}
+
+/** What this rank received, beside what the closed form says. */
+function receivedLine(steps: readonly StepEvent[]): string {
+  for (const { step, bytesReceived = [], closedFormBytes = [] } of steps)
+    if (bytesReceived[0] !== closedFormBytes[0])
+      return `step ${step}: this rank received ${countText(bytesReceived[0])} bytes, the closed form says ${countText(closedFormBytes[0])}`;
+  const bytes = steps.at(-1)?.bytesReceived?.[0] ?? 0;
+  return `this rank received ${countText(bytes)} bytes a step, as the closed form says, to the byte, at every step`;
+}
 
 const html = `<!doctype html>
 <html lang="en">

@@ -14,7 +14,7 @@ import type { MeshShape } from "../parallel/shape.ts";
 import { addMeshOptions, jsonOption, type MeshFlags, shapeOf, wholeNumber } from "./common.ts";
 import { addIceOptions, type IceFlags, iceOf, requireRelay } from "./ice.ts";
 import { interruptible } from "./interrupt.ts";
-import { Output } from "./output.ts";
+import { durationText, Output } from "./output.ts";
 import { membersText, planLines } from "./room-text.ts";
 
 /** What a room is for, beside its mesh. */
@@ -106,12 +106,13 @@ async function natsRoom(options: NatsRoomOptions): Promise<Pick<Rendezvous, "loc
   return { localUrl: url, joinUrl, close: async () => close() };
 }
 
-/** Tells who comes and goes, until it is interrupted. */
+/** Tells who comes and goes, and of runs, until it is interrupted. */
 async function watch(
   { localUrl, joinUrl }: Pick<Rendezvous, "localUrl" | "joinUrl">,
   { size, output, signal }: { size: number; output: Output; signal: AbortSignal },
 ): Promise<void> {
   let told = "";
+  let beganMs: number | undefined;
   const room = await joinRoom({
     ...{ url: localUrl, secret: parseLink(joinUrl).secret },
     name: "serve",
@@ -121,6 +122,14 @@ async function watch(
       members(all) {
         const members = all.filter(({ role }) => role === "rank");
         output.event({ event: "members", members });
+        const runs = members.some(({ state }) => state === "running");
+        if (runs && beganMs === undefined) {
+          beganMs = performance.now();
+          output.say(`the run has begun on ${size} ranks`);
+        } else if (!runs && beganMs !== undefined) {
+          output.say(`the run has ended, ${durationText(performance.now() - beganMs)} after it began`);
+          beganMs = undefined;
+        }
         const text = membersText(members, size);
         if (text !== told) output.say(text);
         told = text;

@@ -1,31 +1,42 @@
-// Rooms that the built command cannot open or reach.
+// A room that trains, in terminals alone: what each is told of how the run ended.
 
-import { writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import { join } from "node:path";
 import { test } from "uvu";
-import { equal, is, match } from "uvu/assert";
-import { command, folder } from "./command.ts";
+import { is, match } from "uvu/assert";
+import { ensureBuilt } from "../../scripts/build.mjs";
+import { Command } from "../network/command.ts";
 
-/** A port at which nobody listens. */
-async function closedPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
+const model = ["--width", "32", "--layers", "1", "--heads", "2", "--batch", "4", "--context", "16"];
+const run = ["--mesh", "2", "--steps", "3", ...model, "--eval-batches", "1", "--sample", "5"];
 
-test("a room on a NATS server that is not there: a sentence, and no stack", async () => {
-  writeFileSync(join(folder, "text.txt"), "The quick brown fox jumps over the lazy dog. ".repeat(40));
-  const url = `nats://127.0.0.1:${await closedPort()}/here`;
-  const { code, stdout, stderr } = await command(["serve", "--rendezvous", url, "--data", "text.txt", "--mesh", "2"]);
-  match(
-    stderr,
-    /^error: no NATS server lets this member in at 127\.0\.0\.1:\d+: connection refused; see that one runs/,
-  );
-  equal({ code, stdout, lines: stderr.trimEnd().split("\n").length }, { code: 1, stdout: "", lines: 1 });
-  is(/ {4}at /.test(stderr), false);
+const commands: Command[] = [];
+const start = (...words: string[]): Command => {
+  const command = new Command(words);
+  commands.push(command);
+  return command;
+};
+
+test.before(ensureBuilt);
+test.after(() => {
+  for (const command of commands) command.kill();
+});
+
+test("join ends with the validation loss, what was received and the sample; serve tells when the run began and ended", async () => {
+  const room = start("serve", "--host", "127.0.0.1", "--port", "0", ...run);
+  const { joinUrl } = await room.event(({ event }) => event === "room");
+  const ranks = [1, 2].map(() => start("join", String(joinUrl), "--yes", "--backend", "cpu", "--threads", "1"));
+  for (const rank of ranks) is(await rank.ended, 0, rank.errors);
+  for (const { errors, events } of ranks) {
+    const of = (kind: string) => events.filter(({ event }) => event === kind);
+    const [done] = of("done") as { validationLoss: number }[];
+    const said = `^3 steps in .*, validation loss of the whole split ${done.validationLoss.toFixed(4)}, peak memory .*B$`;
+    match(errors, new RegExp(said, "m"));
+    const { closedFormBytes } = of("step")[2] as { closedFormBytes: number[] };
+    const bytes = closedFormBytes[0].toLocaleString("en-US");
+    match(errors, new RegExp(`^this rank received ${bytes} bytes a step, as the closed form says, to the byte`, "m"));
+    const [{ text }] = of("sample") as { text: string }[];
+    is(errors.includes(`\n${text}\n`), true, errors);
+  }
+  await room.says(/^the run has begun on 2 ranks\n(.*\n)*the run has ended, .* after it began$/m);
 });
 
 test.run();

@@ -100,7 +100,7 @@ const events = ({ out }: Started, kind: string) =>
 
 test("serve prints a link, by which three terminals join, start together, and end; serve tells who is there", () =>
   serving(["--mesh", "3"], async (link, server) => {
-    match(server.out.text, /^program {2}hello\nmesh {5}1d on 3 ranks\noptions {2}\{"times":1\}$/m);
+    await says(server, /^program {2}hello\nmesh {5}1d on 3 ranks\noptions {2}\{"times":1\}$/m);
     match(server.out.text, /says hello, for a second/);
     const members = ["Ada", "Ben", "Cleo"].map((name) => member(link, name));
     equal(await Promise.all(members.map(({ ended }) => ended)), [0, 0, 0], members.map(({ out }) => out.err).join(""));
@@ -115,12 +115,14 @@ test("serve prints a link, by which three terminals join, start together, and en
     }
     await says(server, /^3 of 3 ranks are there: .*Ada \(.+\)/m);
     await says(server, /^0 of 3 ranks are there$/m);
+    match(server.out.text, /^the run has begun on 3 ranks\n(.*\n)*?the run has ended, [\d.:]+( s)? after it began$/m);
+    is(server.out.text.match(/the run has begun/g)?.length, 1);
     const { secret: given } = parseLink(link);
     for (const { out } of members) is(`${out.text}${out.err}`.includes(given), false, "nobody prints the secret");
   }));
 
 test("when a rank fails, the others wait for the next start and are started with who comes then", () =>
-  serving(["--mesh", "2"], async (link) => {
+  serving(["--mesh", "2"], async (link, server) => {
     const steady = member(link, "steady");
     const failing = member(link, "failing", { ROOM_FAILS: "1" });
     is(await failing.ended, 2);
@@ -134,6 +136,7 @@ test("when a rank fails, the others wait for the next start and are started with
       events(again, "start").map(({ generation }) => generation),
       [second],
     );
+    await says(server, /(the run has begun on 2 ranks\n(.*\n)*?the run has ended, (.*\n)*?){2}/);
   }));
 
 test("Ctrl-C leaves the room, and a room that ends is told in a sentence", () =>

@@ -42,11 +42,10 @@ test("who is asked reads a training run's sizes, and all options of another; pro
     is(whole, `options  ${JSON.stringify(options)}`);
     return line;
   };
-  const { n_layer, n_embd, n_head, n_inner, vocab_size } = gpt2;
   const { steps, context } = parameters;
   is(
     shown({ ...training, parameters: { ...training.parameters, accumulate: 3, wire: "f16" } }),
-    `options  gpt2 of ${n_layer} layers, width ${n_embd}, ${n_head} heads, ffn ${n_inner}, vocabulary ${vocab_size}; ${steps} steps of 3 x 4 x ${context} tokens; f32, f16 on the wire`,
+    `options  gpt2 of 2 layers, width 20, 2 heads, ffn 80, vocabulary ${gpt2.vocab_size}; ${steps} steps of 3 x 4 x ${context} tokens; f32, f16 on the wire`,
   );
   for (const [options, change] of [
     [{ times: 1 }, { program: "hello" }],
