@@ -125,7 +125,7 @@ async function watch(
         const runs = members.some(({ state }) => state === "running");
         if (runs && beganMs === undefined) {
           beganMs = performance.now();
-          output.say(`the run has begun on ${size} ranks`);
+          output.say(`the run has begun on ${size === 1 ? "one rank" : `${size} ranks`}`);
         } else if (!runs && beganMs !== undefined) {
           output.say(`the run has ended, ${durationText(performance.now() - beganMs)} after it began`);
           beganMs = undefined;
