@@ -1,6 +1,7 @@
 // A profile of the device at hand: products, memory, launches and messages, measured on the spot.
 
 import type { Backend } from "../backend/backend.ts";
+import type { DType } from "../backend/buffer.ts";
 import { type ModelConfig, parseModelConfig } from "../nn/config.ts";
 import { type MeshShape, meshShape } from "../parallel/shape.ts";
 import { constant } from "../tensor/tensor.ts";
@@ -65,12 +66,17 @@ async function productsAndCopies(backend: Backend): Promise<void> {
     for (let i = 0; i < 5; i++) backend.run("scale", { x: x.buffer, y: y.buffer, n: copied, alpha: 1 });
     await backend.sync();
   }
+  await products(backend, "f32");
+  if (backend.adapter.features.includes("shader-f16")) await products(backend, "f16");
+}
+
+async function products(backend: Backend, dtype: DType): Promise<void> {
   for (const m of extents)
     for (const n of extents)
       for (const k of extents) {
-        using a = constant(backend, { shape: [m, k], purpose: "scratch" });
-        using b = constant(backend, { shape: [k, n], purpose: "scratch" });
-        using y = constant(backend, { shape: [m, n], purpose: "scratch" });
+        using a = constant(backend, { shape: [m, k], dtype, purpose: "scratch" });
+        using b = constant(backend, { shape: [k, n], dtype, purpose: "scratch" });
+        using y = constant(backend, { shape: [m, n], dtype, purpose: "scratch" });
         const product = { a: a.buffer, b: b.buffer, y: y.buffer, batch: 1, m, n, k };
         for (let i = 0; i < 5; i++)
           backend.run("matmul", { ...product, transposeA: false, transposeB: false, accumulate: false });

@@ -1,6 +1,7 @@
 // Rates of a device and of what is between two, from the times that kernels and messages took.
 
 import type { Backend } from "../backend/backend.ts";
+import type { DType } from "../backend/buffer.ts";
 import { kernelSeconds } from "./machine.ts";
 import { median, type Observed } from "./observe.ts";
 import type { DeviceProfile, NetworkLevel, ProductRate } from "./profile.ts";
@@ -64,16 +65,18 @@ export function deviceFrom(
     rates[name] = measured(rateOf(own, ({ flops }) => flops));
   }
   const others = Object.values(rates).map(({ value }) => value);
-  const f32 = productRate(
-    kernels.filter(({ work }) => work.product?.dtype === "f32"),
-    least,
-  );
+  const ofType = (dtype: DType) => kernels.filter(({ work }) => work.product?.dtype === dtype);
+  const [f32, halves] = [productRate(ofType("f32"), least), ofType("f16")];
+  const f16 =
+    halves.length > 0
+      ? productRate(halves, least)
+      : asEstimate(f32, "as of f32: there is no f16 on this backend to measure");
   return {
     memoryBytes: estimate(
       maxBufferBytes,
       "the largest buffer that the device gives: it does not tell how much memory it has",
     ),
-    products: { f32, f16: asEstimate(f32, "as of f32: products of f16 were not measured") },
+    products: { f32, f16 },
     flopsPerSecond: measured(median(others)),
     bytesPerSecond: measured(bytesPerSecond),
     launchSeconds: measured(least),
@@ -104,9 +107,9 @@ function productRate(seen: readonly Observed[], least: number): ProductRate {
     halfK: measured(k),
   });
   const error = (tried: typeof values): number => {
-    const f32 = made(tried);
+    const rate = made(tried);
     const device = {
-      products: { f32, f16: f32 },
+      products: { f32: rate, f16: rate },
       bytesPerSecond: { value: 1e15 },
       launchSeconds: { value: least },
       kernels: {},
