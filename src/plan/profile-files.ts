@@ -1,6 +1,7 @@
 // The profiles that come with the package, as their files say them: devices with their networks, then networks alone.
 
 import a100 from "../../profiles/a100.json" with { type: "json" };
+import ci from "../../profiles/ci.json" with { type: "json" };
 import h100 from "../../profiles/h100.json" with { type: "json" };
 import h200 from "../../profiles/h200.json" with { type: "json" };
 import laptop from "../../profiles/laptop.json" with { type: "json" };
@@ -17,6 +18,6 @@ import wifi from "../../profiles/networks/wifi.json" with { type: "json" };
 import phone from "../../profiles/phone.json" with { type: "json" };
 
 export const profileFiles: Readonly<Record<string, unknown>> = {
-  ...{ a100, meluxina, h100, h200, m1, m4, laptop, phone },
+  ...{ a100, meluxina, h100, h200, m1, m4, laptop, phone, ci },
   ...{ lan, "lan-node": lanNode, wifi, wan, home, homes, cable },
 };
