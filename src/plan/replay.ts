@@ -228,8 +228,7 @@ class Run {
         if (!receiver.wantedBy.includes(from)) receiver.wantedBy.push(from);
         continue;
       }
-      const route = this.#machine.route(from, to);
-      const linksFree = this.#freeFrom(route);
+      const linksFree = this.#freeAt.length > 0 ? this.#freeFrom(this.#machine.route(from, to)) : 0;
       if (linksFree > this.#now) {
         free = Math.min(free, linksFree);
         continue;
@@ -237,7 +236,7 @@ class Run {
       outbox.splice(i, 1);
       sender.send(this.#now, true);
       receiver.receive(this.#now, true);
-      const end = this.#now + this.#messageSeconds(message, { from, to, route });
+      const end = this.#now + this.#messageSeconds(message, from, to);
       this.#events.push(end, ~message);
       this.#watch.message?.(message, { start: this.#now, end });
       return;
@@ -253,8 +252,8 @@ class Run {
   }
 
   /** From now on; takes the links it shares with others. */
-  #messageSeconds(message: number, { from, to, route }: { from: number; to: number; route: Route }): number {
-    const { alpha, bytesPerSecond, shared } = route;
+  #messageSeconds(message: number, from: number, to: number): number {
+    const { alpha, bytesPerSecond, shared } = this.#machine.route(from, to);
     const bytes = this.#program.messages.bytes[message];
     const factor = this.#machine.congestion?.(message, { from, to, seconds: this.#now }) ?? 1;
     for (const { link, bytesPerSecond: rate } of shared) this.#freeAt[link] = this.#now + (factor * bytes) / rate;
