@@ -87,7 +87,10 @@ const kinds: Record<string, Kind> = {
   },
   "a channel that stalls one way": {
     channels: (fault) => meddling(fault, () => undefined),
-    says: new RegExp(`^rank C has (not answered|given no sign of life) for 0.4 s: (${inCall}|rank \\d has ended)`),
+    // Others may have told it before, and it leaves.
+    says: new RegExp(
+      `^rank C (has (not answered|given no sign of life) for 0.4 s: (${inCall}|rank \\d has ended)|${leaves}${inCall})`,
+    ),
   },
   "a program that stops without a word": {
     channels: plain,
