@@ -5,6 +5,7 @@
 
 import type { FloatType } from "../backend/buffer.ts";
 import { invariant, UserError } from "../backend/errors.ts";
+import { bringWireShaders } from "../backend/webgpu/wire-shaders.ts";
 import type { Shape, Tensor } from "../tensor/tensor.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { type Algorithm, type AlgorithmOf, algorithms, chooseAlgorithm, type Op } from "./algorithms.ts";
@@ -65,6 +66,7 @@ export class ProcessGroup {
     this.#link = options.link;
     this.#ledger = options.ledger;
     this.#wire = options.wire ?? "f32";
+    if (this.#wire === "f16") bringWireShaders();
     this.index = options.ranks.indexOf(options.link.rank);
     invariant(this.index >= 0, `rank ${options.link.rank} is not in group ${options.name}`);
   }
