@@ -2,8 +2,6 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { UserError } from "../backend/errors.ts";
-import type { KernelArgs } from "../backend/kernels.ts";
-import { workOf } from "../backend/work.ts";
 import { Ledger } from "../comm/ledger.ts";
 import { runRanks } from "../comm/loopback.ts";
 import { createLayout, type MeshShape, meshShape } from "../parallel/shape.ts";
@@ -11,7 +9,7 @@ import type { Tokenizer } from "../train/tokenizer.ts";
 import { train } from "../train/trainer.ts";
 import type { KernelWork } from "./program.ts";
 import { type StepToRecord, spreadCorpus } from "./record-step.ts";
-import { extentsOf } from "./recorder.ts";
+import { Works } from "./recorder.ts";
 
 /** Kernels of one kind and size. */
 export interface Observed {
@@ -19,12 +17,6 @@ export interface Observed {
   /** of each run */
   readonly seconds: number[];
 }
-
-export const median = (values: readonly number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-};
 
 /** What is said of a device that has no times to give. */
 export const noKernelTimes = ({ adapter }: Backend): UserError =>
@@ -36,17 +28,12 @@ export const noKernelTimes = ({ adapter }: Backend): UserError =>
  *  @throws UserError where the device has no times to give */
 export async function observed(backend: Backend, work: () => Promise<void>): Promise<Observed[]> {
   if (!backend.trace) throw noKernelTimes(backend);
-  const found = new Map<string, Observed>();
+  const works = new Works();
+  const found: Observed[] = [];
   await backend.trace((kernel, args) => {
-    const { flops, bytes } = workOf(kernel, args);
-    const product = kernel === "matmul" ? extentsOf(args as KernelArgs["matmul"]) : undefined;
-    const key = [kernel, flops, bytes, product?.m, product?.n].join(" ");
-    let each = found.get(key);
-    if (!each) {
-      each = { work: { kernel, flops, bytes, ...(product && { product }) }, seconds: [] };
-      found.set(key, each);
-    }
-    const { seconds } = each;
+    const index = works.indexOf(kernel, args);
+    found[index] ??= { work: works.all[index], seconds: [] };
+    const { seconds } = found[index];
     return (startUs, endUs) => seconds.push((endUs - startUs) / 1e6);
   });
   try {
@@ -55,7 +42,7 @@ export async function observed(backend: Backend, work: () => Promise<void>): Pro
   } finally {
     await backend.trace(undefined);
   }
-  return [...found.values()];
+  return found;
 }
 
 /** Seconds of each step but the first ones, of ranks that share the device. */

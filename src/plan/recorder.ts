@@ -45,7 +45,7 @@ const form = (product: { n: number; batch: number } | undefined): number =>
   product ? product.n + product.batch * 2 ** 31 : 0;
 
 /** Of a product's work. */
-export const extentsOf = ({ a, batch, m, n, k }: KernelArgs["matmul"]) => ({ dtype: a.dtype, batch, m, n, k });
+const extentsOf = ({ a, batch, m, n, k }: KernelArgs["matmul"]) => ({ dtype: a.dtype, batch, m, n, k });
 
 /** A rank's ops as they were called for, with messages by name: which call of which group, which part of it, and with whom. */
 export interface RankRecord {

@@ -107,9 +107,9 @@ async function lookedAtAgain(
   { problem, progress }: { problem: PlanProblem; progress: (what: string) => void | Promise<void> },
 ): Promise<PlanChoice> {
   const { config, profile, devices } = problem;
-  const { shape, batch, accumulate, recompute } = choice;
+  const { shape, batch, accumulate } = choice;
   const tell = () => progress(`${shape.layout} ${shape.dims.join("x")}, ${batch} sequences, whole`);
-  const parameters = { ...problem.parameters, batch: batch / accumulate, accumulate, recompute };
+  const parameters = parametersOf(problem, choice);
   const step = { shape, config, parameters };
   if (shape.size * layersOf(config) * accumulate > mostBlocks)
     return { ...choice, memoryBytes: await peakOf(step, { ranks: differentRanks(shape), tell }) };
@@ -141,13 +141,18 @@ const slack = 1.25;
 
 type Micro = Pick<PlanChoice, "accumulate" | "recompute">;
 
+/** Of a step of so many sequences. */
+const parametersOf = (
+  { parameters }: PlanProblem,
+  { batch, accumulate, recompute }: Micro & { batch: number },
+): TrainParameters => ({ ...parameters, batch: batch / accumulate, accumulate, recompute });
+
 /** One layout on one mesh, for one batch. */
 class ShapeSearch {
   readonly #problem: PlanProblem;
   readonly #shape: MeshShape;
   readonly #batch: number;
   readonly #progress: () => void | Promise<void>;
-  readonly #seconds = new Map<string, number>();
 
   constructor(
     problem: PlanProblem,
@@ -177,7 +182,7 @@ class ShapeSearch {
         if (this.#formula(micro) > slack * this.#problem.memoryBytes) continue;
         const memoryBytes = await this.#peak(micro);
         if (memoryBytes > this.#problem.memoryBytes) continue;
-        choices.push({ ...(await this.#choice({ accumulate, recompute })), memoryBytes });
+        choices.push({ ...(await this.#choice(micro)), memoryBytes });
         break;
       }
       // Computing less with as few micro-batches is faster.
@@ -208,8 +213,8 @@ class ShapeSearch {
     }
   }
 
-  #parameters({ accumulate, recompute }: Micro): TrainParameters {
-    return { ...this.#problem.parameters, batch: this.#batch / accumulate, accumulate, recompute };
+  #parameters(micro: Micro): TrainParameters {
+    return parametersOf(this.#problem, { batch: this.#batch, ...micro });
   }
 
   /** A rank's peak, by the closed form. */
@@ -232,29 +237,21 @@ class ShapeSearch {
   }
 
   /** Blocks and micro-batches after the second take as long as the second. */
-  async #time({ accumulate, recompute }: Micro): Promise<number> {
-    const layers = layersOf(this.#problem.config);
-    const at = (blocks: number, micros: number) => this.#simulated(blocks, { micros, accumulate, recompute });
+  async #time(micro: Micro): Promise<number> {
+    const { config, profile, devices } = this.#problem;
+    const { accumulate } = micro;
+    const layers = layersOf(config);
+    const at = async (blocks: number, micros: number): Promise<number> => {
+      const parameters = { ...this.#parameters(micro), accumulate: micros };
+      const step = { shape: this.#shape, config: withLayers(config, blocks), parameters };
+      return simulate(await recordRanks(step, this.#progress), { profile, devices }).seconds;
+    };
     const byBlocks = async (micros: number) => {
       const one = await at(1, micros);
       return layers === 1 ? one : one + (layers - 1) * ((await at(2, micros)) - one);
     };
     const one = await byBlocks(1);
     return accumulate === 1 ? one : one + (accumulate - 1) * ((await byBlocks(2)) - one);
-  }
-
-  async #simulated(blocks: number, { micros, accumulate, recompute }: Micro & { micros: number }): Promise<number> {
-    const key = `${blocks} ${micros} ${accumulate} ${recompute}`;
-    let seconds = this.#seconds.get(key);
-    if (seconds === undefined) {
-      const { profile, devices } = this.#problem;
-      const config = withLayers(this.#problem.config, blocks);
-      const parameters = { ...this.#parameters({ accumulate, recompute }), accumulate: micros };
-      const record = await recordRanks({ shape: this.#shape, config, parameters }, this.#progress);
-      seconds = simulate(record, { profile, devices }).seconds;
-      this.#seconds.set(key, seconds);
-    }
-    return seconds;
   }
 }
 
