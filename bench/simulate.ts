@@ -7,9 +7,10 @@ import { join } from "node:path";
 import { createBackend, parseModelConfig } from "../src/index.ts";
 import { meshShape } from "../src/parallel/shape.ts";
 import { calibrate } from "../src/plan/calibrate.ts";
-import { median, stepSeconds } from "../src/plan/observe.ts";
+import { median } from "../src/plan/distribution.ts";
+import { stepSeconds } from "../src/plan/observe.ts";
+import { parametersOf } from "../src/plan/record-step.ts";
 import { recordRanks, simulate } from "../src/plan/simulate.ts";
-import type { TrainParameters } from "../src/train/events.ts";
 import type { Options } from "./options.ts";
 import { slug } from "./report.ts";
 
@@ -62,20 +63,7 @@ export async function benchSimulate(
           ...{ model_type: "gpt2", vocab_size: 65, n_positions: context, n_layer: layers, n_embd: width, n_head: 4 },
           bias: false,
         });
-        const parameters: TrainParameters = {
-          ...{
-            batch,
-            context,
-            steps: 1,
-            learningRate: 1e-3,
-            minLearningRate: 1e-4,
-            warmup: 1,
-            beta1: 0.9,
-            beta2: 0.99,
-          },
-          ...{ weightDecay: 0.1, clip: 1, dropout: 0, accumulate: 1, recompute: false, seed: 1 },
-          ...{ evalEvery: 0, evalBatches: 1, sampleTokens: 0 },
-        };
+        const parameters = parametersOf({ batch, context, warmup: 1, beta2: 0.99 });
         const step = { shape, config, parameters };
         const times = await stepSeconds(backend, { step, warmup: 3, steps: repeats });
         const { seconds } = simulate(await recordRanks(step), { profile, devices: 1 });

@@ -4,13 +4,13 @@ import type { Command } from "commander";
 import { UserError } from "../backend/errors.ts";
 import type { MeshShape } from "../parallel/shape.ts";
 import { stepRun } from "../plan/figures.ts";
+import { parametersOf } from "../plan/record-step.ts";
 import { type PlanChoice, type PlanRefusal, searchPlan } from "../plan/search.ts";
 import { utilization } from "../plan/simulate.ts";
 import { jsonOption, wholeNumber } from "./common.ts";
 import { addModelOptions, type ModelFlags, modelDefaults, modelOf } from "./model-flags.ts";
 import { bytesText, countText, Output, secondsText } from "./output.ts";
 import { addProfileOption, type ProfileFlags, profileOf } from "./profiles.ts";
-import { parametersOf } from "./simulate.ts";
 import { addWireOption, type WireFlags } from "./wire.ts";
 
 interface PlanFlags extends Omit<ModelFlags, "batch" | "recompute">, WireFlags, ProfileFlags {

@@ -2,6 +2,7 @@
 
 import { purposes } from "../backend/memory.ts";
 import { parameterCount } from "../nn/config.ts";
+import { median } from "../plan/distribution.ts";
 import { bytesText, countText, durationText } from "./output.ts";
 import { figuresHtml, pageHtml, pairs, table } from "./page.ts";
 import { escapeHtml, plotHtml } from "./plot.ts";
@@ -47,7 +48,7 @@ function keyFigures({ config, steps, start, evals, done }: TrainRecord): string 
     ["training loss", last ? last.trainLoss.toFixed(4) : "-"],
     ["steps", finished],
     ["parameters", countText(parameterCount(config))],
-    ["tokens/s, median", countText(median(steps.map((step) => step.tokensPerSecond)))],
+    ["tokens/s, median", countText(medianRate(steps))],
     ["peak memory", done ? bytesText(done.peakBytes.total) : "-"],
     [
       "time",
@@ -92,7 +93,7 @@ function evaluationsCaption({ start, done }: TrainRecord): string {
 }
 
 function throughputSection({ steps }: TrainRecord): string {
-  const rate = median(steps.map((step) => step.tokensPerSecond));
+  const rate = medianRate(steps);
   const rates = steps.map(({ step, tokensPerSecond }): [number, number] => [step, tokensPerSecond]);
   const plot = plotHtml({
     title: "Throughput",
@@ -149,7 +150,5 @@ function spread<T>(items: readonly T[], most: number): T[] {
   return Array.from({ length: most }, (_, i) => items[Math.round((i * (items.length - 1)) / (most - 1))]);
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted.length === 0 ? 0 : (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
-}
+const medianRate = (steps: readonly { tokensPerSecond: number }[]): number =>
+  steps.length === 0 ? 0 : median(steps.map(({ tokensPerSecond }) => tokensPerSecond));

@@ -5,6 +5,7 @@ import { type Command, Option } from "commander";
 import { UserError } from "../backend/errors.ts";
 import { parameterCount } from "../nn/config.ts";
 import { type LayoutName, layoutNames, maxRanks } from "../parallel/shape.ts";
+import { parametersOf } from "../plan/record-step.ts";
 import { type Growth, growths, type ScaleProblem, type ScaleRefusal, type ScaleRow, scale } from "../plan/scale.ts";
 import { jsonOption, wholeNumber } from "./common.ts";
 import { csvText } from "./csv.ts";
@@ -13,7 +14,6 @@ import { addModelOptions, type ModelFlags, modelOf } from "./model-flags.ts";
 import { bytesText, countText, everyTwoSeconds, Output, secondsText } from "./output.ts";
 import { addProfileOption, type ProfileFlags, profileOf } from "./profiles.ts";
 import { scalePage } from "./scale-page.ts";
-import { parametersOf } from "./simulate.ts";
 import { addWireOption, type WireFlags, wireText } from "./wire.ts";
 
 interface ScaleFlags extends ModelFlags, WireFlags, ProfileFlags {

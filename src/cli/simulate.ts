@@ -8,8 +8,8 @@ import type { MeshShape } from "../parallel/shape.ts";
 import { deviceBytes, figuresOf, type SimulatedStep, type StepFigures } from "../plan/figures.ts";
 import { requireSpread } from "../plan/machine.ts";
 import { countOrigins } from "../plan/quantity.ts";
+import { parametersOf } from "../plan/record-step.ts";
 import { recordRanks, simulate } from "../plan/simulate.ts";
-import type { TrainParameters } from "../train/events.ts";
 import { addMeshOptions, jsonOption, type MeshFlags, meshText, shapeOf, wholeNumber } from "./common.ts";
 import { addFaultOptions, type FaultFlags, faultsOf, tellFaults } from "./faults.ts";
 import { addModelOptions, type ModelFlags, modelOf } from "./model-flags.ts";
@@ -36,20 +36,6 @@ export function addSimulate(program: Command): void {
     .option("--accumulate <number>", "micro-batches, of --batch sequences each, in a step", "1");
   addSimulatedTraceOptions(addFaultOptions(command)).addOption(jsonOption()).action(runSimulate);
 }
-
-/** A step of which nothing but its sizes matters. */
-export const parametersOf = (run: {
-  batch: number;
-  context: number;
-  accumulate: number;
-  recompute: boolean;
-  dtype: TrainParameters["dtype"];
-  wire: TrainParameters["wire"];
-}): TrainParameters => ({
-  ...{ steps: 1, learningRate: 1e-3, minLearningRate: 1e-4, warmup: 0, beta1: 0.9, beta2: 0.95, weightDecay: 0.1 },
-  ...{ clip: 1, dropout: 0, seed: 1, evalEvery: 0, evalBatches: 1, sampleTokens: 0 },
-  ...run,
-});
 
 async function runSimulate(flags: SimulateFlags): Promise<void> {
   const output = new Output(flags.json === true);

@@ -1,7 +1,7 @@
 // What a replayed reference run may be off by where f32 travels as f16: from the number of roundings that a value passes.
 
 import { roundings } from "../comm/algorithms.ts";
-import type { ModelConfig, RunConfig } from "../nn/config.ts";
+import { layersOf, type ModelConfig, type RunConfig } from "../nn/config.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import { isGrid, type MeshExtents } from "../parallel/volume.ts";
 import { type Tolerances, verifyTolerances } from "../train/events.ts";
@@ -17,7 +17,7 @@ const unit = 2 ** -11;
  *  AdamW makes of the gradients is held to nothing: it divides each by its own size, so near zero a rounding decides a whole step. */
 export function wireTolerances(shape: MeshExtents, model: { config: ModelConfig; run: RunConfig }): Tolerances {
   const { config, run } = model;
-  const layers = config.model_type === "gpt2" ? config.n_layer : config.num_hidden_layers;
+  const layers = layersOf(config);
   const words = run.batch * run.seq * shardedExtents(config).width;
   const { forward, backward, gradient } = (isGrid(shape) ? gridRoundings : lineRoundings)(shape, { layers, words });
   const limit = (count: number) => Math.sqrt(3 * count) * unit;

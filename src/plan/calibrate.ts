@@ -2,16 +2,16 @@
 
 import type { Backend } from "../backend/backend.ts";
 import type { DType } from "../backend/buffer.ts";
-import { type ModelConfig, parseModelConfig } from "../nn/config.ts";
+import { type ModelConfig, maxContext, parseModelConfig } from "../nn/config.ts";
 import { type MeshShape, meshShape } from "../parallel/shape.ts";
 import { constant } from "../tensor/tensor.ts";
-import type { TrainParameters } from "../train/events.ts";
+import { median } from "./distribution.ts";
 import { copied, deviceFrom, estimate, measured, unknownNetwork } from "./fit.ts";
-import { median, noKernelTimes, observed, serial, stepSeconds } from "./observe.ts";
+import { noKernelTimes, observed, serial, stepSeconds } from "./observe.ts";
 import { type NetworkLevel, type Profile, parsePart, whole } from "./profile.ts";
 import { kernelOp, type StepProgram } from "./program.ts";
 import { clampQuantities } from "./quantity.ts";
-import type { StepToRecord } from "./record-step.ts";
+import { parametersOf, type StepToRecord } from "./record-step.ts";
 import { recordRanks, simulate } from "./simulate.ts";
 
 /** Steps that are timed, after some that warm up. */
@@ -29,15 +29,9 @@ const llama = (width: number, { layers, context }: { layers: number; context: nu
     num_key_value_heads: width / 16,
   });
 
-const parametersOf = (batch: number, context: number): TrainParameters => ({
-  ...{ batch, context, steps: 1, learningRate: 1e-4, minLearningRate: 1e-5, warmup: 1, beta1: 0.9, beta2: 0.95 },
-  ...{ weightDecay: 0.1, clip: 1, dropout: 0, accumulate: 1, recompute: false, seed: 1 },
-  ...{ evalEvery: 0, evalBatches: 1, sampleTokens: 0 },
-});
-
 const stepOf = (shape: MeshShape, config: ModelConfig, batch: number): StepToRecord => {
-  const context = config.model_type === "gpt2" ? config.n_positions : config.max_position_embeddings;
-  return { shape, config, parameters: parametersOf(batch, context) };
+  const rates = { learningRate: 1e-4, minLearningRate: 1e-5, warmup: 1 };
+  return { shape, config, parameters: parametersOf({ batch, context: maxContext(config), ...rates }) };
 };
 
 /** Models whose kernels are timed: the sizes that fit a device without a GPU. */

@@ -9,6 +9,12 @@ export interface Distribution {
   readonly mean: number;
 }
 
+/** Of one number or more. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+}
+
 export interface Bin {
   readonly from: number;
   /** the first number beyond it, but for the last bin, which has the largest of all */

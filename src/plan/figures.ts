@@ -2,7 +2,7 @@
 
 import type { FloatType } from "../backend/buffer.ts";
 import type { BytesByPurpose } from "../backend/memory.ts";
-import type { ModelConfig } from "../nn/config.ts";
+import { layersOf, type ModelConfig } from "../nn/config.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import type { MeshShape } from "../parallel/shape.ts";
 import type { TrainParameters } from "../train/events.ts";
@@ -40,7 +40,7 @@ export interface StepRun {
 export function stepRun({ config, parameters }: Pick<SimulatedStep, "config" | "parameters">): StepRun {
   const { context, batch, accumulate, recompute, dtype = "f32", wire = "f32" } = parameters;
   return {
-    ...{ arch: config.model_type, layers: config.model_type === "gpt2" ? config.n_layer : config.num_hidden_layers },
+    ...{ arch: config.model_type, layers: layersOf(config) },
     ...{ ...shardedExtents(config), vocab: config.vocab_size },
     ...{ context, batch, accumulate, recompute, dtype, wire },
   };

@@ -2,8 +2,9 @@
 
 import type { Backend } from "../backend/backend.ts";
 import type { DType } from "../backend/buffer.ts";
+import { median } from "./distribution.ts";
 import { kernelSeconds } from "./machine.ts";
-import { median, type Observed } from "./observe.ts";
+import type { Observed } from "./observe.ts";
 import type { DeviceProfile, NetworkLevel, ProductRate } from "./profile.ts";
 import type { KernelWork } from "./program.ts";
 import type { Origin, Quantity } from "./quantity.ts";

@@ -16,6 +16,15 @@ export interface StepToRecord {
   readonly parameters: TrainParameters;
 }
 
+/** A step of which nothing but its sizes matters. */
+export const parametersOf = (
+  run: Pick<TrainParameters, "batch" | "context"> & Partial<TrainParameters>,
+): TrainParameters => ({
+  ...{ steps: 1, learningRate: 1e-3, minLearningRate: 1e-4, warmup: 0, beta1: 0.9, beta2: 0.95, weightDecay: 0.1 },
+  ...{ clip: 1, dropout: 0, accumulate: 1, recompute: false, seed: 1, evalEvery: 0, evalBatches: 1, sampleTokens: 0 },
+  ...run,
+});
+
 export interface RecordedRank {
   readonly record: RankRecord;
   readonly entries: readonly LedgerEntry[];

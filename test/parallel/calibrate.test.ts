@@ -8,6 +8,7 @@ import { calibrate } from "../../src/plan/calibrate.ts";
 import { networkFrom } from "../../src/plan/fit.ts";
 import { parsePart, whole } from "../../src/plan/profile.ts";
 import { type Quantity, visitQuantities } from "../../src/plan/quantity.ts";
+import { parametersOf } from "../../src/plan/record-step.ts";
 import { recordRanks, simulate } from "../../src/plan/simulate.ts";
 import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
 
@@ -36,11 +37,7 @@ test("what is measured makes a profile, and a step can be simulated with it", as
   const record = await recordRanks({
     shape: meshShape({ dims: [2, 2] }),
     config,
-    parameters: {
-      ...{ batch: 4, context: 16, steps: 1, learningRate: 1e-3, minLearningRate: 1e-4, warmup: 1, beta1: 0.9 },
-      ...{ beta2: 0.95, weightDecay: 0.1, clip: 1, dropout: 0, accumulate: 1, recompute: false, seed: 1 },
-      ...{ evalEvery: 0, evalBatches: 1, sampleTokens: 0 },
-    },
+    parameters: parametersOf({ batch: 4, context: 16 }),
   });
   const [together, apart] = [1, 4].map((devices) => simulate(record, { profile, devices }).seconds);
   assert.ok(together > 0 && apart > 0, `${together} and ${apart} s`);

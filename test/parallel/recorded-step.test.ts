@@ -6,7 +6,7 @@ import { purposes } from "../../src/backend/memory.ts";
 import { Ledger, type LedgerEntry } from "../../src/comm/ledger.ts";
 import { runRanks } from "../../src/comm/loopback.ts";
 import { type ModelConfig, parseModelConfig } from "../../src/nn/config.ts";
-import { recordStep, spreadCorpus } from "../../src/plan/record-step.ts";
+import { parametersOf, recordStep, spreadCorpus } from "../../src/plan/record-step.ts";
 import { Works } from "../../src/plan/recorder.ts";
 import type { TrainParameters } from "../../src/train/events.ts";
 import type { Tokenizer } from "../../src/train/tokenizer.ts";
@@ -27,11 +27,7 @@ const configs: Record<string, ModelConfig> = {
   }),
 };
 
-const plain: TrainParameters = {
-  ...{ batch, context, steps: 1, learningRate: 1e-3, minLearningRate: 1e-4, warmup: 1, beta1: 0.9, beta2: 0.95 },
-  ...{ weightDecay: 0.1, clip: 1, dropout: 0, accumulate: 1, recompute: false, seed: 1 },
-  ...{ evalEvery: 0, evalBatches: 1, sampleTokens: 0 },
-};
+const plain: TrainParameters = parametersOf({ batch, context });
 
 /** What a rank receives, by sender, operation and purpose. */
 const lines = (entries: readonly LedgerEntry[]): string[] =>

@@ -4,6 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parseModelConfig } from "../../src/nn/config.ts";
 import { meshShape } from "../../src/parallel/shape.ts";
+import { parametersOf } from "../../src/plan/record-step.ts";
 import { recordRanks } from "../../src/plan/simulate.ts";
 
 const width = 1024;
@@ -21,11 +22,7 @@ async function blockWords(dims: readonly number[], tokens: number): Promise<numb
     const { entries } = await recordRanks({
       shape,
       config,
-      parameters: {
-        ...{ batch: 16, context, steps: 1, learningRate: 1e-3, minLearningRate: 1e-4, warmup: 1, beta1: 0.9 },
-        ...{ beta2: 0.95, weightDecay: 0.1, clip: 1, dropout: 0, accumulate: 1, recompute: false, seed: 1 },
-        ...{ evalEvery: 0, evalBatches: 1, sampleTokens: 0 },
-      },
+      parameters: parametersOf({ batch: 16, context }),
     });
     const counted = ["linear forward", "linear backward", "gradient sum"];
     const all = entries.flat().filter(({ purpose }) => counted.includes(purpose));

@@ -8,6 +8,7 @@ import { distributionOf, histogramOf } from "../../src/plan/distribution.ts";
 import { type DegradedLink, type Faults, withFaults } from "../../src/plan/faults.ts";
 import { profileNamed } from "../../src/plan/profiles.ts";
 import type { StepProgram } from "../../src/plan/program.ts";
+import { parametersOf } from "../../src/plan/record-step.ts";
 import { replay } from "../../src/plan/replay.ts";
 import { recordRanks, simulate } from "../../src/plan/simulate.ts";
 import { command, events, refuses } from "./command.ts";
@@ -97,11 +98,7 @@ test("a model's step without jitter is the faultless one to the bit, with it a f
   const config = parseModelConfig({
     ...{ model_type: "gpt2", vocab_size: 53, n_positions: 16, n_layer: 2, n_embd: 48, n_head: 8 },
   });
-  const parameters = {
-    ...{ batch: 8, context: 16, steps: 1, learningRate: 1, minLearningRate: 1, warmup: 0, beta1: 0, beta2: 0, clip: 1 },
-    ...{ weightDecay: 0, dropout: 0, accumulate: 1, recompute: false, seed: 1 },
-    ...{ evalEvery: 0, evalBatches: 1, sampleTokens: 0 },
-  };
+  const parameters = parametersOf({ batch: 8, context: 16 });
   const record = await recordRanks({ shape: meshShape({ dims: [2, 2, 2] }), config, parameters });
   const profile = profileNamed("a100");
   const of = (faults?: Partial<Faults>) =>

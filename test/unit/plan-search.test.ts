@@ -9,6 +9,7 @@ import { shardedExtents } from "../../src/nn/extents.ts";
 import { type MeshShape, requireLegal, shapesOf } from "../../src/parallel/shape.ts";
 import type { Profile } from "../../src/plan/profile.ts";
 import { profileNamed } from "../../src/plan/profiles.ts";
+import { parametersOf } from "../../src/plan/record-step.ts";
 import { type PlanProblem, searchPlan } from "../../src/plan/search.ts";
 import { recordRanks, simulate } from "../../src/plan/simulate.ts";
 import type { TrainParameters } from "../../src/train/events.ts";
@@ -122,11 +123,7 @@ const problem = fc
           ...{ model_type: "gpt2", vocab_size: vocab, n_positions: context, n_embd: width, n_layer: layers },
           n_head: heads,
         });
-    const parameters: TrainParameters = {
-      ...{ batch, context, steps: 1, learningRate: 1e-3, minLearningRate: 1e-4, warmup: 1, beta1: 0.9, beta2: 0.95 },
-      ...{ weightDecay: 0.1, clip: 1, dropout: 0, accumulate: 1, recompute: false, seed: 1 },
-      ...{ evalEvery: 0, evalBatches: 1, sampleTokens: 0 },
-    };
+    const parameters: TrainParameters = parametersOf({ batch, context });
     const profile = machine(drawn.machine);
     return { config, parameters, batches: [batch], devices, profile, room };
   });
@@ -174,11 +171,7 @@ test("7x7 and 8x8: the best's memory is that of the rank that holds most, whiche
     const config = parseModelConfig({
       ...{ model_type: "gpt2", vocab_size: 6000, n_positions: 8, n_embd: 8 * side, n_layer: 12, n_head: side },
     });
-    const parameters: TrainParameters = {
-      ...{ batch: side, context: 8, steps: 1, learningRate: 1e-3, minLearningRate: 1e-4, warmup: 1, beta1: 0.9 },
-      ...{ beta2: 0.95, weightDecay: 0.1, clip: 1, dropout: 0, accumulate: 1, recompute: false, seed: 1 },
-      ...{ evalEvery: 0, evalBatches: 1, sampleTokens: 0 },
-    };
+    const parameters: TrainParameters = parametersOf({ batch: side, context: 8 });
     const profile = profileNamed("a100");
     const problem = { config, parameters, batches: [side], devices: side ** 2, profile };
     const { choices } = await searchPlan({ ...problem, memoryBytes: 1e12 });

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { csvText } from "../../src/cli/csv.ts";
-import { parametersOf } from "../../src/cli/simulate.ts";
 import { headWidth, type ModelConfig, parseModelConfig } from "../../src/nn/config.ts";
 import { shardedExtents } from "../../src/nn/extents.ts";
 import { profileNamed } from "../../src/plan/profiles.ts";
+import { parametersOf } from "../../src/plan/record-step.ts";
 import { type Growth, type ScaleProblem, scale } from "../../src/plan/scale.ts";
 import { command, events, folder, refuses } from "./command.ts";
 

@@ -7,6 +7,7 @@ import * as assert from "uvu/assert";
 import { parseModelConfig } from "../../src/nn/config.ts";
 import { meshShape } from "../../src/parallel/shape.ts";
 import { profileNamed } from "../../src/plan/profiles.ts";
+import { parametersOf } from "../../src/plan/record-step.ts";
 import { recordRanks, simulate } from "../../src/plan/simulate.ts";
 import { OpNotes, StepTracer } from "../../src/plan/trace.ts";
 import { chromeTrace } from "../../src/trace/chrome.ts";
@@ -16,11 +17,7 @@ import { checkTrace } from "./trace-format.ts";
 const config = parseModelConfig({
   ...{ model_type: "gpt2", vocab_size: 53, n_positions: 16, n_layer: 2, n_embd: 48, n_head: 8 },
 });
-const parameters = {
-  ...{ batch: 8, context: 16, steps: 1, learningRate: 1, minLearningRate: 1, warmup: 0, beta1: 0, beta2: 0, clip: 1 },
-  ...{ weightDecay: 0, dropout: 0, accumulate: 1, recompute: false, seed: 1 },
-  ...{ evalEvery: 0, evalBatches: 1, sampleTokens: 0 },
-};
+const parameters = parametersOf({ batch: 8, context: 16 });
 
 async function traced(ranks: readonly number[], { most }: { most?: number } = {}) {
   const notes = new OpNotes(ranks);
