@@ -6,31 +6,26 @@ import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { ensureBuilt } from "../../scripts/build.mjs";
-import { Command } from "../network/command.ts";
+import { Commands, sheepAndGoats } from "../network/command.ts";
 import { openBrowser } from "./page.ts";
 import { tab } from "./tab.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "shardgrad-room-"));
 const data = join(folder, "text.txt");
-const text = Array.from({ length: 300 }, (_, i) => `${i % 7} sheep and ${(i * 3) % 5} goats; `).join("");
 const model = ["--width", "32", "--layers", "2", "--heads", "4", "--batch", "8", "--context", "16"];
 const run = ["--mesh", "2x2", "--data", data, "--steps", "6", ...model, "--eval-batches", "1", "--sample", "0"];
 
 let browser: Awaited<ReturnType<typeof openBrowser>>;
-const commands: Command[] = [];
-const start = (...words: string[]): Command => {
-  const command = new Command(words);
-  commands.push(command);
-  return command;
-};
+const commands = new Commands();
+const start = (...words: string[]) => commands.start(words);
 
 test.before(async () => {
-  writeFileSync(data, text);
+  writeFileSync(data, sheepAndGoats);
   await ensureBuilt();
   browser = await openBrowser({ root: process.cwd() });
 });
 test.after(async () => {
-  for (const command of commands) command.kill();
+  commands.kill();
   await browser?.close();
   rmSync(folder, { recursive: true, force: true });
 });

@@ -7,7 +7,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { ensureBuilt } from "../../scripts/build.mjs";
 import { bundle } from "../../scripts/bundle.mjs";
-import { Command, receivedBytes } from "../network/command.ts";
+import { Commands, receivedBytes, sheepAndGoats } from "../network/command.ts";
 import { relayApart, TurnServer } from "../network/turn-server.ts";
 import { openBrowser } from "./page.ts";
 import { tab } from "./tab.ts";
@@ -17,22 +17,17 @@ type PageModule = typeof import("./webrtc.page.ts");
 const root = process.cwd();
 const folder = mkdtempSync(join(tmpdir(), "shardgrad-turn-tab-"));
 const data = join(folder, "text.txt");
-const text = Array.from({ length: 300 }, (_, i) => `${i % 7} sheep and ${(i * 3) % 5} goats; `).join("");
 const model = ["--width", "32", "--layers", "2", "--heads", "4", "--batch", "8", "--context", "16"];
 const run = ["--mesh", "2", "--data", data, "--steps", "6", ...model, "--eval-batches", "1", "--sample", "0"];
 
 let turn: TurnServer;
 let pages = "";
 let browser: Awaited<ReturnType<typeof openBrowser>>;
-const commands: Command[] = [];
-const start = (words: readonly string[], env: object = {}): Command => {
-  const command = new Command(words, { env });
-  commands.push(command);
-  return command;
-};
+const commands = new Commands();
+const start = (words: readonly string[], env: object = {}) => commands.start(words, { env });
 
 test.before(async () => {
-  writeFileSync(data, text);
+  writeFileSync(data, sheepAndGoats);
   mkdirSync(join(root, "build"), { recursive: true });
   pages = mkdtempSync(join(root, "build/turn-"));
   const outfile = join(pages, "page.js");
@@ -41,7 +36,7 @@ test.before(async () => {
   [turn, browser] = await Promise.all([TurnServer.start(), openBrowser({ root })]);
 });
 test.after(async () => {
-  for (const command of commands) command.kill();
+  commands.kill();
   await Promise.all([turn?.stop(), browser?.close()]);
   for (const each of [folder, pages]) rmSync(each, { recursive: true, force: true });
 });

@@ -106,3 +106,23 @@ export const receivedBytes = ({ events }: Command): number =>
   events
     .filter(({ event }) => event === "step")
     .reduce((sum, { bytesReceived }) => sum + (bytesReceived as number[])[0], 0);
+
+/** The commands of a test file, none of which outlives it. */
+export class Commands {
+  readonly #all: Command[] = [];
+
+  start(words: readonly string[], options?: ConstructorParameters<typeof Command>[1]): Command {
+    const command = new Command(words, options);
+    this.#all.push(command);
+    return command;
+  }
+
+  kill(): void {
+    for (const command of this.#all.splice(0)) command.kill();
+  }
+}
+
+/** A text that a small model learns something of. */
+export const sheepAndGoats = Array.from({ length: 300 }, (_, i) => `${i % 7} sheep and ${(i * 3) % 5} goats; `).join(
+  "",
+);

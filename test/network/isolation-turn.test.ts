@@ -5,30 +5,25 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { allEnd, Command, receivedBytes } from "./command.ts";
+import { allEnd, Commands, receivedBytes, sheepAndGoats } from "./command.ts";
 import { Lab, useOwnNetwork } from "./lab.ts";
 import { TurnServer } from "./turn-server.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "shardgrad-routers-"));
 const data = join(folder, "text.txt");
-const text = Array.from({ length: 300 }, (_, i) => `${i % 7} sheep and ${(i * 3) % 5} goats; `).join("");
 const model = ["--width", "32", "--layers", "2", "--heads", "4", "--batch", "8", "--context", "16"];
 const run = ["--mesh", "2", "--data", data, "--steps", "8", ...model, "--eval-batches", "1", "--sample", "0"];
 
-const commands: Command[] = [];
-const start = (words: readonly string[], options?: ConstructorParameters<typeof Command>[1]): Command => {
-  const command = new Command(words, options);
-  commands.push(command);
-  return command;
-};
+const commands = new Commands();
+const start = commands.start.bind(commands);
 let turn: TurnServer;
 
 test.before(() => {
   useOwnNetwork();
-  writeFileSync(data, text);
+  writeFileSync(data, sheepAndGoats);
 });
 test.after(async () => {
-  for (const command of commands) command.kill();
+  commands.kill();
   await turn?.stop();
   rmSync(folder, { recursive: true, force: true });
 });

@@ -8,23 +8,18 @@ import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { natsServer } from "../../scripts/setup.mjs";
-import { allEnd, Command } from "./command.ts";
+import { allEnd, type Command, Commands, sheepAndGoats } from "./command.ts";
 import { Lab, type Machine, useOwnNetwork } from "./lab.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "shardgrad-isolation-"));
 const data = join(folder, "text.txt");
-const text = Array.from({ length: 300 }, (_, i) => `${i % 7} sheep and ${(i * 3) % 5} goats; `).join("");
 const steps = 150;
 const model = ["--width", "48", "--layers", "2", "--heads", "3", "--batch", "6", "--context", "16"];
 const rest = ["--steps", String(steps), "--eval-batches", "1", "--sample", "0"];
 const run = ["--mesh", "3", "--layout", "1d", "--data", data, ...model, ...rest];
 
-const commands: Command[] = [];
-const start = (words: readonly string[], { within }: { within?: string[] } = {}): Command => {
-  const command = new Command(words, { within });
-  commands.push(command);
-  return command;
-};
+const commands = new Commands();
+const start = (words: readonly string[], { within }: { within?: string[] } = {}) => commands.start(words, { within });
 
 let nats: ChildProcess | undefined;
 
@@ -51,7 +46,7 @@ let expected: Promise<unknown[]>;
 
 test.before(() => {
   useOwnNetwork();
-  writeFileSync(data, text);
+  writeFileSync(data, sheepAndGoats);
   expected = (async () => {
     const alone = start(["train", ...run, "--backend", "cpu"]);
     assert.is(await alone.ended, 0, alone.errors);
@@ -60,7 +55,7 @@ test.before(() => {
   expected.catch(() => undefined);
 });
 test.after(() => {
-  for (const command of commands) command.kill();
+  commands.kill();
   nats?.kill("SIGKILL");
   rmSync(folder, { recursive: true, force: true });
 });

@@ -9,36 +9,31 @@ import * as assert from "uvu/assert";
 import { CommunicationError } from "../../src/comm/link.ts";
 import { connectRanks, releaseWebRtc, type Signalling } from "../../src/comm/webrtc.ts";
 import { NatsServer } from "../unit/nats-server.ts";
-import { allEnd, Command, receivedBytes } from "./command.ts";
+import { allEnd, type Command, Commands, receivedBytes, sheepAndGoats } from "./command.ts";
 import { relayApart, TurnServer } from "./turn-server.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "shardgrad-turn-test-"));
 const data = join(folder, "text.txt");
-const text = Array.from({ length: 300 }, (_, i) => `${i % 7} sheep and ${(i * 3) % 5} goats; `).join("");
 const model = ["--width", "32", "--layers", "2", "--heads", "4", "--batch", "8", "--context", "16"];
 const run = ["--mesh", "2", "--data", data, "--steps", "8", ...model, "--eval-batches", "1", "--sample", "0"];
 
 let turn: TurnServer;
 let nats: NatsServer;
 let refused: Command;
-const commands: Command[] = [];
-const start = (words: readonly string[], env: object = {}): Command => {
-  const command = new Command(words, { env });
-  commands.push(command);
-  return command;
-};
+const commands = new Commands();
+const start = (words: readonly string[], env: object = {}) => commands.start(words, { env });
 
 const relays = () => ["--ice", `turn:${turn.username}@${turn.url.slice(5)}`, "--ice-policy", "relay"];
 const train = () => ["train", ...run, "--backend", "cpu", "--link", "webrtc", ...relays()];
 
 test.before(async () => {
-  writeFileSync(data, text);
+  writeFileSync(data, sheepAndGoats);
   [turn, nats] = await Promise.all([TurnServer.start(), NatsServer.start()]);
   // First, as it takes the 30 s in which a way has to be found.
   refused = start(train(), { SHARDGRAD_TURN_PASSWORD: "wrong horse" });
 });
 test.after(async () => {
-  for (const command of commands) command.kill();
+  commands.kill();
   await Promise.all([turn?.stop(), nats?.remove()]);
   await releaseWebRtc();
   rmSync(folder, { recursive: true, force: true });

@@ -3,21 +3,17 @@
 import { test } from "uvu";
 import { is, match } from "uvu/assert";
 import { ensureBuilt } from "../../scripts/build.mjs";
-import { Command } from "../network/command.ts";
+import { Commands } from "../network/command.ts";
 
 const model = ["--width", "32", "--layers", "1", "--heads", "2", "--batch", "4", "--context", "16"];
 const run = ["--mesh", "2", "--steps", "3", ...model, "--eval-batches", "1", "--sample", "5"];
 
-const commands: Command[] = [];
-const start = (...words: string[]): Command => {
-  const command = new Command(words);
-  commands.push(command);
-  return command;
-};
+const commands = new Commands();
+const start = (...words: string[]) => commands.start(words);
 
 test.before(ensureBuilt);
 test.after(() => {
-  for (const command of commands) command.kill();
+  commands.kill();
 });
 
 test("join ends with the validation loss, what was received and the sample; serve tells when the run began and ended", async () => {

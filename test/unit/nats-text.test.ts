@@ -7,28 +7,23 @@ import { Objm } from "@nats-io/obj";
 import { test } from "uvu";
 import { equal, is, match, ok } from "uvu/assert";
 import { ensureBuilt } from "../../scripts/build.mjs";
-import { Command } from "../network/command.ts";
+import { type Command, Commands, sheepAndGoats } from "../network/command.ts";
 import { NatsServer } from "./nats-server.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "shardgrad-text-"));
 const data = join(folder, "text.txt");
-const text = Array.from({ length: 300 }, (_, i) => `${i % 7} sheep and ${(i * 3) % 5} goats; `).join("");
 const model = ["--width", "32", "--layers", "1", "--heads", "2", "--batch", "4", "--context", "16"];
 const run = ["--mesh", "2", "--data", data, "--steps", "3", ...model, "--eval-batches", "1", "--sample", "0"];
 
-const commands: Command[] = [];
-const start = (...words: string[]): Command => {
-  const command = new Command(words);
-  commands.push(command);
-  return command;
-};
+const commands = new Commands();
+const start = (...words: string[]) => commands.start(words);
 
 test.before(async () => {
-  writeFileSync(data, text);
+  writeFileSync(data, sheepAndGoats);
   await ensureBuilt();
 });
 test.after(() => {
-  for (const command of commands) command.kill();
+  commands.kill();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -40,7 +35,7 @@ async function serving(work: (room: { server: NatsServer; serve: Command; link: 
     const { joinUrl } = await serve.event(({ event }) => event === "room");
     await work({ server, serve, link: String(joinUrl) });
   } finally {
-    for (const command of commands.splice(0)) command.kill();
+    commands.kill();
     await server.remove();
   }
 }
@@ -74,7 +69,7 @@ test("joiners fetch the text by TCP and by WebSocket, or bring it, and train to 
 test("another file, or a text that a stranger has replaced, is an error that says so on that rank", () =>
   serving(async ({ server, link }) => {
     const other = join(folder, "other.txt");
-    writeFileSync(other, text.replace("sheep", "Sheep"));
+    writeFileSync(other, sheepAndGoats.replace("sheep", "Sheep"));
     const ranks = [joins(link, "--data", other), joins(link)];
     is(await ranks[0].ended, 2);
     match(
@@ -85,7 +80,7 @@ test("another file, or a text that a stranger has replaced, is an error that say
     const stranger = await server.stranger();
     const store = await new Objm(stranger).open("shardgrad-room");
     const [{ name }] = await store.list();
-    await store.put({ name }, new Blob([text]).stream());
+    await store.put({ name }, new Blob([sheepAndGoats]).stream());
     const robbed = joins(link);
     is(await robbed.ended, 2);
     match(
