@@ -1,12 +1,36 @@
 // `npm run faults`: puts each fault of links and rooms into 100 runs at random points, with seeds; hours in all. `npm test` does some of each.
 //   npm run faults -- remote --runs 20     only files whose path has the word: remote (channels and programs), room (processes, rendezvous), browser (tabs)
 //   npm run faults -- room --seed 17 --runs 1   one seed again
+//   npm run faults -- --help
 
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { filesBelow, installDependencies, requireNode, root, SetupError, say, script } from "./project.mjs";
 import { runFile } from "./runner.mjs";
+
+const help = `npm run faults [-- WORD ... [--runs N] [--seed S]]
+
+Puts each fault of links and rooms into many runs at random points. A run is repeated by its seed.
+
+  WORD       only files whose path has it: remote (channels and programs), room (processes, rendezvous), browser (tabs)
+  --runs N   of each fault, with seeds from S on: 100 by default, hours for all files
+  --seed S   0 by default
+`;
+
+/** @throws SetupError for options that there are not */
+function parseCommand() {
+  const options = {
+    runs: { type: "string", default: "100" },
+    seed: { type: "string", default: "0" },
+    help: { type: "boolean", short: "h", default: false },
+  };
+  try {
+    return parseArgs({ allowPositionals: true, options });
+  } catch (error) {
+    throw new SetupError(`${error.message.split(". ")[0]}; npm run faults -- --help lists the options`);
+  }
+}
 
 const count = (name, text) => {
   if (/^\d{1,6}$/.test(text)) return text;
@@ -15,11 +39,16 @@ const count = (name, text) => {
 
 await script(async () => {
   requireNode();
+  const { values, positionals } = parseCommand();
+  if (values.help) {
+    process.stdout.write(help);
+    return 0;
+  }
+  const counts = {
+    SHARDGRAD_FAULT_RUNS: count("runs", values.runs),
+    SHARDGRAD_FAULT_SEED: count("seed", values.seed),
+  };
   await installDependencies();
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { runs: { type: "string", default: "100" }, seed: { type: "string", default: "0" } },
-  });
   const files = filesBelow("test", /faults\.test\.ts$/).filter((file) =>
     positionals.every((word) => file.includes(word)),
   );
@@ -36,7 +65,7 @@ await script(async () => {
   const folder = mkdtempSync(join(root, "build/faults-"));
   const env = {
     ...{ SHARDGRAD_TEST_BACKEND: "cpu", SHARDGRAD_TEST_THREADS: "1", CHROMIUM_PATH: chromium },
-    ...{ SHARDGRAD_FAULT_RUNS: count("runs", values.runs), SHARDGRAD_FAULT_SEED: count("seed", values.seed) },
+    ...counts,
   };
   let failures = 0;
   for (const file of files) {
