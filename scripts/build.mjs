@@ -1,5 +1,5 @@
-// `npm run build`: dist/index.js and dist/parallel.js (the library, for browsers and Node) with the chunks they share or load when
-// they need them, dist/cli.js (the command line), declarations.
+// `npm run build`: dist/index.js, dist/parallel.js and dist/plan.js (the library, for browsers and Node) with the chunks they share or
+// load when they need them, dist/cli.js (the command line), declarations.
 
 import { existsSync, rmSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -18,14 +18,16 @@ import {
 } from "./project.mjs";
 
 const library = {
-  entryPoints: ["src/index.ts", "src/parallel.ts"],
+  entryPoints: ["src/index.ts", "src/parallel.ts", "src/plan.ts"],
   outdir: "dist",
   chunkNames: "chunks/[name]-[hash]",
   splitting: true,
   platform: "browser",
   metafile: true,
 };
-const outputs = ["index.js", "parallel.js", "cli.js", "index.d.ts", "parallel.d.ts"].map((name) => `dist/${name}`);
+const outputs = ["index.js", "parallel.js", "plan.js", "cli.js", "index.d.ts", "parallel.d.ts", "plan.d.ts"].map(
+  (name) => `dist/${name}`,
+);
 
 /** esbuild comes with the dependencies, so it is loaded only once they are known to be there. */
 async function bundler() {

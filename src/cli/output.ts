@@ -1,6 +1,7 @@
 // Where a command's words go: stdout is for people, or, with --json, for JSON lines and nothing else, while people
 // read stderr.
 
+import type { SimulationProgress } from "../plan/progress.ts";
 import { reason } from "./files.ts";
 
 export class Output {
@@ -71,3 +72,13 @@ export function everyTwoSeconds(output: Output): (line: () => string) => Promise
     await new Promise((resolve) => setImmediate(resolve));
   };
 }
+
+/** How far a simulation is, as a line. */
+export const progressText = ({ doing, done, all }: SimulationProgress): string =>
+  `${countText(done)} of ${countText(all)} ${doingText[doing]}`;
+
+const doingText = {
+  recording: "ranks have made their step",
+  matching: "messages have found their receivers",
+  replaying: "ops have had their time",
+};

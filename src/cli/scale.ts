@@ -4,14 +4,15 @@ import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { UserError } from "../backend/errors.ts";
 import { parameterCount } from "../nn/config.ts";
-import { type LayoutName, layoutNames, maxRanks } from "../parallel/shape.ts";
+import { type LayoutName, layoutNames, type MeshShape, maxRanks } from "../parallel/shape.ts";
+import type { SimulationProgress } from "../plan/progress.ts";
 import { parametersOf } from "../plan/record-step.ts";
 import { type Growth, growths, type ScaleProblem, type ScaleRefusal, type ScaleRow, scale } from "../plan/scale.ts";
 import { jsonOption, wholeNumber } from "./common.ts";
 import { csvText } from "./csv.ts";
 import { prepareOutput, writeWhole } from "./files.ts";
 import { addModelOptions, type ModelFlags, modelOf } from "./model-flags.ts";
-import { bytesText, countText, everyTwoSeconds, Output, secondsText } from "./output.ts";
+import { bytesText, countText, everyTwoSeconds, Output, progressText, secondsText } from "./output.ts";
 import { addProfileOption, type ProfileFlags, profileOf } from "./profiles.ts";
 import { scalePage } from "./scale-page.ts";
 import { addWireOption, type WireFlags, wireText } from "./wire.ts";
@@ -80,7 +81,10 @@ async function runScale(flags: ScaleFlags): Promise<void> {
   output.say(line(head));
   const told: ScaleRow[] = [];
   const refused: ScaleRefusal[] = [];
-  for await (const found of scale(problem, everyTwoSeconds(output))) {
+  const tell = everyTwoSeconds(output);
+  const progress = ({ layout, dims }: MeshShape, how: SimulationProgress) =>
+    tell(() => `${layout} on ${dims.join("x")}: ${progressText(how)}`);
+  for await (const found of scale(problem, progress)) {
     for (const row of found.rows) {
       if (!row.best && flags.all !== true) continue;
       told.push(row);

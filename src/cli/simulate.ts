@@ -4,16 +4,16 @@ import type { Command } from "commander";
 import { purposes } from "../backend/memory.ts";
 import { totals } from "../comm/ledger.ts";
 import { parameterCount } from "../nn/config.ts";
-import type { MeshShape } from "../parallel/shape.ts";
 import { deviceBytes, figuresOf, type SimulatedStep, type StepFigures } from "../plan/figures.ts";
 import { requireSpread } from "../plan/machine.ts";
+import type { TellProgress } from "../plan/progress.ts";
 import { countOrigins } from "../plan/quantity.ts";
 import { parametersOf } from "../plan/record-step.ts";
 import { recordRanks, simulate } from "../plan/simulate.ts";
 import { addMeshOptions, jsonOption, type MeshFlags, meshText, shapeOf, wholeNumber } from "./common.ts";
 import { addFaultOptions, type FaultFlags, faultsOf, tellFaults } from "./faults.ts";
 import { addModelOptions, type ModelFlags, modelOf } from "./model-flags.ts";
-import { bytesText, countText, everyTwoSeconds, Output, secondsText } from "./output.ts";
+import { bytesText, countText, everyTwoSeconds, Output, progressText, secondsText } from "./output.ts";
 import { addProfileOption, type ProfileFlags, profileOf } from "./profiles.ts";
 import { addSimulatedTraceOptions, type SimulatedTraceFlags, traceOf } from "./simulated-trace.ts";
 import { addWireOption, type WireFlags, wireText } from "./wire.ts";
@@ -50,7 +50,7 @@ async function runSimulate(flags: SimulateFlags): Promise<void> {
   const asked = faultsOf(flags, devices);
   const trace = await traceOf(flags, shape);
   const step = { shape, config, parameters, watchOf: trace?.watchOf };
-  const record = await recordRanks(step, progressOf(output, shape));
+  const record = await recordRanks(step, progressOf(output));
   const { datasheet, measured, estimate } = countOrigins(profile);
   output.say(
     `${profile.name}: ${profile.description}; of its numbers ${datasheet} are from datasheets, ${measured} measured, ${estimate} estimated`,
@@ -73,9 +73,9 @@ async function runSimulate(flags: SimulateFlags): Promise<void> {
 }
 
 /** A line now and then, for what takes longer than two seconds. */
-function progressOf(output: Output, { size }: MeshShape): (done: number) => Promise<void> {
+function progressOf(output: Output): TellProgress {
   const tell = everyTwoSeconds(output);
-  return (done) => (done === size ? Promise.resolve() : tell(() => `${done} of ${size} ranks have made their step`));
+  return (progress) => (progress.done === progress.all ? undefined : tell(() => progressText(progress)));
 }
 
 function lines(step: SimulatedStep, figures: StepFigures): string[] {

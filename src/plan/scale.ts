@@ -5,9 +5,10 @@ import { headWidth, type ModelConfig } from "../nn/config.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import { type LayoutName, type MeshShape, requireLegal, shapesOf } from "../parallel/shape.ts";
 import type { TrainParameters } from "../train/events.ts";
-import { figuresOf, type StepFigures, type StepRun, stepRun } from "./figures.ts";
+import { type StepFigures, type StepRun, stepRun } from "./figures.ts";
 import type { Profile } from "./profile.ts";
-import { recordRanks, simulate } from "./simulate.ts";
+import type { SimulationProgress } from "./progress.ts";
+import { simulateStep } from "./simulate-step.ts";
 
 /** What grows with P devices in weak scaling, and what of a device stays.
  *
@@ -50,11 +51,11 @@ export interface ScaleRefusal extends StepRun {
   readonly why: string;
 }
 
-/** All legal meshes of a number of devices, after each other in the order of layouts. progress: told how far it is.
+/** All legal meshes of a number of devices, after each other in the order of layouts. progress: told of which mesh, and how far its simulation is.
  *  @throws UserError for a model that cannot grow so */
 export async function* scale(
   problem: ScaleProblem,
-  progress: (line: () => string) => void | Promise<void> = () => undefined,
+  progress: (mesh: MeshShape, how: SimulationProgress) => void | Promise<void> = () => undefined,
 ): AsyncGenerator<{ devices: number; rows: ScaleRow[]; refused: ScaleRefusal[] }> {
   const { devices: counts, layouts, profile } = problem;
   let base: number | undefined;
@@ -69,7 +70,8 @@ export async function* scale(
       if (shapes.length === 0) refuse(layout, { dims: undefined, why: noMesh(layout, devices) });
       for (const shape of shapes) {
         const why = illegal(shape, step);
-        if (why === undefined) found.push(await simulated({ ...step, shape, profile }, progress));
+        if (why === undefined)
+          found.push((await simulateStep({ ...step, shape, profile }, (how) => progress(shape, how))).figures);
         else refuse(layout, { dims: shape.dims, why });
       }
     }
@@ -82,18 +84,6 @@ export async function* scale(
     }));
     yield { devices, rows, refused };
   }
-}
-
-async function simulated(
-  step: ScaleStep & { shape: MeshShape; profile: Profile },
-  progress: (line: () => string) => void | Promise<void>,
-): Promise<StepFigures> {
-  const { shape, profile } = step;
-  const { layout, dims, size } = shape;
-  const record = await recordRanks(step, (done) =>
-    progress(() => `${layout} on ${dims.join("x")}: ${done} of ${size} ranks have made their step`),
-  );
-  return figuresOf({ ...step, devices: size, record, run: simulate(record, { profile, devices: size }) });
 }
 
 const faster = (a: StepFigures, b: StepFigures): StepFigures => {

@@ -14,7 +14,8 @@ import { type Faults, withFaults } from "./faults.ts";
 import { machineOf } from "./machine.ts";
 import type { Profile } from "./profile.ts";
 import { kernelOp, type StepProgram } from "./program.ts";
-import { type RankProgress, recordEach, type WatchOf } from "./record-ranks.ts";
+import type { TellProgress } from "./progress.ts";
+import { recordEach, type WatchOf } from "./record-ranks.ts";
 import type { RecordedRank, StepToRecord } from "./record-step.ts";
 import { type Replay, replay, type Watch } from "./replay.ts";
 
@@ -32,11 +33,10 @@ export interface Simulated extends Replay {
 }
 
 /** Every rank's step, by the trainer itself. watchOf: who is told of a rank's ops
- *  progress: told after each rank, and may pause
  *  @throws UserError when model, batch and mesh do not fit each other */
 export async function recordRanks(
   step: StepToRecord & { watchOf?: WatchOf },
-  progress: RankProgress = () => undefined,
+  progress: TellProgress = () => undefined,
 ): Promise<StepRecord> {
   const { shape, config, parameters, watchOf } = step;
   const { batch, context } = parameters;
