@@ -68,7 +68,7 @@ export function cycle(graph) {
 
 /** Every breach of the rule in the tree. */
 export function layering() {
-  const files = ["src", "test", "bench", "demos"].flatMap((folder) => filesBelow(folder, /\.ts$/));
+  const files = ["src", "test", "bench", "demos"].flatMap((folder) => filesBelow(folder, /\.tsx?$/));
   const graph = new Map(files.map((file) => [file, importsOf(file, readFileSync(join(root, file), "utf8"))]));
   const problems = [];
   for (const [file, imported] of graph) {

@@ -69,7 +69,8 @@ function adaptersOf(file, { backend, found, network, vulkanDriver }) {
     const { within, env } = needsOwnNetwork(file) ? network : { env: {} };
     return backend || !env ? [] : [{ name: "", env, within }];
   }
-  if (suite === "browser") return backend ? [] : [{ name: "chromium", env: { CHROMIUM_PATH: found.chromium } }];
+  if (suite === "browser" || suite === "demos")
+    return backend ? [] : [{ name: "chromium", env: { CHROMIUM_PATH: found.chromium } }];
   const webgpu = { SHARDGRAD_TEST_BACKEND: "webgpu" };
   const asGpu = { SHARDGRAD_TEST_BACKEND: "webgpu-as-gpu" };
   const all = {
@@ -121,7 +122,7 @@ async function main() {
       report(`${ok ? "ok  " : "FAIL"} check ${name} (${seconds(durationMs)})`, ok ? "" : output);
     });
   }
-  if (wanted.some((file) => ["browser", "network"].includes(suiteOf(file))))
+  if (wanted.some((file) => ["browser", "demos", "network"].includes(suiteOf(file))))
     await (await import("./build.mjs")).ensureBuilt();
 
   const { bundle } = await import("./bundle.mjs");

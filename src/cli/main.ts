@@ -7,6 +7,7 @@ import { RendezvousError } from "../cluster/rendezvous/connection.ts";
 import { CommunicationError } from "../comm/link.ts";
 import { DivergedError } from "../train/events.ts";
 import { addCalibrate } from "./calibrate.ts";
+import { addDemo } from "./demo.ts";
 import { addInfo, packageVersion } from "./info.ts";
 import { addJoin } from "./join.ts";
 import { addLayouts } from "./layouts.ts";
@@ -43,6 +44,7 @@ addPlan(program);
 addCalibrate(program);
 addRunOptions(addServe<ServeFlags & TrainFlags>(program, (options, shape) => servedTraining(flagsOf(options), shape)));
 addJoin(program, trainInRoom);
+addDemo(program);
 addProfiles(program);
 addInfo(program);
 

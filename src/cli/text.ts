@@ -8,7 +8,7 @@ import { requireVariety, textFromBytes } from "../train/corpus.ts";
 import { readInput } from "./files.ts";
 
 /** The package's folder: the command runs from its dist/cli.js. */
-const packageFolder = fileURLToPath(new URL("..", import.meta.url));
+export const packageFolder = fileURLToPath(new URL("..", import.meta.url));
 
 export interface TrainingText {
   /** how reports call it */

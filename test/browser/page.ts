@@ -58,6 +58,38 @@ async function serve(root: string) {
   return { origin: `http://localhost:${port}`, close: () => server.close() };
 }
 
+/** A browser with a profile of its own, in a temporary folder that goes with it. */
+export function launchBrowser(): Promise<Browser> {
+  const executablePath = process.env.CHROMIUM_PATH;
+  if (!executablePath) throw new Error("CHROMIUM_PATH is not set; npm test sets it to the Chromium it found");
+  return chromium.launch({ executablePath, headless: true, args: browserArguments });
+}
+
+/** Whatever goes wrong in a page from now on rejects `trouble`; warnings too, where they are to count. */
+export function watchPage(page: Page, { warnings = false } = {}): { trouble: Promise<never> } {
+  let fail: (error: Error) => void = () => {};
+  const trouble = new Promise<never>((_, reject) => {
+    fail = reject;
+  });
+  trouble.catch(() => {});
+  page.on("pageerror", (error) => fail(new Error(`in the page: ${error.stack ?? error.message}`)));
+  page.on("crash", () => fail(new Error("the page crashed")));
+  page.on("requestfailed", (request) => {
+    const reason = request.failure()?.errorText;
+    // Chromium says so of every other body that is read as a stream, though all of it has come: who reads it knows if not.
+    if (request.resourceType() === "fetch" && reason === "net::ERR_ABORTED") return;
+    fail(new Error(`${request.url()}: ${reason}`));
+  });
+  page.on("response", (response) => {
+    if (response.status() >= 400) fail(new Error(`${response.url()}: status ${response.status()}`));
+  });
+  page.on("console", (line) => {
+    if (line.type() === "error" || (warnings && line.type() === "warning"))
+      fail(new Error(`the page's console: ${line.text()}`));
+  });
+  return { trouble };
+}
+
 /** A page on `origin`, its troubles so far, and its end. */
 export interface OpenPage {
   readonly page: Page;
@@ -69,33 +101,12 @@ export interface OpenPage {
 /** A browser and a server for as many pages as wanted.
  *  @param options.root folder whose files the pages may load; a page's URL of a file is its path below it */
 export async function openBrowser({ root }: { root: string }) {
-  const executablePath = process.env.CHROMIUM_PATH;
-  if (!executablePath) throw new Error("CHROMIUM_PATH is not set; npm test sets it to the Chromium it found");
   const server = await serve(root);
-  // A profile of its own, in a temporary folder that goes with it.
-  const browser: Browser = await chromium.launch({ executablePath, headless: true, args: browserArguments });
+  const browser = await launchBrowser();
 
   async function openPage({ isolated = true } = {}): Promise<OpenPage> {
     const page = await browser.newPage();
-    let fail: (error: Error) => void = () => {};
-    const trouble = new Promise<never>((_, reject) => {
-      fail = reject;
-    });
-    trouble.catch(() => {});
-    page.on("pageerror", (error) => fail(new Error(`in the page: ${error.stack ?? error.message}`)));
-    page.on("crash", () => fail(new Error("the page crashed")));
-    page.on("requestfailed", (request) => {
-      const reason = request.failure()?.errorText;
-      // Chromium says so of every other body that is read as a stream, though all of it has come: who reads it knows if not.
-      if (request.resourceType() === "fetch" && reason === "net::ERR_ABORTED") return;
-      fail(new Error(`${request.url()}: ${reason}`));
-    });
-    page.on("response", (response) => {
-      if (response.status() >= 400) fail(new Error(`${response.url()}: status ${response.status()}`));
-    });
-    page.on("console", (line) => {
-      if (line.type() === "error") fail(new Error(`the page's console: ${line.text()}`));
-    });
+    const { trouble } = watchPage(page);
     await page.goto(`${server.origin}/${isolated ? "" : "open"}`);
     return {
       page,

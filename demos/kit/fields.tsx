@@ -1,0 +1,192 @@
+// Controls with their labels: each says what it is, what it stands at, and what is wrong with it.
+
+import type { Signal } from "@preact/signals";
+import type { ComponentChildren, VNode } from "preact";
+import { useId } from "preact/hooks";
+
+/** A number drawn along a line. `at` and `text` are for lines whose places are not their numbers: powers of two, say. */
+export function Slider(props: {
+  label: string;
+  value: Signal<number>;
+  from: number;
+  to: number;
+  step?: number;
+  /** how the value reads */
+  text?: (value: number) => string;
+  disabled?: boolean;
+}): VNode {
+  const { label, value, from, to, step = 1, text = String, disabled } = props;
+  const id = useId();
+  return (
+    <div class="field">
+      <label for={id}>
+        {label} <output for={id}>{text(value.value)}</output>
+      </label>
+      <input
+        id={id}
+        type="range"
+        min={from}
+        max={to}
+        step={step}
+        value={value.value}
+        disabled={disabled}
+        aria-valuetext={text(value.value)}
+        onInput={({ currentTarget }) => (value.value = currentTarget.valueAsNumber)}
+      />
+    </div>
+  );
+}
+
+/** One of the powers of two from 2^from to 2^to. */
+export function PowerSlider(props: {
+  label: string;
+  value: Signal<number>;
+  from: number;
+  to: number;
+  text?: (value: number) => string;
+  disabled?: boolean;
+}): VNode {
+  const { label, value, from, to, text = String, disabled } = props;
+  const id = useId();
+  return (
+    <div class="field">
+      <label for={id}>
+        {label} <output for={id}>{text(value.value)}</output>
+      </label>
+      <input
+        id={id}
+        type="range"
+        min={from}
+        max={to}
+        value={Math.log2(value.value)}
+        disabled={disabled}
+        aria-valuetext={text(value.value)}
+        onInput={({ currentTarget }) => (value.value = 2 ** currentTarget.valueAsNumber)}
+      />
+    </div>
+  );
+}
+
+/** A number that is typed. What is none, or out of bounds, is told and changes nothing. */
+export function NumberField(props: {
+  label: string;
+  value: Signal<number>;
+  from: number;
+  to: number;
+  step?: number | "any";
+  /** what is wrong with it for another reason */
+  wrong?: string;
+  disabled?: boolean;
+}): VNode {
+  const { label, value, from, to, step = 1, wrong, disabled } = props;
+  const id = useId();
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      <input
+        id={id}
+        type="number"
+        min={from}
+        max={to}
+        step={step}
+        value={value.value}
+        disabled={disabled}
+        aria-invalid={wrong !== undefined}
+        aria-describedby={wrong === undefined ? undefined : `${id}-wrong`}
+        onChange={({ currentTarget }) => {
+          if (currentTarget.validity.valid && currentTarget.value !== "") value.value = currentTarget.valueAsNumber;
+          else currentTarget.reportValidity();
+        }}
+      />
+      {wrong !== undefined && (
+        <span class="wrong" id={`${id}-wrong`}>
+          {wrong}
+        </span>
+      )}
+    </div>
+  );
+}
+
+/** One of a few. */
+export function Choice<T extends string>(props: {
+  label: string;
+  value: Signal<T>;
+  options: readonly { value: T; text: ComponentChildren; disabled?: boolean; title?: string }[];
+}): VNode {
+  const { label, value, options } = props;
+  const name = useId();
+  return (
+    <fieldset>
+      <legend>{label}</legend>
+      <div class="choices">
+        {options.map((option) => (
+          <label key={option.value} title={option.title}>
+            <input
+              type="radio"
+              name={name}
+              checked={value.value === option.value}
+              disabled={option.disabled}
+              onChange={() => (value.value = option.value)}
+            />
+            {option.text}
+          </label>
+        ))}
+      </div>
+    </fieldset>
+  );
+}
+
+/** One of many. */
+export function Select<T extends string>(props: {
+  label: string;
+  value: Signal<T>;
+  options: readonly { value: T; text: string }[];
+  disabled?: boolean;
+}): VNode {
+  const { label, value, options, disabled } = props;
+  const id = useId();
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      <select
+        id={id}
+        value={value.value}
+        disabled={disabled}
+        onChange={({ currentTarget }) => {
+          const chosen = options.find((option) => option.value === currentTarget.value);
+          if (chosen) value.value = chosen.value;
+        }}
+      >
+        {options.map((option) => (
+          <option key={option.value} value={option.value}>
+            {option.text}
+          </option>
+        ))}
+      </select>
+    </div>
+  );
+}
+
+/** Names and values. */
+export const Figures = ({
+  items,
+}: {
+  items: readonly (readonly [name: string, value: ComponentChildren])[];
+}): VNode => (
+  <dl class="figures">
+    {items.map(([name, value]) => (
+      <div key={name}>
+        <dt>{name}</dt>
+        <dd>{value}</dd>
+      </div>
+    ))}
+  </dl>
+);
+
+/** Something that people should know, and what they can do. Read aloud when it appears. */
+export const Notice = (props: { kind?: "warn" | "bad"; title: string; children?: ComponentChildren }): VNode => (
+  <div class={`notice ${props.kind ?? ""}`} role={props.kind === "bad" ? "alert" : "status"}>
+    <strong>{props.title}</strong>
+    {props.children}
+  </div>
+);

@@ -1,0 +1,3 @@
+import { showPage } from "../kit/shell.tsx";
+
+showPage("scale", () => <p>…</p>);
