@@ -3,6 +3,10 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 export { type MeshTrainOptions, trainOnMesh, verifyOnMesh } from "./cluster/launch.ts";
+export { measureProduct, type ProductResult } from "./cluster/matmul.ts";
+export type { ProductError } from "./cluster/product-check.ts";
+export type { ProductRun, Timing } from "./cluster/product-rank.ts";
+export type { Along, BlockRange, ProductMessage, WatchedRank } from "./cluster/product-watch.ts";
 export type { RankContext, RankProgram, Reply } from "./cluster/rank.ts";
 export { loopbackRanks, type Ranks, type Run } from "./cluster/ranks.ts";
 export { joinRoom } from "./cluster/rendezvous/client.ts";
@@ -18,6 +22,7 @@ export { MessagePortChannel } from "./comm/message-port.ts";
 export { ProcessGroup } from "./comm/process-group.ts";
 export { RemoteLink, type RemoteOptions } from "./comm/remote.ts";
 export { type ConnectOptions, connectRanks, releaseWebRtc, type Signalling } from "./comm/webrtc.ts";
+export { shardedExtents } from "./nn/extents.ts";
 export { trainingTraffic } from "./nn/traffic.ts";
 export { lowerBound, score } from "./parallel/bound.ts";
 export { collect, distribute } from "./parallel/distribute.ts";
