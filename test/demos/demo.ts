@@ -25,10 +25,10 @@ export interface DemoPage {
 
 export interface Demo {
   readonly origin: string;
-  /** @param path of the page, with its query: "train/?mesh=2x2"
+  /** @param path of the page, with its query: "train/?mesh=2x2"; undefined: a tab with nothing in it
    *  @param isolated false: as a host without the headers for shared memory serves it */
   open(
-    path: string,
+    path: string | undefined,
     options?: BrowserContextOptions & { isolated?: boolean; context?: BrowserContext },
   ): Promise<DemoPage>;
   close(): Promise<void>;
@@ -60,7 +60,7 @@ export async function openDemo(...names: string[]): Promise<Demo> {
       const context = given ?? (await browser.newContext({ acceptDownloads: true, ...options }));
       const page = await context.newPage();
       const { trouble } = watchPage(page, { warnings: true });
-      await page.goto(`${origin}/${path}`);
+      if (path !== undefined) await page.goto(`${origin}/${path}`);
       return {
         page,
         context,
