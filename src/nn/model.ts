@@ -91,7 +91,9 @@ export class Model {
   #makeRotary(): Tensor | undefined {
     const { ropeTheta, heads, maxPositions } = this.architecture;
     if (ropeTheta === undefined) return undefined;
-    const data = rotaryTable({ positions: maxPositions, headWidth: heads.headWidth, theta: ropeTheta });
+    const table = { positions: maxPositions, headWidth: heads.headWidth, theta: ropeTheta };
+    // Its sines would take longer than all else that a simulated rank does.
+    const data = this.backend.valueless ? undefined : rotaryTable(table);
     const shape = [maxPositions, heads.headWidth / 2, 2];
     return constant(this.backend, { shape, data, purpose: "weights", name: "rotary table" });
   }
