@@ -10,6 +10,7 @@ import { productFootprint, productReceived, replicationWords } from "../parallel
 import type { Timeline } from "../trace/timeline.ts";
 import { type ProductError, worstOf } from "./product-check.ts";
 import { type ProductRun, type Timing, timeAlone, timing } from "./product-rank.ts";
+import type { WatchedRank } from "./product-watch.ts";
 import { type DeviceFacts, factsOf } from "./programs.ts";
 import { ranksOf, type Where } from "./ranks.ts";
 import { timelineOf } from "./tracer.ts";
@@ -39,6 +40,8 @@ export interface ProductResult {
   };
   /** of the timed products, where it was asked for */
   timeline: Timeline | undefined;
+  /** of the last product, where it was asked for: each rank's part */
+  watched: WatchedRank[] | undefined;
 }
 
 /** Multiplies `repeats` times on all ranks of a mesh.
@@ -57,7 +60,11 @@ export async function measureProduct(where: Where, run: ProductRun): Promise<Pro
   const timeoutMs = rankTimeoutMs;
   if (shared?.tune) {
     // What each rank multiplies is of other shapes than the whole: met once, then measured.
-    await all.run("product", { size: shape.size, timeoutMs, options: { ...run, repeats: 0, trace: false } });
+    await all.run("product", {
+      size: shape.size,
+      timeoutMs,
+      options: { ...run, repeats: 0, trace: false, watch: false },
+    });
     await shared.tune();
   }
   const ranks = await all.run("product", { size: shape.size, timeoutMs, options: run });
@@ -86,6 +93,7 @@ export async function measureProduct(where: Where, run: ProductRun): Promise<Pro
     error: worstOf(ranks.map(({ error }) => error)),
     time: { mesh: timing(ranks[0].ms.slice(-repeats), size), serial },
     timeline: run.trace ? timelineOf(ranks.flatMap(({ notes }) => notes ?? [])) : undefined,
+    watched: run.watch ? ranks.flatMap(({ watched }) => watched ?? []) : undefined,
   };
 }
 

@@ -13,6 +13,7 @@ import { streams, uniform } from "../tensor/random.ts";
 import { Tape } from "../tensor/tape.ts";
 import { constant } from "../tensor/tensor.ts";
 import { checkBlock, type ProductError, type Rule } from "./product-check.ts";
+import { ProductWatch, type WatchedRank } from "./product-watch.ts";
 import type { RankContext } from "./rank.ts";
 import { type RankNotes, Tracer } from "./tracer.ts";
 
@@ -29,6 +30,8 @@ export interface ProductRun {
   maxBytes: number;
   /** notes what each rank does when, in the timed products */
   trace?: boolean;
+  /** notes what each rank sends and multiplies in the last product */
+  watch?: boolean;
 }
 
 /** Milliseconds of each repetition, and the rate of the median. */
@@ -91,12 +94,20 @@ export async function timeAlone(backend: Backend, run: ProductRun): Promise<Timi
 
 /** The same product repeats + 1 times, from barrier to barrier; then this rank's block against f64. */
 export async function productRank(
-  { link, backend }: Pick<RankContext, "link" | "backend">,
+  rank: Pick<RankContext, "link" | "backend">,
   run: ProductRun,
-): Promise<{ ms: number[]; received: Received[]; error: ProductError; notes: RankNotes | undefined }> {
+): Promise<{
+  ms: number[];
+  received: Received[];
+  error: ProductError;
+  notes: RankNotes | undefined;
+  watched: WatchedRank | undefined;
+}> {
   const { shape, form, size, repeats, wire } = run;
   const { q, d } = shape;
   const ledger = new Ledger();
+  const watch = run.watch ? new ProductWatch(rank) : undefined;
+  const { link, backend } = watch ?? rank;
   const tracer = run.trace ? new Tracer({ rank: link.rank, backend }) : undefined;
   const to = { link: tracer?.around(link) ?? link, ledger, wire };
   const mesh: ProductMesh = isGrid(shape) ? gridMesh({ q, d, ...to }) : lineMesh(to);
@@ -121,7 +132,9 @@ export async function productRank(
     (await timed(repeat)).dispose();
     if (repeat === 0) await tracer?.start();
   }
+  watch?.begin(mesh);
   using c = await timed(repeats);
+  const watched = watch?.end({ mesh, form, size });
   tracer?.stop();
   const values = (await c.read()) as Float32Array;
   const roundings = wire === "f16" ? productRoundings({ mesh: shape, form, size }) : 0;
@@ -130,6 +143,7 @@ export async function productRank(
     received: ms.map((_, step) => receivedIn(ledger, step)),
     error: checkBlock(values, { mesh, form, size, a, b, roundings }),
     notes: await tracer?.finish(),
+    watched,
   };
 }
 

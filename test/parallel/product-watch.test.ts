@@ -1,0 +1,75 @@
+// A product that is watched: its messages, by the blocks that they carry, are those that were counted, and bring each rank what its block
+// of C is made of.
+
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import type { Backend } from "../../src/backend/backend.ts";
+import { createBackend } from "../../src/backend/select.ts";
+import { measureProduct } from "../../src/cluster/matmul.ts";
+import type { WatchedRank } from "../../src/cluster/product-watch.ts";
+import type { Form } from "../../src/parallel/operands.ts";
+import { meshShape } from "../../src/parallel/shape.ts";
+
+const size = { m: 21, n: 10, k: 17 };
+
+let backend: Backend;
+test.before(async () => {
+  ({ backend } = await createBackend({ backend: "cpu", threads: 1, tune: false }));
+});
+test.after(() => backend?.dispose());
+
+async function watchedProduct(dims: readonly number[], form: Form) {
+  const run = { shape: meshShape({ dims }), form, size, repeats: 1, seed: 3, maxBytes: 1e9, watch: true };
+  const { watched, ranks, equal, error } = await measureProduct({ backend }, run);
+  assert.ok(equal && error.worst <= 1);
+  assert.is(watched?.length, run.shape.size);
+  return { watched: watched as WatchedRank[], ranks };
+}
+
+for (const dims of [[2], [3], [6], [2, 2], [3, 3], [2, 2, 2], [2, 2, 3], [5, 5]])
+  for (const form of ["AB", "ABT", "ATB"] as const)
+    test(`${form} on ${dims.join("x")}: every message that was counted is there, with the block that it carries`, async () => {
+      const { watched, ranks } = await watchedProduct(dims, form);
+      const messages = watched.flatMap((rank) => rank.messages);
+      const [q] = dims;
+      for (const [rank, { closedFormWords, closedFormMessages }] of ranks.entries()) {
+        const here = messages.filter(({ to }) => to === rank);
+        assert.is(here.length, closedFormMessages);
+        assert.is(
+          here.reduce((sum, { words }) => sum + words, 0),
+          closedFormWords,
+        );
+        const { blocks, products } = watched[rank];
+        assert.is(products.length, dims.length === 1 ? 1 : q);
+        for (const operand of ["a", "b"] as const) {
+          const held = here.filter((message) => message.operand === operand);
+          if (held.length === 0) continue;
+          // With its own, each of the blocks that lie beside each other along the group, once.
+          const side = held[0].along === "row" ? "cols" : "rows";
+          const parts = [rank, ...held.map(({ owner }) => owner)].map((owner) => watched[owner].blocks[operand][side]);
+          parts.sort((one, other) => one.from - other.from);
+          assert.is(parts[0].from, 0);
+          for (const [at, { from }] of parts.entries()) if (at > 0) assert.is(from, parts[at - 1].to);
+          // On a grid C stays where it is: what comes belongs to its rows and columns.
+          if (dims.length === 1 || form !== "AB") continue;
+          const across = operand === "a" ? "rows" : "cols";
+          for (const { owner } of held) assert.equal(watched[owner].blocks[operand][across], blocks.c[across]);
+        }
+      }
+      // A sum ends with whose block it is.
+      for (const [owner] of watched.entries()) {
+        const terms = messages.filter((message) => message.op.startsWith("reduce") && message.owner === owner);
+        if (terms.length === 0) continue;
+        assert.ok(terms.some(({ to }) => to === owner));
+        assert.not(terms.some(({ from }) => from === owner));
+        assert.is(terms.length, q - 1);
+        assert.is(new Set(terms.map(({ from }) => from)).size, q - 1);
+      }
+    });
+
+test("a product that nobody watches notes nothing", async () => {
+  const run = { shape: meshShape({ dims: [2] }), form: "AB" as const, size, repeats: 1, seed: 3, maxBytes: 1e9 };
+  assert.is((await measureProduct({ backend }, run)).watched, undefined);
+});
+
+test.run();
