@@ -40,6 +40,12 @@ export { countOrigins, type Origin, type Quantity, visitQuantities } from "./pla
 export { parametersOf as stepParameters, type StepToRecord } from "./plan/record-step.ts";
 export { type Growth, growths, type ScaleProblem, type ScaleRefusal, type ScaleRow, scale } from "./plan/scale.ts";
 export { type PlanChoice, type PlanProblem, type PlanRefusal, type PlanResult, searchPlan } from "./plan/search.ts";
+export {
+  type ProductSpan,
+  type ProductToSimulate,
+  type SimulatedProduct,
+  simulateProduct,
+} from "./plan/simulate-product.ts";
 export { type FiguredStep, replayStep, type SimulatedDevices, simulateStep } from "./plan/simulate-step.ts";
 export { chromeTrace } from "./trace/chrome.ts";
 export type { Level, Slice, Timeline } from "./trace/timeline.ts";
