@@ -54,6 +54,8 @@ export abstract class ChunkedChannel implements Channel {
 
   /** of a message, in a chunk */
   protected abstract readonly contentBytes: number;
+  /** Whether what comes of a chunk lies in memory that nothing else has a part of, and is given away with it. */
+  protected abstract readonly chunksOwnMemory: boolean;
   /** Whether a chunk may go; if not, `pump` is to be called when one may. */
   protected abstract mayPost(): boolean;
   /** Sends a copy. @throws when nothing can go any more */
@@ -168,6 +170,10 @@ export abstract class ChunkedChannel implements Channel {
     const end = begin + content.length;
     if (end > length || (end < length && content.length === 0))
       return `it sent a chunk of ${content.length} bytes at ${begin} of a message of ${length}`;
+    if (chunk === 0 && end === length && this.chunksOwnMemory) {
+      this.#deliver(content);
+      return;
+    }
     try {
       this.#arriving ??= spare.take(length);
     } catch {
@@ -182,9 +188,13 @@ export abstract class ChunkedChannel implements Channel {
     this.#arriving = undefined;
     this.#come = 0;
     this.#chunksTaken = 0;
+    this.#deliver(arriving);
+  }
+
+  #deliver(message: Uint8Array<ArrayBuffer>): void {
     this.#messagesTaken = (this.#messagesTaken + 1) >>> 0;
-    if (this.#listener) this.#listener.message(arriving);
-    else this.#held.push(arriving);
+    if (this.#listener) this.#listener.message(message);
+    else this.#held.push(message);
   }
 
   /** Ends it in so many milliseconds, unless something else does or `stay` is called before. */

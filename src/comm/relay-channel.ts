@@ -35,6 +35,8 @@ const looksPerSilence = 4;
 
 export class RelayChannel extends ChunkedChannel {
   protected readonly contentBytes: number;
+  /** Packets may be parts of what a connection has read at once. */
+  protected readonly chunksOwnMemory = false;
   readonly #wire: RelayWire;
   readonly #silentMs: number;
   #interval: ReturnType<typeof setInterval>;

@@ -47,9 +47,10 @@ export class Spare {
     return new Uint8Array(new ArrayBuffer(size), 0, length);
   }
 
-  /** Where the memory of a message came from. */
-  comes({ buffer }: Uint8Array<ArrayBuffer>, from: Home): void {
-    if (buffer.byteLength >= shortestBytes) this.#homes.set(buffer, from);
+  /** Where the memory of a message came from. A message that does not lie at its beginning has memory from elsewhere, which no thread has
+   *  a use for again. */
+  comes({ buffer, byteOffset }: Uint8Array<ArrayBuffer>, from: Home): void {
+    if (byteOffset === 0 && buffer.byteLength >= shortestBytes) this.#homes.set(buffer, from);
   }
 
   /** Takes memory that nobody reads any more, whoever allocated it. */

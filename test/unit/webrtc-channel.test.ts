@@ -148,7 +148,7 @@ test("a peer that sends what is no chunk, or chunks that make no message, is clo
   }
 });
 
-test("a frame of a 64 KB tensor takes one chunk, a byte more two; a peer may send shorter ones", async () => {
+test("a frame of a 64 KB tensor takes one chunk and is not copied, a byte more two; a peer may send shorter ones", async () => {
   const { channel, raw, end } = await bare();
   const { messages, count } = inbox(channel);
   const lengths: number[] = [];
@@ -164,6 +164,10 @@ test("a frame of a 64 KB tensor takes one chunk, a byte more two; a peer may sen
   for (const [i, length] of [4, 1, 5].entries()) raw.send(chunk([0, i, 10], length).fill(i, 12));
   await count(1);
   assert.equal([...messages[0]], [0, 0, 0, 0, 1, 2, 2, 2, 2, 2]);
+  raw.send(chunk([1, 0, 3], 3).fill(7, 12));
+  await count(2);
+  assert.equal([...messages[1]], [7, 7, 7]);
+  assert.is(messages[1].byteOffset, 12, "what comes in one chunk stays where it is");
   channel.close();
   end();
 });
