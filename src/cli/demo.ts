@@ -1,16 +1,13 @@
-// `shardgrad demo`: serves the demo pages, with the headers by which browsers let threads share memory.
+// `shardgrad demo`: serves the demo pages, with the headers by which browsers let threads share memory, and the rooms of the Together page.
 
 import { spawn } from "node:child_process";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { UserError } from "../backend/errors.ts";
-import { isolationHeaders } from "../cluster/rendezvous/pages.ts";
 import { jsonOption } from "./common.ts";
-import { demoPages } from "./demo-pages.ts";
+import { startDemoServer } from "./demo-server.ts";
 import { interruptible } from "./interrupt.ts";
 import { Output } from "./output.ts";
+import { insecureNote, portNumber } from "./served.ts";
 import { packageFolder } from "./text.ts";
 
 const defaultPort = 8640;
@@ -18,6 +15,8 @@ const defaultPort = 8640;
 interface DemoFlags {
   host: string;
   port: string;
+  public?: string;
+  share: boolean;
   open: boolean;
   json: boolean;
 }
@@ -26,34 +25,35 @@ export const addDemo = (program: Command): Command =>
   program
     .command("demo")
     .description("serve the demo pages on this machine, and open them")
-    .option("--host <address>", "of this machine to listen at", "localhost")
+    .option("--host <address>", "of this machine to listen at; 0.0.0.0 lets other machines in", "localhost")
     .option("--port <number>", "0: any free one", String(defaultPort))
+    .option("--public <url>", "how others reach this machine when not at its own address: https://HOST")
+    .option("--share", "other machines may open rooms too, not only join them", false)
     .option("--no-open", "do not open the browser")
     .addOption(jsonOption())
     .action(runDemo);
 
-async function runDemo({ host, port, open, json }: DemoFlags): Promise<void> {
+async function runDemo({ host, port, public: publicUrl, share, open, json }: DemoFlags): Promise<void> {
   const output = new Output(json);
-  const pages = demoPages(join(packageFolder, "dist/demos"));
-  const server = createServer(({ method, url = "/" }, response) => {
-    const page = method === "GET" || method === "HEAD" ? pages(url.replace(/[?#].*$/s, "")) : undefined;
-    const { type, body } = page ?? { type: "text/plain; charset=utf-8", body: "there is no such page\n" };
-    response.writeHead(page ? 200 : 404, { ...isolationHeaders, "Content-Type": type, "Cache-Control": "no-cache" });
-    response.end(method === "HEAD" ? undefined : body);
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", ({ message }) =>
-      reject(new UserError(`cannot listen at ${host}, port ${port}: ${message}; use another --host or --port`)),
+  const folder = join(packageFolder, "dist/demos");
+  const number = portNumber(port, { fallback: defaultPort });
+  const server = await startDemoServer({ folder, host, port: number, publicUrl, share });
+  try {
+    const { origin, localUrl } = server;
+    const elsewhere = `${origin}/` === localUrl ? undefined : `${origin}/`;
+    output.event({ event: "demo", url: localUrl, ...(elsewhere && { elsewhere }) });
+    output.say(`the demos are at ${localUrl}${elsewhere ? `, for others at ${elsewhere}` : ""}; Ctrl-C ends them`);
+    const note = insecureNote(origin);
+    if (note) output.say(note);
+    if (publicUrl !== undefined && !share)
+      output.say("behind a proxy nobody is known to be at this machine: with --public, rooms are opened with --share");
+    if (open) openBrowser(localUrl);
+    await interruptible(
+      (signal) => new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true })),
     );
-    server.listen(Number(port), host, resolve);
-  });
-  const url = `http://${host}:${(server.address() as AddressInfo).port}/`;
-  output.event({ event: "demo", url });
-  output.say(`the demos are at ${url}; Ctrl-C ends them`);
-  if (open) openBrowser(url);
-  await interruptible((signal) => new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true })));
-  server.closeAllConnections();
-  server.close();
+  } finally {
+    await server.close();
+  }
 }
 
 /** Where there is none to open, the link has been printed. */

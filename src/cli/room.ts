@@ -2,11 +2,12 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import type { Page } from "../cluster/rendezvous/pages.ts";
+import type { Plan } from "../cluster/rendezvous/protocol.ts";
 import { planned, type RoomTraining, takePart } from "../cluster/take-part.ts";
-import { parameterCount } from "../nn/config.ts";
+import { type ModelConfig, parameterCount } from "../nn/config.ts";
 import { trainingTraffic } from "../nn/traffic.ts";
 import type { MeshShape } from "../parallel/shape.ts";
-import type { StepEvent, TrainEvent } from "../train/events.ts";
+import type { StepEvent, TrainEvent, TrainParameters } from "../train/events.ts";
 import { readInput } from "./files.ts";
 import type { TakePart } from "./join.ts";
 import { bytesText, countText, durationText, type Output } from "./output.ts";
@@ -19,39 +20,56 @@ import { wireText } from "./wire.ts";
 const pagePath = "/train";
 const scriptPath = "/train.js";
 
-/** A room that trains: the plan's options, and the pages that ranks need. */
-export async function servedTraining(flags: TrainFlags, shape: MeshShape): Promise<Served> {
-  const { config, parameters, textName, text } = await planTrain(flags);
-  const bytes = new TextEncoder().encode(text);
+/** What a room trains: its model, and the text with the name that people are told. */
+export interface RoomModel {
+  config: ModelConfig;
+  parameters: TrainParameters;
+  tokenizer: RoomTraining["tokenizer"];
+  text: Uint8Array<ArrayBuffer>;
+  textName: string;
+  shape: MeshShape;
+}
+
+/** A plan's part that says what to train, and the path of its text. */
+export function trainingPlan(model: RoomModel): Pick<Plan, "program" | "options" | "about"> & { textPath: string } {
+  const { config, parameters, tokenizer, text, textName, shape } = model;
   const training: RoomTraining = {
     config: { ...config },
     parameters,
-    tokenizer: flags.tokenizer,
+    tokenizer,
     // Only who is in the room is told of it.
     text: {
       path: `/text/${randomBytes(16).toString("hex")}`,
-      sha256: createHash("sha256").update(bytes).digest("hex"),
-      bytes: bytes.length,
+      sha256: createHash("sha256").update(text).digest("hex"),
+      bytes: text.length,
     },
     timeoutMs: 60_000,
   };
   const received = Math.max(...trainingTraffic(config, { shape, ...parameters, dtype: "f32" }).bytesReceived);
+  return {
+    program: "train",
+    options: JSON.stringify(training),
+    about: `Trains a ${config.model_type} of ${countText(parameterCount(config))} parameters on ${textName} for ${countText(parameters.steps)} steps. Each rank receives up to ${bytesText(received)} a step${wireText(parameters.wire)}.`,
+    textPath: training.text.path,
+  };
+}
+
+/** A room's text as its members fetch it. */
+export const textPage = (body: Uint8Array<ArrayBuffer>): Page => ({ type: "text/plain; charset=utf-8", body });
+
+/** A room that trains: the plan's options, and the pages that ranks need. */
+export async function servedTraining(flags: TrainFlags, shape: MeshShape): Promise<Served> {
+  const planned = await planTrain(flags);
+  const text = new TextEncoder().encode(planned.text);
+  const { textPath, ...plan } = trainingPlan({ ...planned, tokenizer: flags.tokenizer, text, shape });
   const pages = new Map<string, Page>([
     [pagePath, { type: "text/html; charset=utf-8", body: html }],
     [scriptPath, { type: "text/javascript; charset=utf-8", body: script }],
     // Browsers ask for it whatever the page says.
     ["/favicon.ico", { type: "image/x-icon", body: "" }],
-    [training.text.path, { type: "text/plain; charset=utf-8", body: bytes }],
+    [textPath, textPage(text)],
   ]);
-  const kept = new Map([[training.text.path, bytes]]);
-  return {
-    program: "train",
-    options: JSON.stringify(training),
-    about: `Trains a ${config.model_type} of ${countText(parameterCount(config))} parameters on ${textName} for ${countText(parameters.steps)} steps. Each rank receives up to ${bytesText(received)} a step${wireText(parameters.wire)}.`,
-    pages: (path) => pages.get(path),
-    part: pagePath,
-    kept,
-  };
+  return { ...plan, pages: (path) => pages.get(path), part: pagePath, kept: new Map([[textPath, text]]) };
 }
 
 /** A terminal's part. */

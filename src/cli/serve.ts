@@ -2,7 +2,6 @@
 
 import type { Command } from "commander";
 import { renderUnicodeCompact } from "uqr";
-import { UserError } from "../backend/errors.ts";
 import { joinRoom } from "../cluster/rendezvous/client.ts";
 import { parseLink } from "../cluster/rendezvous/link.ts";
 import type { NatsRoomOptions } from "../cluster/rendezvous/nats-room.ts";
@@ -16,6 +15,7 @@ import { addIceOptions, type IceFlags, iceOf, requireRelay } from "./ice.ts";
 import { interruptible } from "./interrupt.ts";
 import { durationText, Output } from "./output.ts";
 import { membersText, planLines } from "./room-text.ts";
+import { insecureNote, portNumber } from "./served.ts";
 
 /** What a room is for, beside its mesh. */
 export interface Served extends Pick<Plan, "program" | "options" | "about"> {
@@ -61,7 +61,7 @@ async function runServe<O extends ServeFlags>(
   served: (options: O, shape: MeshShape) => Promise<Served>,
 ): Promise<void> {
   const { host, json, public: publicUrl } = options;
-  const port = portNumber(options.port);
+  const port = portNumber(options.port, { fallback: defaultPort });
   const expiresInMs = options.expires === undefined ? undefined : wholeNumber("expires", options.expires) * 60_000;
   const shape = shapeOf(options);
   const ice = await iceOf(options);
@@ -141,23 +141,14 @@ async function watch(
 }
 
 function linkLines(joinUrl: string, { human }: Output): string[] {
-  const { hostname, protocol } = new URL(joinUrl);
-  const nats = protocol.startsWith("nats");
+  const nats = joinUrl.startsWith("nats");
   const command = `npx shardgrad join '${joinUrl}'`;
-  const local = hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
+  const note = insecureNote(joinUrl);
   return [
     ...(human.isTTY ? [renderUnicodeCompact(joinUrl, { border: 2 })] : []),
     ...(nats ? [] : [`join with  ${joinUrl}`]),
     `${nats ? "join with" : "or       "}  ${command}`,
-    // Browsers give GPUs and shared memory to pages that came over https or from the machine itself.
-    ...(protocol !== "http:" || local
-      ? []
-      : ["pages get no GPU and one thread from this address, which is not https; a proxy and --public change that"]),
+    ...(note ? [note] : []),
     "",
   ];
-}
-
-function portNumber(text: string): number {
-  if (/^\d{1,5}$/.test(text) && Number(text) < 65_536) return Number(text);
-  throw new UserError(`got --port ${text === "" ? '""' : text}, need 0 to 65535; the default is ${defaultPort}`);
 }

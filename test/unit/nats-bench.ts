@@ -7,8 +7,8 @@ import { joinRoom } from "../../src/cluster/rendezvous/client.ts";
 import { RendezvousError } from "../../src/cluster/rendezvous/connection.ts";
 import type { JoinOptions, RoomClient, Start } from "../../src/cluster/rendezvous/membership.ts";
 import { type NatsRoomOptions, openNatsRoom } from "../../src/cluster/rendezvous/nats-room.ts";
+import type { OpenRoom } from "../../src/cluster/rendezvous/open-room.ts";
 import type { Member } from "../../src/cluster/rendezvous/protocol.ts";
-import type { OpenRoom } from "../../src/cluster/rendezvous/server.ts";
 import { NatsServer } from "./nats-server.ts";
 import { planOf, secret } from "./rendezvous-bench.ts";
 

@@ -33,6 +33,19 @@ export const defaultLimits: RoomLimits = {
   settleMs: 5_000,
 };
 
+/** Of rooms that pages open. */
+export interface OpeningLimits {
+  /** of what a page sends: the room's text is in it */
+  bodyBytes: number;
+  /** being read at once */
+  uploads: number;
+  /** after so long without a rank, a room is closed */
+  emptyMs: number;
+}
+
+/** A server of sixteen rooms holds at most 128 MiB of texts. Five minutes are enough to reload a page or fetch a cable. */
+export const defaultOpeningLimits: OpeningLimits = { bodyBytes: 8 * 2 ** 20, uploads: 4, emptyMs: 300_000 };
+
 /** What one member may still say at once. */
 export class Allowance {
   readonly #limits: Pick<RoomLimits, "messages" | "characters">;

@@ -6,13 +6,13 @@ import { defaultLimits } from "./limits.ts";
 import { joinLink } from "./link.ts";
 import { NatsRoomConnection } from "./nats.ts";
 import { Keeper } from "./nats-keeper.ts";
+import type { OpenRoom, RoomSpec } from "./open-room.ts";
 import { bounds, type FromRoom, type Member, printable } from "./protocol.ts";
 import { checkedPlan } from "./room.ts";
 import { newSecret, Secret } from "./secret.ts";
-import type { OpenRoom, RoomSpec } from "./server.ts";
 
 /** Of the spec, `expiresInMs` is kept by members, each by its own clock; who has the secret can read on what is said. */
-export interface NatsRoomOptions extends RoomSpec {
+export interface NatsRoomOptions extends Omit<RoomSpec, "emptyMs" | "pages"> {
   /** nats://HOST:PORT/ROOM */
   url: string;
   /** how others reach the same server, when not at `url`: its WebSocket port for pages, say */

@@ -6,6 +6,8 @@ export interface Page {
   /** media type */
   type: string;
   body: string | Uint8Array;
+  /** elsewhere: an address that has it. What follows a # in the one that was asked for goes along. */
+  location?: string;
 }
 
 /** Pages are isolated from other origins: browsers share memory between threads only then. */

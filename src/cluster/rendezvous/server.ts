@@ -1,9 +1,9 @@
 // The rendezvous of one Node process: rooms over WebSockets, their pages over HTTP. Sockets, addresses and headers are here; who may do what
-// is room.ts.
+// in a room is room.ts, who may open one opening.ts.
 
+import { randomBytes } from "node:crypto";
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, isIPv6 } from "node:net";
-import { networkInterfaces } from "node:os";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import { UserError } from "../../backend/errors.ts";
@@ -11,27 +11,21 @@ import { Addresses } from "./addresses.ts";
 import type { Rate } from "./bucket.ts";
 import { defaultLimits, type RoomLimits } from "./limits.ts";
 import { joinLink } from "./link.ts";
+import type { OpenRoom, RoomSpec } from "./open-room.ts";
+import { type Asker, isLoopback, type Opening, Openings } from "./opening.ts";
+import { isOwnOrigin, notListening, publicOrigin, reachable } from "./own-origin.ts";
 import { isolationHeaders, ownPage, type Page } from "./pages.ts";
-import { bounds, type Member, type Plan } from "./protocol.ts";
+import { bounds } from "./protocol.ts";
 import { Room } from "./room.ts";
 import { newSecret } from "./secret.ts";
-import { attach } from "./wire.ts";
+import { attach, turnAway } from "./wire.ts";
 
-export interface RoomSpec {
-  plan: Plan;
-  /** 16 to 128 characters of a-z, A-Z, 0-9 and -._~; a random one of 128 bits when absent */
-  secret?: string;
-  /** from then on nobody joins any more; members stay. Never when absent. */
-  expiresInMs?: number;
-  limits?: Partial<RoomLimits>;
-}
-
-export interface RendezvousOptions extends RoomSpec {
+export interface ServerOptions {
   /** address to listen at; 0.0.0.0: all of this machine's */
   host: string;
   /** 0: any free one */
   port: number;
-  /** further pages; what they give goes before the room's own page */
+  /** further pages; what they give goes before the rooms' own pages */
   pages?: (path: string) => Page | undefined;
   /** path of the page that takes part in a run; the room is its query's `room`, the secret its fragment */
   part?: string;
@@ -43,25 +37,23 @@ export interface RendezvousOptions extends RoomSpec {
   mostRooms?: number;
   /** connections from one address; 100 at once and 10 a second by default: a class behind one router */
   connections?: Rate;
+  /** lets pages open rooms; none do when absent */
+  opening?: Opening;
+  /** of rooms that have none of their own */
+  limits?: Partial<RoomLimits>;
 }
 
-export interface OpenRoom {
-  /** without the secret */
-  readonly url: string;
-  /** what to give to those who shall join: the secret is after its # */
-  readonly joinUrl: string;
-  readonly members: readonly Member[];
-  /** Another plan, to which members have to agree anew; a run goes on.
-   *  @throws UserError for a plan that cannot be */
-  propose(plan: Plan): void;
-  /** Sends everybody out. */
-  close(): void;
+export interface RendezvousOptions extends ServerOptions, RoomSpec {
+  pages?: (path: string) => Page | undefined;
+  limits?: Partial<RoomLimits>;
 }
 
-export interface Rendezvous extends OpenRoom {
-  /** of the first room, from this machine: also where its public address leads nowhere */
+export interface RoomServer {
+  /** how others reach it: http://HOST:PORT or its public address */
+  readonly origin: string;
+  /** its first page, from this machine: also where its public address leads nowhere */
   readonly localUrl: string;
-  /** A further room beside the first.
+  /** A room.
    *  @param name 1 to 40 of a-z, 0-9 and -
    *  @throws UserError for a name that is taken or no name, or too many rooms */
   open(name: string, spec: RoomSpec): OpenRoom;
@@ -69,24 +61,58 @@ export interface Rendezvous extends OpenRoom {
   close(): Promise<void>;
 }
 
+/** A server and its first room, whose close is the server's. */
+export interface Rendezvous extends RoomServer, Omit<OpenRoom, "close"> {}
+
 const mostConnections = 1024;
 
-/** Starts a server with one room.
+/** Starts a server without rooms.
+ *  @throws UserError when the address or port cannot be had */
+export async function startServer(options: ServerOptions): Promise<RoomServer> {
+  return started(options, (server) => server.facade());
+}
+
+/** Starts a server with one room, whose page is the server's first.
  *  @throws UserError when the address or port cannot be had, or for a plan or secret that cannot be */
 export async function startRendezvous(options: RendezvousOptions): Promise<Rendezvous> {
+  const { plan, secret, expiresInMs, emptyMs } = options;
+  return started(options, (server) => {
+    const room = server.add("/", { plan, secret, expiresInMs, emptyMs });
+    return {
+      ...server.facade(),
+      url: room.url,
+      joinUrl: room.joinUrl,
+      get members() {
+        return room.members;
+      },
+      propose: room.propose,
+    };
+  });
+}
+
+async function started<T>(options: ServerOptions, begin: (server: Server) => T): Promise<T> {
   const server = new Server(options);
   try {
     await server.listen();
-    return server.facade(server.add("/", options));
+    return begin(server);
   } catch (error) {
     await server.close();
     throw error;
   }
 }
 
+interface Kept {
+  room: Room;
+  emptyMs: number;
+  /** since when it has had no rank */
+  emptySinceMs: number;
+  pages: RoomSpec["pages"];
+}
+
 class Server {
-  readonly #options: RendezvousOptions;
-  readonly #rooms = new Map<string, Room>();
+  readonly #options: ServerOptions;
+  readonly #rooms = new Map<string, Kept>();
+  readonly #openings: Openings | undefined;
   readonly #http: HttpServer;
   readonly #sockets = new WebSocketServer({
     noServer: true,
@@ -99,8 +125,10 @@ class Server {
   #origin = "";
   #localOrigin = "";
 
-  constructor(options: RendezvousOptions) {
+  constructor(options: ServerOptions) {
     this.#options = options;
+    this.#openings =
+      options.opening && new Openings(options.opening, (spec) => this.#open(randomBytes(5).toString("hex"), spec));
     this.#origin = publicOrigin(options.publicUrl);
     const rate = options.connections ?? { perSecond: 10, burst: 100 };
     this.#addresses = new Addresses({ rate, nowMs: () => performance.now() });
@@ -125,16 +153,17 @@ class Server {
     this.#origin ||= origin(reachable(host));
   }
 
-  add(path: string, { plan, secret = newSecret(), expiresInMs, limits }: RoomSpec): OpenRoom {
+  add(path: string, spec: RoomSpec): OpenRoom {
+    const { plan, secret = newSecret(), expiresInMs, emptyMs = Number.POSITIVE_INFINITY, pages } = spec;
     const room = new Room({
-      ...{ plan, secret, limits },
+      ...{ plan, secret, limits: { ...this.#options.limits, ...spec.limits } },
       secretExpiresMs: expiresInMs === undefined ? undefined : performance.now() + expiresInMs,
       // By the clock: a room that is opened again starts later generations than the one before.
       firstGeneration: Date.now(),
       nowMs: () => performance.now(),
     });
-    this.#rooms.set(path, room);
-    this.#ticks ??= setInterval(() => this.#tick(), this.#tickMs());
+    this.#rooms.set(path, { room, emptyMs, emptySinceMs: performance.now(), pages });
+    this.#ticks ??= setInterval(() => this.#tick(), this.#tickMs(emptyMs));
     const url = `${this.#origin}${path}`;
     return {
       url,
@@ -143,22 +172,14 @@ class Server {
         return room.members;
       },
       propose: (next) => room.propose(next),
-      close: () => {
-        this.#rooms.delete(path);
-        room.close("the room is closed");
-      },
+      close: () => this.#closeRoom(path),
     };
   }
 
-  facade(first: OpenRoom): Rendezvous {
+  facade(): RoomServer {
     return {
-      url: first.url,
+      origin: this.#origin,
       localUrl: `${this.#localOrigin}/`,
-      joinUrl: first.joinUrl,
-      get members() {
-        return first.members;
-      },
-      propose: (plan) => first.propose(plan),
       open: (name, spec) => this.#open(name, spec),
       close: () => this.close(),
     };
@@ -166,7 +187,7 @@ class Server {
 
   async close(): Promise<void> {
     clearInterval(this.#ticks);
-    for (const room of this.#rooms.values()) room.close("the rendezvous has ended");
+    for (const { room } of this.#rooms.values()) room.close("the rendezvous has ended");
     this.#rooms.clear();
     const closed = new Promise((resolve) => this.#http.close(resolve));
     this.#http.closeIdleConnections();
@@ -187,47 +208,88 @@ class Server {
     return this.add(path, spec);
   }
 
+  #closeRoom(path: string): void {
+    const kept = this.#rooms.get(path);
+    this.#rooms.delete(path);
+    kept?.room.close("the room is closed");
+  }
+
   /** A quarter of the shortest time that a room goes by. */
-  #tickMs(): number {
-    const [{ limits }] = this.#rooms.values();
-    const { pingMs, silentMs, joinMs, readyMs, settleMs } = limits;
-    return Math.max(5, Math.min(pingMs, silentMs, joinMs, readyMs, settleMs) / 4);
+  #tickMs(emptyMs: number): number {
+    const { pingMs, silentMs, joinMs, readyMs, settleMs } = { ...defaultLimits, ...this.#options.limits };
+    return Math.max(5, Math.min(pingMs, silentMs, joinMs, readyMs, settleMs, emptyMs) / 4);
   }
 
   #tick(): void {
-    for (const room of this.#rooms.values()) room.tick();
+    const nowMs = performance.now();
+    for (const [path, kept] of this.#rooms) {
+      kept.room.tick();
+      if (kept.room.members.some(({ role }) => role === "rank")) kept.emptySinceMs = nowMs;
+      else if (nowMs - kept.emptySinceMs >= kept.emptyMs) this.#closeRoom(path);
+    }
     this.#addresses.tick();
   }
 
-  #answer({ method, url }: IncomingMessage, response: ServerResponse): void {
-    const send = (status: number, { type, body, policy }: Page & { policy?: string }) => {
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const { method, url } = request;
+    const send = (status: number, { type, body, policy, location }: Page & { policy?: string }) => {
       const headers = { ...isolationHeaders, "Content-Type": type, "Cache-Control": "no-store" };
-      response.writeHead(status, { ...headers, ...(policy && { "Content-Security-Policy": policy }) });
+      const more = { ...(policy && { "Content-Security-Policy": policy }), ...(location && { Location: location }) };
+      response.writeHead(status, { ...headers, ...more });
       response.end(method === "HEAD" ? undefined : body);
     };
     const type = "text/plain; charset=utf-8";
-    const { pages, part } = this.#options;
     const path = pathOf(url);
+    if (method === "POST" && path === this.#options.opening?.path) {
+      void this.#openings?.answer(request, response, this.#asker(request));
+      return;
+    }
     let page: (Page & { policy?: string }) | undefined;
     try {
-      page = pages?.(path) ?? ownPage(path, { rooms: this.#rooms, part });
+      page = this.#page(path);
     } catch {
       // Whoever asks for an odd page does not end the rooms of others.
       send(500, { type, body: "this page cannot be had\n" });
       return;
     }
     if (method !== "GET" && method !== "HEAD") send(405, { type, body: "pages are read with GET or HEAD\n" });
-    else if (page) send(200, page);
+    else if (page) send(page.location === undefined ? 200 : 302, page);
     else send(404, { type, body: "there is no such page; use the whole link that `shardgrad serve` printed\n" });
+  }
+
+  #page(path: string): (Page & { policy?: string }) | undefined {
+    const { pages, part, opening } = this.#options;
+    const given = pages?.(path);
+    if (given) return given;
+    for (const kept of this.#rooms.values()) {
+      const page = kept.pages?.(path);
+      if (page) return page;
+    }
+    const name = nameOf(path);
+    // Also of rooms that are gone: the page says so.
+    if (opening && name) return { type: "text/plain; charset=utf-8", body: "", location: opening.pageOf(name) };
+    return ownPage(path, { rooms: this.#rooms, part });
+  }
+
+  #asker({ headers, socket }: IncomingMessage): Asker {
+    const { origin = "", host } = headers;
+    return {
+      ownOrigin: origin === this.#origin || isOwnOrigin(origin, { host, listensAt: this.#options.host }),
+      local: this.#options.publicUrl === undefined && isLoopback(socket.remoteAddress),
+      welcome: () => this.#addresses.welcome(socket),
+    };
   }
 
   #upgrade(request: IncomingMessage, { socket, head }: { socket: Duplex; head: Buffer }): void {
     socket.on("error", () => socket.destroy());
-    const room = this.#rooms.get(pathOf(request.url));
+    const path = pathOf(request.url);
+    const kept = this.#rooms.get(path);
+    const told = this.#openings && nameOf(path) !== undefined;
     if (!this.#welcomeOrigin(request)) refuse(socket, "403 Forbidden");
     else if (!this.#addresses.welcome(request.socket)) refuse(socket, "429 Too Many Requests");
-    else if (!room) refuse(socket, "404 Not Found");
-    else this.#sockets.handleUpgrade(request, socket, head, (webSocket) => attach(room, webSocket));
+    else if (kept) this.#sockets.handleUpgrade(request, socket, head, (webSocket) => attach(kept.room, webSocket));
+    else if (told) this.#sockets.handleUpgrade(request, socket, head, (webSocket) => turnAway(webSocket, noRoom));
+    else refuse(socket, "404 Not Found");
   }
 
   /** A page of another site could connect with its visitor's network; terminals say no origin. */
@@ -237,36 +299,14 @@ class Server {
   }
 }
 
+const noRoom = "this room is closed; ask for a link to another one";
+
+/** "abc" of /room/abc */
+const nameOf = (path: string): string | undefined => /^\/room\/([a-z0-9-]{1,40})$/.exec(path)?.[1];
+
 function refuse(socket: Duplex, status: string): void {
   const answer = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
   socket.end(answer, () => socket.destroy());
 }
 
 const pathOf = (url = "/"): string => url.replace(/[?#].*$/s, "");
-
-/** Under which name others reach a server that listens at `host`. */
-function reachable(host: string): string {
-  if (host !== "0.0.0.0" && host !== "::") return host;
-  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  return all.find(({ family, internal }) => family === "IPv4" && !internal)?.address ?? "127.0.0.1";
-}
-
-/** @throws UserError for what is no address of a whole server */
-function publicOrigin(url: string | undefined): string {
-  if (url === undefined) return "";
-  const {
-    protocol = "",
-    pathname,
-    search,
-    hash,
-    origin = "",
-  } = URL.canParse(url) ? new URL(url) : ({} as Partial<URL>);
-  if (/^https?:$/.test(protocol) && pathname === "/" && !search && !hash) return origin;
-  throw new UserError("the public address needs the form https://HOST or https://HOST:PORT, with no path behind it");
-}
-
-function notListening({ code, message }: NodeJS.ErrnoException, { host, port }: { host: string; port: number }) {
-  if (code === "EADDRINUSE") return new UserError(`port ${port} of ${host} is taken; use another --port, or 0 for any`);
-  if (code === "EACCES") return new UserError(`port ${port} of ${host} is not for this user; use a --port from 1024`);
-  return new UserError(`cannot listen at ${host}, port ${port}: ${message}; use another --host or --port`);
-}

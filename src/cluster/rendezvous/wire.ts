@@ -1,7 +1,7 @@
 // A WebSocket as a room's wire: what it may hold back, how long it may take to close, what counts as broken.
 
 import type { WebSocket } from "ws";
-import { bounds } from "./protocol.ts";
+import { bounds, type FromRoom } from "./protocol.ts";
 import type { Room, Wire } from "./room.ts";
 
 /** A member that does not read what it is sent is dropped at so many bytes. */
@@ -33,6 +33,14 @@ export function attach(room: Room, socket: WebSocket): void {
     else if (code?.startsWith("WS_ERR_")) connection.refuse("its WebSocket breaks the rules of WebSockets");
   });
   socket.on("close", () => connection.closed());
+}
+
+/** Tells who came for a room that there is none: a browser says nothing of a handshake that was refused. */
+export function turnAway(socket: WebSocket, reason: string): void {
+  socket.on("error", () => {});
+  socket.send(JSON.stringify({ kind: "dropped", reason, final: true } satisfies FromRoom));
+  socket.close(1008, cut(reason));
+  setTimeout(() => socket.terminate(), closeMs).unref();
 }
 
 /** As long as a close frame has room for, 123 bytes, of which a character takes up to 3. */
