@@ -38,6 +38,7 @@ export {
   type ProductSize,
 } from "./parallel/operands.ts";
 export { type Placed, type Placements, place, setPlacementChecks } from "./parallel/placement.ts";
+export { productReceived, replicationWords } from "./parallel/product-volume.ts";
 export {
   allGather,
   allReduce,
@@ -49,7 +50,7 @@ export {
   split,
   sumGradient,
 } from "./parallel/redistribute.ts";
-export { createLayout, type MeshShape, meshShape, parseMesh, requireLegal } from "./parallel/shape.ts";
+export { createLayout, type MeshShape, meshShape, parseMesh, requireLegal, shapesOf } from "./parallel/shape.ts";
 export { chromeTrace } from "./trace/chrome.ts";
 export { overlap } from "./trace/overlap.ts";
 export type { Level, Slice, Timeline } from "./trace/timeline.ts";
