@@ -196,7 +196,9 @@ test("a room without ranks is closed after a while, one with a rank is not, and 
     await until(() => reasons.length > 0);
     match(reasons[0], /this room is closed/);
     is((await fetch(textUrl)).status, 404);
-    is((await joinRoom({ ...parseLink(used), name: "Cleo", adapter: "", role: "watcher" })).members.length, 2);
+    const cleo = await joinRoom({ ...parseLink(used), name: "Cleo", adapter: "", role: "watcher" });
+    is(cleo.members.length, 2);
+    cleo.leave();
     ada.leave();
   }));
 
