@@ -2,15 +2,18 @@
 
 import { type Endpoint, type Remote, releaseProxy, transfer, wrap } from "comlink";
 import { inNode } from "../src/backend/node.ts";
+import type { Reply } from "../src/cluster/rank.ts";
 import { Relay } from "../src/cluster/relay.ts";
 import { ringsWork } from "../src/comm/ring-channel.ts";
+import { releaseWebRtc } from "../src/comm/webrtc.ts";
 import { type Backend, createBackend } from "../src/index.ts";
-import { loopbackRanks, type Ranks, workerRanks } from "../src/parallel.ts";
+import { loopbackRanks, workerRanks } from "../src/parallel.ts";
 import { summary, type Timing } from "./harness.ts";
 import { type BareRtc, openBareRtc } from "./links-bare-rtc.ts";
 import { type Case, cases, forRtc } from "./links-case.ts";
 import rawSource from "./links-raw.script";
 import type { RawWorker } from "./links-raw.ts";
+import { type Runner, roomRanks } from "./links-room.ts";
 
 export interface LinksPlan {
   readonly backend: "auto" | "webgpu" | "cpu";
@@ -73,6 +76,7 @@ export async function runLinks(
     }
   } finally {
     rtc.close();
+    await releaseWebRtc();
     raw.end();
     backend.dispose();
   }
@@ -80,7 +84,7 @@ export async function runLinks(
 
 interface LinkToTry {
   readonly name: string;
-  readonly ranks: Ranks;
+  readonly ranks: Runner;
   readonly size: number;
   readonly each: Case;
   readonly beside: readonly string[];
@@ -90,6 +94,7 @@ function linksOf(each: Case, own: Backend): LinkToTry[] {
   const backend = own.name;
   const beside = each.bytes > 0 ? [barePort, bareCopy] : [barePort];
   const ports = { ranks: workerRanks({ backend, channels: "ports" }), each, beside };
+  const rtc = { size: 2, each: forRtc(each), beside: [bareChannel] };
   return [
     ...(each.bytes > 0 ? [{ ...ports, name: "device alone", size: 1 }] : []),
     // Where a message is a reference, there is nothing to compare.
@@ -98,11 +103,8 @@ function linksOf(each: Case, own: Backend): LinkToTry[] {
     ...(ringsWork()
       ? [{ name: "workers, rings", ranks: workerRanks({ backend, channels: "rings" }), size: 2, each, beside }]
       : []),
-    {
-      name: "webrtc",
-      ranks: workerRanks({ backend, link: "webrtc" }),
-      ...{ size: 2, each: forRtc(each), beside: [bareChannel] },
-    },
+    { name: "webrtc", ranks: roomRanks(own), ...rtc },
+    { name: "workers, webrtc", ranks: workerRanks({ backend, link: "webrtc" }), ...rtc },
   ];
 }
 
@@ -113,8 +115,8 @@ function bareRtc(rtc: BareRtc, each: Case): Contestant[] {
 
 /** Ranks that go a round when asked. */
 async function openRanks({ name, ranks, size, each, beside }: LinkToTry, program: URL): Promise<Contestant> {
-  const relay = new Relay<number>(size);
-  const take = async (rank: number, ms: unknown) => ({ goOn: await relay.give(rank, ms as number), aborted: false });
+  const relay = new Relay<number, Reply>(size, (goOn) => ({ goOn, aborted: false }));
+  const take = (rank: number, ms: unknown) => relay.give(rank, ms as number);
   const ended = ranks.run(program, { size, options: each, take }).then(
     () => relay.end(),
     (error: unknown) => relay.fail(error),

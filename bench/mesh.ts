@@ -33,7 +33,7 @@ function start(backend: Backend, { q, d, batch, context, width, layers, heads }:
       Math.floor(65 * uniform({ seed: 1, stream, step: 0, index })),
     );
   const [tokens, targets] = [ids(1), ids(2)];
-  const relay = new Relay<void>(q * q * d);
+  const relay = new Relay<void, boolean>(q * q * d, (goOn) => goOn);
   const ended = runRanks({ size: q * q * d, backend }, async ({ link, backend: own }) => {
     const layout: Layout = q * d === 1 ? new Serial(own) : new Summa({ backend: own, link, q, d });
     using model = new Model(own, { config, layout, seed: 1 });

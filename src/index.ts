@@ -28,6 +28,7 @@ export { matmul } from "./tensor/ops/products.ts";
 export { philox, uniform } from "./tensor/random.ts";
 export { Tape } from "./tensor/tape.ts";
 export { constant, Parameter, Tensor } from "./tensor/tensor.ts";
+export { TrainControls } from "./train/controls.ts";
 export { type Corpus, makeCorpus, textFromBytes } from "./train/corpus.ts";
 export { meanLoss } from "./train/evaluate.ts";
 export {

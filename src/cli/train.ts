@@ -4,9 +4,11 @@ import { resolve } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import { UserError } from "../backend/errors.ts";
-import { type MeshTrainOptions, trainOnMesh } from "../cluster/launch.ts";
+import { trainOnMesh } from "../cluster/launch.ts";
+import type { StepRange } from "../cluster/tracer.ts";
 import { parameterCount } from "../nn/config.ts";
-import type { Timeline } from "../trace/timeline.ts";
+import { Recorder, type Timeline } from "../trace/timeline.ts";
+import { TrainControls } from "../train/controls.ts";
 import type { DoneEvent } from "../train/events.ts";
 import {
   addBackendOptions,
@@ -103,19 +105,13 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
   await prepareTrace(options, [options.data, options.config, reportPath]);
   const traced = options.trace === undefined ? undefined : traceSteps(options, plan.parameters.steps);
   let timeline: Timeline | undefined;
-  const trace = traced && {
-    ...traced,
-    take: (whole: Timeline) => {
-      timeline = whole;
-    },
-  };
 
   const { where, note, dispose } = await openRanks(options);
   try {
     const record = recordOf(plan, note);
     output.say(note);
     try {
-      await follow(plan, { where, record, output, trace });
+      timeline = await follow(plan, { where, record, output, traced });
     } catch (error) {
       record.failure = error instanceof Error ? error.message : String(error);
       throw error;
@@ -136,8 +132,8 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
     if (plan.shape.size > 1) output.say(trafficLine(record.steps));
     if (record.done?.sent?.elementBytes) output.say(framingLine(record.done.sent));
     if (reportPath !== undefined && record.steps.length > 0) output.say(`report: ${reportPath}`);
-    if (options.trace !== undefined && traced && timeline)
-      await writeTrace(options.trace, { timeline, what: stepsText(traced), output });
+    if (options.trace !== undefined && traced)
+      await writeTrace(options.trace, { timeline: timeline ?? new Recorder(), what: stepsText(traced), output });
   } finally {
     dispose();
   }
@@ -178,18 +174,20 @@ function recordOf({ textName, tokenizer, corpus, config }: TrainPlan, note: stri
   };
 }
 
-/** Runs to the end, or to the first Ctrl-C: then with what it has. */
+/** Runs to the end, or to the first Ctrl-C: then with what it has. Returns the timeline of the traced steps, if the run came to them. */
 async function follow(
   { config, tokenizer, corpus, parameters, shape, textName }: TrainPlan,
-  options: { where: OpenRanks["where"]; record: TrainRecord; output: Output; trace: MeshTrainOptions["trace"] },
-): Promise<void> {
-  const { where, record, output, trace } = options;
+  options: { where: OpenRanks["where"]; record: TrainRecord; output: Output; traced: StepRange | undefined },
+): Promise<Timeline | undefined> {
+  const { where, record, output, traced } = options;
   output.say(
     `${config.model_type} of ${countText(parameterCount(config))} parameters on ${textName}: ${countText(record.textTokens)} ${tokenizer.name} tokens, ${tokenizer.vocabSize} different`,
   );
   if (shape.size > 1) output.say(`${meshText(shape)}${wireText(parameters.wire)}`);
   const progress = new Progress(output, { steps: parameters.steps });
   const controller = new AbortController();
+  const controls = new TrainControls();
+  let timeline: Timeline | undefined;
   let sampling = false;
   // Ctrl-C pressed twice while a step kept the thread busy arrives twice in one turn; later, without a listener, the second
   // ends the process by itself, however busy it is.
@@ -205,7 +203,18 @@ async function follow(
   process.on("SIGINT", interrupt);
   try {
     const { signal } = controller;
-    for await (const event of trainOnMesh({ ...where, config, tokenizer, corpus, parameters, shape, signal, trace })) {
+    // Only who asks for something pays for being able to.
+    const steered = traced && { controls };
+    const run = { config, tokenizer, corpus, parameters, shape, signal, ...steered };
+    for await (const event of trainOnMesh({ ...where, ...run })) {
+      if (event.event === "timeline") {
+        timeline = event.timeline;
+        continue;
+      }
+      if (event.event === "start" || event.event === "step") {
+        const next = event.event === "start" ? 1 : event.step + 1;
+        if (traced?.from === next) controls.trace(traced.to - traced.from + 1);
+      }
       remember(record, event);
       if (event.event === "start") {
         if (event.dtypeNote !== undefined) output.say(event.dtypeNote);
@@ -222,6 +231,7 @@ async function follow(
     progress.stop();
     process.off("SIGINT", interrupt);
   }
+  return timeline;
 }
 
 /** Generated text without the control characters that would move a terminal's cursor. */

@@ -8,10 +8,8 @@ import type { LinkTraffic } from "../comm/link.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import { trainingTraffic } from "../nn/traffic.ts";
 import { type MeshShape, requireLegal } from "../parallel/shape.ts";
-import type { Timeline } from "../trace/timeline.ts";
 import {
   type ReferenceFiles,
-  type StartEvent,
   type Tolerances,
   type TrainEvent,
   type VerifyResult,
@@ -19,46 +17,44 @@ import {
 } from "../train/events.ts";
 import { type TrainOptions, train } from "../train/trainer.ts";
 import { referenceModel } from "../train/verify.ts";
-import type { TrainNews } from "./programs.ts";
+import { memoryInUse, type TrainNews } from "./programs.ts";
+import type { Reply } from "./rank.ts";
 import { ranksOf, type Where } from "./ranks.ts";
 import { Relay } from "./relay.ts";
-import { type StepRange, Tracer, timelineOf } from "./tracer.ts";
+import { Tracer, timelineOf, withTimelines } from "./tracer.ts";
 import { wireTolerances } from "./wire-tolerances.ts";
 
 export type MeshTrainOptions = Omit<TrainOptions, "layout" | "ledger" | "backend"> &
   Where & {
     shape: MeshShape;
-    /** how long a rank waits for another before it gives the run up */
+    /** how long a rank waits for another before it gives the run up; not counted while nobody asks for the next event */
     timeoutMs?: number;
-    /** Steps, counted from 1, of which all ranks note what they do when. Their timeline is handed over when the run has ended; a traced
-     *  step takes longer. Ranks that are not on one machine have clocks that differ. */
-    trace?: StepRange & { take(timeline: Timeline): void };
+    /** steps' events say what crossed between which ranks, and what each rank holds */
+    watch?: boolean;
   };
 
-/** Trains on all ranks of a mesh; each event is rank 0's, once every rank has come as far, with the traffic and memory of all.
+/** Trains on all ranks of a mesh; each event is rank 0's, once every rank has come as far, with the traffic and memory of all. Ranks go on
+ *  when the next event is asked for: who asks for none holds the run.
  *  @throws UserError when model, batch and mesh do not fit each other, before anything is allocated */
 export async function* trainOnMesh(options: MeshTrainOptions): AsyncGenerator<TrainEvent> {
-  const { shape, timeoutMs, backend, config, parameters, corpus, tokenizer, signal, trace } = options;
-  if (backend && shape.size === 1 && shape.layout === "serial") {
-    const events = train({ backend, config, parameters, corpus, tokenizer, signal });
-    return yield* trace ? tracedAlone(events, { backend, trace }) : events;
-  }
+  const { shape, timeoutMs, backend, config, parameters, corpus, tokenizer, signal, controls, watch } = options;
+  if (backend && shape.size === 1 && shape.layout === "serial") return yield* alone(backend, options);
   const { batch, context } = parameters;
   requireLegal(shape, { ...shardedExtents(config), batch, context });
-  const relay = new Relay<TrainNews>(shape.size);
+  const relay = new Relay<TrainNews, Reply>(shape.size, (goOn) => ({
+    goOn,
+    aborted: signal?.aborted === true,
+    ...(controls && { asked: controls.takeAll() }),
+  }));
   const ended = ranksOf(options)
     .run("train", {
       ...{ size: shape.size, timeoutMs },
       options: {
         ...{ shape, config, tokenizer: tokenizer.toJSON(), tokens: corpus.tokens, parameters },
-        ...(trace && { trace: { from: trace.from, to: trace.to } }),
+        ...{ steered: controls !== undefined, watch },
       },
-      take: async (rank, item) => {
-        const goOn = await relay.give(rank, item as TrainNews);
-        return { goOn, aborted: signal?.aborted === true };
-      },
+      take: (rank, item) => relay.give(rank, item as TrainNews),
     })
-    .then((notes) => trace?.take(timelineOf(notes.flatMap((each) => each ?? []))))
     .then(
       () => relay.end(),
       (error: unknown) => relay.fail(error),
@@ -67,17 +63,14 @@ export async function* trainOnMesh(options: MeshTrainOptions): AsyncGenerator<Tr
   let closedFormBytes: readonly number[] = [];
   try {
     for await (const news of relay) {
-      const events = news.map(({ event }) => event);
       const entries = news.flatMap((each) => each.entries);
       for (const { from, to, bytes } of entries) traffic[from][to] += bytes;
-      if (events[0].event === "start") {
-        const { dtype } = events[0] as StartEvent;
-        closedFormBytes = trainingTraffic(config, { shape, ...parameters, dtype }).bytesReceived;
-      }
+      const [{ event }] = news;
+      if (event.event === "start")
+        closedFormBytes = trainingTraffic(config, { shape, ...parameters, dtype: event.dtype }).bytesReceived;
       // Every rank waits between two steps: what they hold alike they go on computing alike.
       await backend?.tune?.();
-      const sent = news.flatMap((each) => each.sent ?? []);
-      yield merged(events, { shape, entries, traffic, backend, closedFormBytes, sent });
+      yield merged(news, { shape, entries, traffic, backend, closedFormBytes });
     }
   } finally {
     relay.stop();
@@ -85,47 +78,53 @@ export async function* trainOnMesh(options: MeshTrainOptions): AsyncGenerator<Tr
   }
 }
 
-/** One rank that holds everything: its events, and its timeline at their end. */
-async function* tracedAlone(
-  events: AsyncIterable<TrainEvent>,
-  { backend, trace }: { backend: Backend; trace: NonNullable<MeshTrainOptions["trace"]> },
-): AsyncGenerator<TrainEvent> {
-  const tracer = new Tracer({ rank: 0, backend });
-  for await (const event of events) {
-    yield event;
-    await tracer.between(event, trace);
-  }
-  trace.take(timelineOf([await tracer.finish()]));
+/** One rank that holds everything, in this thread. */
+async function* alone(backend: Backend, options: MeshTrainOptions): AsyncGenerator<TrainEvent> {
+  const { controls, watch } = options;
+  const events = train({ ...options, backend });
+  const traced = controls ? withTimelines(events, { tracer: new Tracer({ rank: 0, backend }), controls }) : events;
+  for await (const event of traced)
+    yield event.event === "step" && watch
+      ? { ...event, traffic: [[0]], ranks: [{ memory: memoryInUse(backend) }] }
+      : event;
 }
 
 /** The run's event of all ranks' events. */
 function merged(
-  events: readonly TrainEvent[],
+  news: readonly TrainNews[],
   run: {
     shape: MeshShape;
+    /** what all ranks received since the event before, in steps */
     entries: readonly LedgerEntry[];
+    /** of the whole run */
     traffic: number[][];
     /** the device that all share, if they do */
     backend: Backend | undefined;
     closedFormBytes: readonly number[];
-    sent: readonly LinkTraffic[];
   },
 ): TrainEvent {
-  const { shape, entries, traffic, backend, closedFormBytes, sent } = run;
+  const { shape, entries, traffic, backend, closedFormBytes } = run;
+  const events = news.map((each) => each.event);
   const [event] = events;
   switch (event.event) {
     case "start":
       return { ...event, mesh: { layout: shape.layout, dims: shape.dims } };
-    case "step":
+    case "step": {
+      const held = news.flatMap(({ memory }) => (memory ? [{ memory }] : []));
       return {
         ...event,
         memoryBytes:
           backend?.memory.total ?? (events as (typeof event)[]).reduce((sum, each) => sum + each.memoryBytes, 0),
         bytesReceived: bytesReceived(entries, shape.size),
         closedFormBytes,
+        ...(held.length > 0 && { traffic: trafficMatrix(entries, shape.size), ranks: held }),
       };
+    }
+    case "timeline":
+      return { ...event, timeline: timelineOf(news.flatMap(({ notes }) => notes ?? [])) };
     case "done": {
       const ranks = events.map((each) => ({ peakBytes: (each as typeof event).peakBytes }));
+      const sent = news.flatMap((each) => each.sent ?? []);
       const crossed = sent.length > 0 && { sent: sumOf(sent) };
       return { ...event, peakBytes: backend?.memory.peak ?? together(ranks), ranks, traffic, ...crossed };
     }

@@ -2,10 +2,12 @@
 
 import type { Backend } from "../backend/backend.ts";
 import type { FloatType } from "../backend/buffer.ts";
+import type { BytesByPurpose } from "../backend/memory.ts";
 import { Ledger, type LedgerEntry } from "../comm/ledger.ts";
 import type { LinkTraffic } from "../comm/link.ts";
 import type { ModelConfig } from "../nn/config.ts";
 import { createLayout, type MeshShape } from "../parallel/shape.ts";
+import { TrainControls } from "../train/controls.ts";
 import { corpusOf, type Split } from "../train/corpus.ts";
 import type { ReferenceFiles, Tolerances, TrainEvent, TrainParameters, VerifyResult } from "../train/events.ts";
 import { type TokenizerJson, tokenizerFromJson } from "../train/tokenizer.ts";
@@ -14,7 +16,7 @@ import { verifyReference } from "../train/verify.ts";
 import { type ProductRun, productRank, timeAlone } from "./product-rank.ts";
 import type { RankContext } from "./rank.ts";
 import { roundTripsRank } from "./round-trips.ts";
-import { type RankNotes, type StepRange, Tracer } from "./tracer.ts";
+import { type RankNotes, Tracer, withTimelines } from "./tracer.ts";
 
 export interface TrainRun {
   shape: MeshShape;
@@ -22,8 +24,10 @@ export interface TrainRun {
   tokenizer: TokenizerJson;
   tokens: Readonly<Record<Split, Int32Array>>;
   parameters: TrainParameters;
-  /** steps of which each rank notes what it does when */
-  trace?: StepRange;
+  /** replies may ask for something, a trace among it */
+  steered?: boolean;
+  /** each step's news say what the rank holds */
+  watch?: boolean;
 }
 
 /** What a rank tells while it trains: an event, and the messages it received in training steps since the one before. */
@@ -32,30 +36,47 @@ export interface TrainNews {
   entries: readonly LedgerEntry[];
   /** sent so far, where bytes cross */
   sent?: LinkTraffic;
+  /** with a step's event of a watched run: held after it */
+  memory?: MemoryInUse;
+  /** with a timeline's event: what it is of this rank */
+  notes?: RankNotes;
 }
 
-/** One rank of a training run. Returns its notes, if it was asked for any. */
-export async function trainRank({ link, backend, tell }: RankContext, run: TrainRun): Promise<RankNotes | undefined> {
-  const { shape, config, tokens, parameters } = run;
+/** One rank of a training run. */
+export async function trainRank({ link, backend, tell }: RankContext, run: TrainRun): Promise<void> {
+  const { shape, config, tokens, parameters, watch } = run;
   const ledger = new Ledger();
-  const tracer = run.trace && new Tracer({ rank: link.rank, backend });
+  const tracer = run.steered ? new Tracer({ rank: link.rank, backend }) : undefined;
   const layout = createLayout(shape, { backend, link: tracer?.around(link) ?? link, ledger, wire: parameters.wire });
   const corpus = corpusOf(tokens, parameters.context);
   const controller = new AbortController();
   const { signal } = controller;
+  // This rank's own: they are asked what the reply to an event says, which is the same for all.
+  const controls = new TrainControls();
   const tokenizer = tokenizerFromJson(run.tokenizer);
-  for await (const event of train({ backend, config, tokenizer, corpus, parameters, layout, ledger, signal })) {
+  const events = train({ backend, config, tokenizer, corpus, parameters, layout, ledger, signal, controls });
+  let notes: RankNotes | undefined;
+  const take = (noted: RankNotes) => {
+    notes = noted;
+  };
+  for await (const event of tracer ? withTimelines(events, { tracer, controls, take }) : events) {
     const entries = ledger.entries.filter(({ step }) => step > 0);
     // A long run's need not be kept.
     ledger.clear();
+    const news: TrainNews = { event, entries, sent: link.traffic };
+    if (event.event === "timeline") news.notes = notes;
+    if (event.event === "step" && watch) news.memory = memoryInUse(backend);
     // Ranks go on together, so that all of them end after the same step.
-    const { goOn, aborted } = await tell({ event, entries, sent: link.traffic } satisfies TrainNews);
+    const { goOn, aborted, asked } = await tell(news);
     if (!goOn) break;
     if (aborted) controller.abort();
-    if (run.trace) await tracer?.between(event, run.trace);
+    if (asked) controls.ask(asked);
   }
-  return tracer?.finish();
 }
+
+type MemoryInUse = BytesByPurpose & { total: number };
+
+export const memoryInUse = ({ memory: { bytes, total } }: Backend): MemoryInUse => ({ ...bytes, total });
 
 export interface VerifyRun {
   shape: MeshShape;

@@ -2,6 +2,7 @@
 
 import type { Backend } from "../backend/backend.ts";
 import type { Link } from "../comm/link.ts";
+import type { Asked } from "../train/controls.ts";
 
 /** The answer to what a rank tells, the same for all ranks that told as much. */
 export interface Reply {
@@ -9,6 +10,8 @@ export interface Reply {
   goOn: boolean;
   /** the run is to end early */
   aborted: boolean;
+  /** of a training run, since the reply before */
+  asked?: Asked;
 }
 
 /** What a program gets. */

@@ -1,26 +1,29 @@
 // Where the ranks of a run meet with what they have to tell: the n-th item of each becomes the n-th of the run, when all have come and
 // somebody asks for it. Until then every rank waits.
 
-export class Relay<T> implements AsyncIterable<T[]> {
+export class Relay<T, R> implements AsyncIterable<T[]> {
   readonly #size: number;
+  readonly #replyTo: (goOn: boolean) => R;
   #items: T[] = [];
   #given = 0;
-  #resume: ((goOn: boolean) => void)[] = [];
+  #resume: ((reply: R) => void)[] = [];
   #asked: { resolve: (result: IteratorResult<T[]>) => void; reject: (error: unknown) => void } | undefined;
   #ready: T[] | undefined;
   #ended = false;
   #failure: { error: unknown } | undefined;
   #stopped = false;
 
-  constructor(size: number) {
+  /** reply: what all ranks are told when the reader asks for what comes after their items; goOn is false when it wants no more */
+  constructor(size: number, reply: (goOn: boolean) => R) {
     this.#size = size;
+    this.#replyTo = reply;
   }
 
-  /** A rank's next item. Resolves when the reader asks for the one after it: false when it wants no more. */
-  give(rank: number, item: T): Promise<boolean> {
-    if (this.#stopped) return Promise.resolve(false);
+  /** A rank's next item. Resolves when the reader asks for the one after it, with the same reply for all. */
+  give(rank: number, item: T): Promise<R> {
+    if (this.#stopped) return Promise.resolve(this.#replyTo(false));
     this.#items[rank] = item;
-    const resumed = new Promise<boolean>((resolve) => this.#resume.push(resolve));
+    const resumed = new Promise<R>((resolve) => this.#resume.push(resolve));
     if (++this.#given === this.#size) {
       this.#ready = this.#items;
       this.#items = [];
@@ -62,8 +65,10 @@ export class Relay<T> implements AsyncIterable<T[]> {
 
   #release(goOn: boolean): void {
     const waiting = this.#resume;
+    if (waiting.length === 0) return;
     this.#resume = [];
-    for (const resume of waiting) resume(goOn);
+    const reply = this.#replyTo(goOn);
+    for (const resume of waiting) resume(reply);
   }
 
   #answer(): void {

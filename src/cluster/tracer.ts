@@ -6,6 +6,7 @@ import type { Link } from "../comm/link.ts";
 import { type MessageNote, type ReceivedNote, TracedLink } from "../comm/traced-link.ts";
 import { kernelText } from "../trace/kernel-text.ts";
 import { type Level, Recorder, type Slice, type Timeline } from "../trace/timeline.ts";
+import type { TrainControls } from "../train/controls.ts";
 import type { TrainEvent } from "../train/events.ts";
 
 /** Both included, counted from 1. */
@@ -40,11 +41,11 @@ export class Tracer {
   readonly #backend: Backend;
   #link: TracedLink | undefined;
   #active = false;
-  readonly #recorder = new Recorder();
-  readonly #sent: (MessageNote & { kernelsBefore: number })[] = [];
-  readonly #received: ReceivedNote[] = [];
+  #recorder = new Recorder();
+  #sent: (MessageNote & { kernelsBefore: number })[] = [];
+  #received: ReceivedNote[] = [];
   /** when each kernel ended, in the order of calls */
-  readonly #endsUs: number[] = [];
+  #endsUs: number[] = [];
   #kernels = 0;
   #memory = -1;
   #dropped = 0;
@@ -63,24 +64,24 @@ export class Tracer {
     return this.#link;
   }
 
-  /** After each event of a training run: starts before the first of these steps, stops behind the last. */
-  async between(event: TrainEvent, { from, to }: StepRange): Promise<void> {
-    const done = event.event === "start" ? 0 : event.event === "step" ? event.step : undefined;
-    if (this.#active && done !== undefined) this.#step(done);
-    if (done === from - 1) await this.start();
-    if (done === to) this.stop();
-  }
-
-  /** From the end of the one before, other ranks' news of it included. */
-  #step(step: number): void {
+  /** A training step has ended: a slice from the end of the one before, other ranks' news of it included. */
+  step(step: number): void {
+    if (!this.#active) return;
     const [startUs, endUs] = [this.#stepUs, nowUs()];
     this.#recorder.slice({ rank: this.#rank, track: "steps", name: `step ${step}`, startUs, endUs });
     this.#stepUs = endUs;
   }
 
-  /** Notes what happens from now on. To be called once. */
+  /** Notes what happens from now on, and that alone. */
   async start(): Promise<void> {
     const rank = this.#rank;
+    this.#recorder = new Recorder();
+    this.#sent = [];
+    this.#received = [];
+    this.#endsUs = [];
+    this.#kernels = 0;
+    this.#memory = -1;
+    this.#dropped = 0;
     const withinUs = await this.#backend.trace?.((kernel, args) => {
       const index = this.#kernels++;
       this.#noteMemory();
@@ -141,6 +142,45 @@ export class Tracer {
     // Kernels of no work have no times.
     while (before >= 0 && this.#endsUs[before] === undefined) before--;
     return before < 0 ? askedUs : Math.max(askedUs, this.#endsUs[before]);
+  }
+}
+
+/** A rank's events, and behind the last step of each trace that controls ask for one with what this rank noted; `take` is given its
+ *  notes first. */
+export async function* withTimelines(
+  events: AsyncIterable<TrainEvent>,
+  { tracer, controls, take }: { tracer: Tracer; controls: TrainControls; take?: (notes: RankNotes) => void },
+): AsyncGenerator<TrainEvent> {
+  let done = 0;
+  let asked: number | undefined;
+  let range: StepRange | undefined;
+  const handOver = async ({ from }: StepRange): Promise<TrainEvent> => {
+    const notes = await tracer.finish();
+    take?.(notes);
+    return { event: "timeline", from, to: done, timeline: timelineOf([notes]) };
+  };
+  try {
+    for await (const event of events) {
+      if (event.event === "done" && range && done >= range.from) yield await handOver(range);
+      yield event;
+      // Only now have the other ranks come as far.
+      asked = controls.take("trace") ?? asked;
+      if (event.event === "step") {
+        done = event.step;
+        tracer.step(done);
+        if (done === range?.to) {
+          yield await handOver(range);
+          asked = controls.take("trace") ?? asked;
+          range = undefined;
+        }
+      }
+      if (asked === undefined || range || event.event === "token") continue;
+      range = { from: done + 1, to: done + asked };
+      asked = undefined;
+      await tracer.start();
+    }
+  } finally {
+    tracer.stop();
   }
 }
 

@@ -4,6 +4,7 @@
 import type { Backend } from "../backend/backend.ts";
 import type { FloatType } from "../backend/buffer.ts";
 import type { BytesByPurpose } from "../backend/memory.ts";
+import type { Timeline } from "../trace/timeline.ts";
 
 /** Everything a run needs beside the model, the text and the backend. */
 export interface TrainParameters {
@@ -47,7 +48,7 @@ export interface TrainParameters {
   sampleTokens: number;
 }
 
-export type TrainEvent = StartEvent | StepEvent | EvalEvent | TokenEvent | SampleEvent | DoneEvent;
+export type TrainEvent = StartEvent | StepEvent | EvalEvent | TokenEvent | SampleEvent | TimelineEvent | DoneEvent;
 
 export interface StartEvent {
   event: "start";
@@ -75,6 +76,7 @@ export interface StepEvent {
   loss: number;
   /** global L2 norm of the gradient before clipping; infinite in a skipped step */
   gradNorm: number;
+  /** the one used: the schedule's, times the factor of controls */
   learningRate: number;
   /** in f16: what the loss's gradient was multiplied by */
   lossScale?: number;
@@ -88,6 +90,10 @@ export interface StepEvent {
   bytesReceived?: readonly number[];
   /** on a mesh: the same by the closed form */
   closedFormBytes?: readonly number[];
+  /** of a watched run: bytes[from][to] of this step */
+  traffic?: readonly (readonly number[])[];
+  /** of a watched run: what each rank holds after the step, as if it had a device to itself */
+  ranks?: readonly { memory: BytesByPurpose & { total: number } }[];
 }
 
 export interface EvalEvent {
@@ -105,9 +111,22 @@ export interface TokenEvent {
   token: number;
 }
 
+/** What the model writes: at the end of a run, or when it was asked for. */
 export interface SampleEvent {
   event: "sample";
+  /** steps finished */
+  step: number;
   text: string;
+}
+
+/** What ranks did when, in the steps of a trace that was asked for. Ranks that are not on one machine have clocks that differ. */
+export interface TimelineEvent {
+  event: "timeline";
+  /** the first step, counted from 1 */
+  from: number;
+  /** the last one: earlier than asked for when the run ended before */
+  to: number;
+  timeline: Timeline;
 }
 
 export interface DoneEvent {

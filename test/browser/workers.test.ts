@@ -7,7 +7,6 @@ import { ensureBuilt } from "../../scripts/build.mjs";
 import { createBackend } from "../../src/index.ts";
 import { parseModelConfig } from "../../src/nn/config.ts";
 import { meshShape, parseMesh, trainOnMesh } from "../../src/parallel.ts";
-import type { Timeline } from "../../src/trace/timeline.ts";
 import { makeCorpus } from "../../src/train/corpus.ts";
 import { charTokenizer } from "../../src/train/tokenizer.ts";
 import { checkTrace } from "../unit/trace-format.ts";
@@ -91,9 +90,7 @@ async function inPage(how: How, { isolated = true, backend = "cpu" as "cpu" | "w
                 });
             const outcome: Outcome = { losses: [], bytes: [] };
             let trace = "";
-            const take = (timeline: Timeline) => {
-              trace = [...meshes.chromeTrace(timeline)].join("");
-            };
+            const controls = new library.TrainControls();
             for await (const event of meshes.trainOnMesh({
               ...{
                 ranks,
@@ -102,13 +99,15 @@ async function inPage(how: How, { isolated = true, backend = "cpu" as "cpu" | "w
                 corpus,
                 shape,
                 parameters: run.parameters,
-                trace: { from: 2, to: 3, take },
+                controls,
               },
-            }))
-              if (event.event === "step") {
-                outcome.losses.push(event.loss, event.gradNorm);
-                outcome.bytes.push(event.bytesReceived);
-              }
+            })) {
+              if (event.event === "timeline") trace = [...meshes.chromeTrace(event.timeline)].join("");
+              if (event.event !== "step") continue;
+              outcome.losses.push(event.loss, event.gradNorm);
+              outcome.bytes.push(event.bytesReceived);
+              if (event.step === 1) controls.trace(2);
+            }
             opened?.backend.dispose();
             return { outcome, trace };
           },

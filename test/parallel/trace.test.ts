@@ -9,6 +9,7 @@ import { workerRanks } from "../../src/cluster/workers.ts";
 import { meshShape, parseMesh } from "../../src/parallel/shape.ts";
 import { chromeTrace } from "../../src/trace/chrome.ts";
 import type { Slice, Timeline } from "../../src/trace/timeline.ts";
+import { TrainControls } from "../../src/train/controls.ts";
 import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
 import { corpus, gpt2, parameters, tokenizer } from "../training/toy.ts";
 import { checkTrace } from "../unit/trace-format.ts";
@@ -25,12 +26,17 @@ async function trainTraced(ranks: Ranks) {
   const losses: number[] = [];
   const received: (readonly number[])[] = [];
   const run = { ...parameters, batch: 4, steps: 4, evalEvery: 0, evalBatches: 1, sampleTokens: 2 };
-  const trace = { ...steps, take: (timeline: Timeline) => void timelines.push(timeline) };
-  for await (const event of trainOnMesh({ ranks, shape, config: gpt2, tokenizer, corpus, parameters: run, trace }))
-    if (event.event === "step") {
-      losses.push(event.loss);
-      received.push(event.bytesReceived ?? []);
+  const controls = new TrainControls();
+  for await (const event of trainOnMesh({ ranks, shape, config: gpt2, tokenizer, corpus, parameters: run, controls })) {
+    if (event.event === "timeline") {
+      assert.equal([event.from, event.to], [steps.from, steps.to]);
+      timelines.push(event.timeline);
     }
+    if (event.event !== "step") continue;
+    losses.push(event.loss);
+    received.push(event.bytesReceived ?? []);
+    if (event.step === steps.from - 1) controls.trace(tracedSteps);
+  }
   assert.is(timelines.length, 1);
   return { timeline: timelines[0], losses, received };
 }
