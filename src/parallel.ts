@@ -11,7 +11,14 @@ export type { RankContext, RankProgram, Reply } from "./cluster/rank.ts";
 export { loopbackRanks, type Ranks, type Run } from "./cluster/ranks.ts";
 export { joinRoom } from "./cluster/rendezvous/client.ts";
 export type { JoinOptions, RoomClient, RoomEvents, Start } from "./cluster/rendezvous/membership.ts";
-export { takePart } from "./cluster/take-part.ts";
+export {
+  type PartListener,
+  type PartStart,
+  planned as plannedTraining,
+  type RoomTraining,
+  takePart,
+} from "./cluster/take-part.ts";
+export { portTo } from "./cluster/webrtc-pipes.ts";
 export { type WorkerOptions, workerRanks } from "./cluster/workers.ts";
 export type { Channel, ChannelListener } from "./comm/channel.ts";
 export type { IceOptions, IceServer } from "./comm/ice.ts";

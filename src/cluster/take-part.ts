@@ -2,6 +2,7 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { UserError } from "../backend/errors.ts";
+import type { Channel } from "../comm/channel.ts";
 import { type IceOptions, iceBounds, iceUrls, isTurn } from "../comm/ice.ts";
 import { CommunicationError } from "../comm/link.ts";
 import { RemoteLink } from "../comm/remote.ts";
@@ -15,7 +16,7 @@ import { byteTokenizer, charTokenizer } from "../train/tokenizer.ts";
 import { isTrainParameters } from "./planned-parameters.ts";
 import { type TrainNews, trainRank } from "./programs.ts";
 import type { Start } from "./rendezvous/membership.ts";
-import { connectOrRelay } from "./rendezvous/relays.ts";
+import { connectOrRelay, type RelayOptions } from "./rendezvous/relays.ts";
 import { isPlannedText, type PlannedText, textOfRoom } from "./training-text.ts";
 
 /** The options of a room's plan whose program is "train". */
@@ -37,12 +38,16 @@ export interface PartListener {
   event?(event: TrainEvent, bytes: { received: number; closedForm: number }): void;
 }
 
-/** Takes part from the start to the end of a run.
- *  @param url of the room
- *  @param signal ends this rank's part, and so the run
- *  @throws CommunicationError when another rank fails or falls silent; UserError for a plan that this version cannot run */
-export async function takePart(options: {
-  start: Start;
+/** What a rank's part needs of its start; the rest is for connecting. */
+export type PartStart = Pick<
+  Start,
+  "rank" | "size" | "program" | "options" | "layout" | "dims" | "ice" | "over" | "objects"
+>;
+
+/** Open channels to the other ranks, by rank. */
+export type ConnectPart = (options: Omit<RelayOptions, "start">) => Promise<(Channel | undefined)[]>;
+
+interface PartOfAny {
   backend: Backend;
   url: string;
   /** the text, where this rank has it: else the room gives it */
@@ -51,7 +56,16 @@ export async function takePart(options: {
   ice?: IceOptions;
   signal?: AbortSignal;
   listener?: PartListener;
-}): Promise<void> {
+}
+
+/** connect: where the start's own signals are another thread's, since workers have no WebRTC */
+type PartOptions = PartOfAny & ({ start: Start; connect?: undefined } | { start: PartStart; connect: ConnectPart });
+
+/** Takes part from the start to the end of a run.
+ *  @param url of the room
+ *  @param signal ends this rank's part, and so the run
+ *  @throws CommunicationError when another rank fails or falls silent; UserError for a plan that this version cannot run */
+export async function takePart(options: PartOptions): Promise<void> {
   const { start, backend, url, signal, listener } = options;
   const { rank, size } = start;
   const { training, config, shape } = planned(start);
@@ -76,7 +90,10 @@ export async function takePart(options: {
     const corpus = makeCorpus({ tokens: tokenizer.encode(text), context: parameters.context });
     listener?.note?.(`connecting to ${size - 1} other ranks`);
     const { signal: end } = ended;
-    const channels = await connectOrRelay({ start, ...ice, timeoutMs, signal: end, note: listener?.note });
+    const told = { ...ice, timeoutMs, signal: end, note: listener?.note };
+    const channels = await (options.connect
+      ? options.connect(told)
+      : connectOrRelay({ start: options.start, ...told }));
     const own = new RemoteLink({ rank, channels, backend, timeoutMs });
     link = own;
     end.addEventListener("abort", () => own.fail(end.reason));

@@ -37,7 +37,8 @@ export async function webrtcPipes(options: IceOptions & { size: number; timeoutM
   return { pipes, close };
 }
 
-function portTo(channel: Channel): MessagePort {
+/** A port to a channel, for a worker: a MessagePortChannel there is as the channel itself here. */
+export function portTo(channel: Channel): MessagePort {
   const { port1, port2 } = new MessageChannel();
   bridge(channel, new MessagePortChannel(port1));
   return port2;
