@@ -1,3 +1,48 @@
-import { showPage } from "../kit/shell.tsx";
+// The page: questions on the left, answers on the right.
 
-showPage("scale", () => <p>…</p>);
+import type { VNode } from "preact";
+import { Notice } from "../kit/fields.tsx";
+import { showPage } from "../kit/shell.tsx";
+import { Commands } from "./commands.tsx";
+import { Controls } from "./controls.tsx";
+import { CrossoverPlot } from "./crossover-plot.tsx";
+import { Curve } from "./curve.tsx";
+import { Meshes } from "./meshes.tsx";
+import { PlanTable } from "./plan-table.tsx";
+import { comparison, crashed, start } from "./state.ts";
+import { Timeline } from "./timeline.tsx";
+import "./page.css";
+
+function Content(): VNode {
+  const wrong = comparison.wrong.value;
+  return (
+    <div class="scale">
+      <Controls />
+      <div class="answers">
+        {crashed.value && (
+          <Notice kind="bad" title="The simulator has stopped">
+            {crashed.value} Reload the page; its address has all that you chose.
+          </Notice>
+        )}
+        {wrong && (
+          <Notice kind="bad" title="This cannot be simulated">
+            {wrong}
+          </Notice>
+        )}
+        <Meshes />
+        <div class="pair">
+          <PlanTable />
+          <Timeline />
+        </div>
+        <div class="pair">
+          <Curve />
+          <CrossoverPlot />
+        </div>
+        <Commands />
+      </div>
+    </div>
+  );
+}
+
+showPage("scale", Content);
+start();

@@ -1,0 +1,58 @@
+// The same in a terminal.
+
+import { useSignal } from "@preact/signals";
+import type { VNode } from "preact";
+import { isChanged, machineFile, planCommand, simulateCommand } from "./question.ts";
+import { chosen, comparison } from "./state.ts";
+
+function Command({ name, text }: { name: string; text: string }): VNode {
+  const told = useSignal("");
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      told.value = "Copied";
+    } catch {
+      told.value = "This browser does not let the page copy: select the text";
+    }
+  };
+  return (
+    <div class="command">
+      <pre>{text}</pre>
+      <button type="button" onClick={copy} aria-label={`Copy: ${name}`}>
+        Copy
+      </button>
+      <span class="small quiet" role="status">
+        {told.value}
+      </span>
+    </div>
+  );
+}
+
+function save(text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = machineFile;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+export function Commands(): VNode | null {
+  const [known, mesh] = [comparison.value.value, chosen.value];
+  if (!known || !mesh) return null;
+  return (
+    <section class="panel" aria-labelledby="commands-title">
+      <h2 id="commands-title">The same in a terminal</h2>
+      {isChanged(known.question) && (
+        <p>
+          The commands read these devices from a file:{" "}
+          <button type="button" onClick={() => save(known.machine.file)}>
+            Save {machineFile}
+          </button>
+        </p>
+      )}
+      <Command name="simulate" text={simulateCommand(known.question, mesh)} />
+      <Command name="plan" text={planCommand(known.question)} />
+    </section>
+  );
+}

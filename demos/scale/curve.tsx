@@ -1,0 +1,136 @@
+// Tokens a second over numbers of devices: each layout's fastest mesh, beside what would be ideal.
+
+import type { VNode } from "preact";
+import { Choice } from "../kit/fields.tsx";
+import { count, seconds } from "../kit/format.ts";
+import { type Line, Plot, type PlotData } from "../kit/plot.tsx";
+import { titleOf } from "./meshes.tsx";
+import type { ScalePoint } from "./scaling.ts";
+import { Scrolling } from "./scrolling.tsx";
+import { comparison, curve, state } from "./state.ts";
+import type { Figures } from "./steps.ts";
+
+const layouts = ["1d", "1d-sp", "2d", "2.5d"] as const;
+const labels = { "1d": "1D", "1d-sp": "1D, sequence", "2d": "2D", "2.5d": "2.5D" } as const;
+const dashes = { "1d": [8, 3], "1d-sp": [2, 3], "2d": [12, 3, 2, 3], "2.5d": undefined } as const;
+
+const lines: Line[] = [
+  ...layouts.map(
+    (layout, i): Line => ({
+      ...{ label: labels[layout], series: i + 1, marks: "both", dash: dashes[layout] },
+    }),
+  ),
+  { label: "ideal", series: 5, width: 1, dash: [4, 4] },
+];
+
+/** One rank is the beginning of every layout's line. */
+const ofLayout = ({ best }: ScalePoint, layout: string): Figures | undefined =>
+  best.find((figures) => figures.layout === layout || figures.layout === "serial");
+
+const fittest = ({ best }: ScalePoint): Figures | undefined =>
+  best.filter(({ fits }) => fits).toSorted((a, b) => b.tokensPerSecond - a.tokensPerSecond)[0];
+
+function dataOf(points: readonly ScalePoint[]): PlotData {
+  const base = points.find((point) => fittest(point));
+  const unit = base ? fittest(base)!.tokensPerSecond / base.devices : undefined;
+  return [
+    points.map(({ devices }) => devices),
+    ...layouts.map((layout) =>
+      points.map((point) => {
+        const figures = ofLayout(point, layout);
+        return figures?.fits ? figures.tokensPerSecond : null;
+      }),
+    ),
+    points.map(({ devices }) => (unit && devices >= base!.devices ? unit * devices : null)),
+  ];
+}
+
+function Table({ points }: { points: readonly ScalePoint[] }): VNode {
+  const rows = points.map((point) => ({ point, best: fittest(point) }));
+  const base = rows.find(({ best }) => best);
+  return (
+    <Scrolling label="Fastest mesh for each number of devices">
+      <table>
+        <thead>
+          <tr>
+            {["devices", "fastest", "step", "tokens/s", "efficiency"].map((text) => (
+              <th scope="col" key={text}>
+                {text}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map(({ point: { devices, batch, best: all }, best }) => (
+            <tr key={devices} data-devices={devices}>
+              <th scope="row">{devices}</th>
+              {best ? (
+                <>
+                  <td>{titleOf(best)}</td>
+                  <td>{seconds(best.seconds)}</td>
+                  <td>{count(best.tokensPerSecond)}</td>
+                  <td>{Math.round((100 * best.mfu) / base!.best!.mfu)}%</td>
+                </>
+              ) : (
+                <td colSpan={4} class="quiet">
+                  {batch === undefined
+                    ? "less than a sequence for some device"
+                    : all.length > 0
+                      ? "does not fit"
+                      : "no layout divides the model"}
+                </td>
+              )}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Scrolling>
+  );
+}
+
+export function Curve(): VNode {
+  const { value, busy, wrong } = curve;
+  const points = value.value;
+  const batch = comparison.value.value?.question.batch ?? 0;
+  return (
+    <section class="panel" aria-labelledby="curve-title" aria-busy={busy.value !== undefined}>
+      <div class="title">
+        <h2 id="curve-title">More devices</h2>
+        <span class="quiet small" aria-hidden="true">
+          {busy.value}
+        </span>
+      </div>
+      <Choice
+        label="What of the step stays"
+        value={state.growth}
+        options={[
+          { value: "strong", text: "the batch (strong)" },
+          { value: "weak", text: "sequences for each device (weak)" },
+        ]}
+      />
+      {wrong.value !== undefined && <p class="small">{wrong.value}</p>}
+      {points && (
+        <>
+          <Plot
+            about={`Tokens a second by layout on ${points[0].devices} to ${points.at(-1)!.devices} devices; the table below has the fastest of each.`}
+            lines={lines}
+            data={dataOf(points)}
+            x={{ label: "devices", log: 2, text: String }}
+            y={{ label: "tokens/s", log: 10, text: count }}
+          />
+          <details>
+            <summary>In numbers</summary>
+            <Table points={points} />
+          </details>
+          <p class="quiet small">
+            Where memory suffices,{" "}
+            {state.growth.value === "strong"
+              ? `${count(batch)} sequences a step`
+              : "as many sequences for each device as now"}
+            . The ideal goes on from the fewest devices on which it fits.
+          </p>
+        </>
+      )}
+    </section>
+  );
+}

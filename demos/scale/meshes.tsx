@@ -1,0 +1,178 @@
+// Every mesh of the devices: where its step's time goes, what it receives and holds. One can be chosen, to be looked into below.
+
+import type { VNode } from "preact";
+import { bytes, percent, seconds } from "../kit/format.ts";
+import { chosen, comparison, fastest, nameOf, state, trace } from "./state.ts";
+import type { Figures } from "./steps.ts";
+import type { MeshAnswer } from "./worker.ts";
+
+const layoutTitle = { serial: "one rank", "1d": "1D", "1d-sp": "1D, sequence", "2d": "2D", "2.5d": "2.5D" } as const;
+
+export const titleOf = ({ layout, dims }: Pick<MeshAnswer, "layout" | "dims">): string =>
+  layout === "serial" ? layoutTitle.serial : `${layoutTitle[layout]} ${dims.join(" × ")}`;
+
+/** A step's time, and the classes of its parts. */
+const parts = [
+  { key: "computingSeconds", kind: "computing", text: "computing" },
+  { key: "exposedSeconds", kind: "exposed", text: "waiting for messages under way" },
+  { key: "idleSeconds", kind: "idle", text: "waiting for others" },
+] as const;
+
+const share = (value: number): string => `${Math.min(100, 100 * value).toFixed(2)}%`;
+
+const TimeBar = ({ figures, longest }: { figures: Figures; longest: number }): VNode => (
+  <div class="bar" aria-hidden="true">
+    {parts.map(({ key, kind }) => (
+      <span key={kind} class={kind} style={{ width: share(figures[key] / longest) }} />
+    ))}
+  </div>
+);
+
+/** As much of the limit as is needed; beyond it, the limit's place in what is needed. */
+function MemoryBar({ held, limit }: { held: number; limit: number }): VNode {
+  const over = held > limit;
+  return (
+    <div class={`memory ${over ? "over" : ""}`} aria-hidden="true">
+      <span style={{ width: share(over ? 1 : held / limit) }} />
+      {over && <i style={{ left: share(limit / held) }} />}
+    </div>
+  );
+}
+
+/** The whole step's figures where they are known already, and not those put together. */
+function figuresOf(figures: Figures): Figures {
+  const known = trace.value.value;
+  const looked = comparison.value.value?.question;
+  const shown = known && nameOf(known) === nameOf(figures) && known.layers === looked?.layers;
+  return shown && trace.busy.value === undefined && looked?.accumulate === 1 ? known.figures : figures;
+}
+
+function Mesh({ mesh, longest, limit }: { mesh: MeshAnswer & { figures: Figures }; longest: number; limit: number }) {
+  const { figures } = mesh;
+  const title = titleOf(mesh);
+  const best = fastest.value && nameOf(fastest.value) === nameOf(mesh);
+  return (
+    <li data-mesh={nameOf(mesh)} class={figures.fits ? "" : "unfit"}>
+      <label>
+        <input
+          type="radio"
+          name="mesh"
+          checked={chosen.value !== undefined && nameOf(chosen.value) === nameOf(mesh)}
+          onChange={() => (state.mesh.value = nameOf(mesh))}
+        />
+        <span class="name">{title}</span>
+        {best && <span class="badge">{figures.fits ? "fastest" : "fastest, but does not fit"}</span>}
+        {!figures.fits && !best && <span class="badge no">does not fit</span>}
+      </label>
+      <strong class="time">
+        {figures.whole ? "" : "≈ "}
+        {seconds(figures.seconds)}
+      </strong>
+      <TimeBar figures={figures} longest={longest} />
+      <dl>
+        {parts.map(({ key, kind, text }) => (
+          <div key={kind}>
+            <dt class="hidden">{text}</dt>
+            <dd>
+              <i class={`key ${kind}`} aria-hidden="true" /> {seconds(figures[key])}
+            </dd>
+          </div>
+        ))}
+        <div>
+          <dt>MFU</dt>
+          <dd>{percent(figures.mfu)}</dd>
+        </div>
+        <div>
+          <dt>receives</dt>
+          <dd>{bytes(figures.bytesReceived)}</dd>
+        </div>
+        <div class="holds">
+          <dt>holds</dt>
+          <dd>
+            {bytes(figures.memoryBytes)} of {bytes(limit)}
+          </dd>
+          <MemoryBar held={figures.memoryBytes} limit={limit} />
+        </div>
+      </dl>
+    </li>
+  );
+}
+
+function Headline(): VNode {
+  const [known, best] = [comparison.value.value, fastest.value];
+  if (!known) return <p class="headline quiet">Simulating…</p>;
+  const { devices } = known.question;
+  if (!best)
+    return (
+      <p class="headline">No layout of {devices} devices divides this model and batch: what is missing is below.</p>
+    );
+  if (!best.fits)
+    return (
+      <p class="headline">
+        Nothing fits {bytes(known.machine.memoryBytes)} a device: the fastest, {titleOf(best)}, needs{" "}
+        {bytes(best.memoryBytes)}. More devices, micro-batches or recomputation help.
+      </p>
+    );
+  const others = known.meshes.flatMap(({ figures }) => (figures?.fits && figures !== best ? [figures] : []));
+  const next = others.toSorted((a, b) => a.seconds - b.seconds).at(0);
+  return (
+    <p class="headline">
+      <b>{titleOf(best)}</b> is the fastest: <b>{seconds(best.seconds)}</b> a step, {percent(best.mfu)} of what the
+      devices can do
+      {next && `; ${titleOf(next)} takes ${(next.seconds / best.seconds).toFixed(2)} times as long`}.
+    </p>
+  );
+}
+
+export function Meshes(): VNode {
+  const known = comparison.value.value;
+  const meshes = known?.meshes ?? [];
+  const possible = meshes.flatMap((mesh) => (mesh.figures ? [{ ...mesh, figures: figuresOf(mesh.figures) }] : []));
+  const refused = meshes.filter(({ why }) => why !== undefined);
+  const longest = Math.max(...possible.map(({ figures }) => figures.seconds));
+  const busy = comparison.busy.value;
+  return (
+    <section class="panel meshes" aria-labelledby="meshes-title" aria-busy={busy !== undefined}>
+      <div class="title">
+        <h2 id="meshes-title">Step time by layout</h2>
+        <span class="quiet small" aria-hidden="true">
+          {busy}
+        </span>
+      </div>
+      <div aria-live="polite">
+        <Headline />
+      </div>
+      {possible.length > 0 && (
+        <p class="legend small" aria-hidden="true">
+          {parts.map(({ kind, text }) => (
+            <span key={kind}>
+              <i class={`key ${kind}`} /> {text}
+            </span>
+          ))}
+        </p>
+      )}
+      <ul>
+        {possible.map((mesh) => (
+          <Mesh key={nameOf(mesh)} mesh={mesh} longest={longest} limit={known!.machine.memoryBytes} />
+        ))}
+      </ul>
+      {refused.length > 0 && (
+        <details>
+          <summary>{refused.length === 1 ? "One mesh is" : `${refused.length} meshes are`} not possible: why</summary>
+          <ul class="refused">
+            {refused.map((mesh) => (
+              <li key={nameOf(mesh)}>
+                <b>{titleOf(mesh)}</b>: {mesh.why}
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
+      {possible.some(({ figures }) => !figures.whole) && (
+        <p class="quiet small">
+          ≈: put together from one and two blocks of the model, within a hundredth or two of the whole step.
+        </p>
+      )}
+    </section>
+  );
+}
