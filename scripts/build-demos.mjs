@@ -54,10 +54,15 @@ ${hasStyle ? `<link rel="stylesheet" href="${own}page.css">\n` : ""}<script type
 `;
 }
 
-/** The text that the Train page begins with: this project's own sources, as `shardgrad train` takes them. */
+/** Characters of the sources that a page fetches: a small model learns no more of more in some minutes, and all of them weigh as much as
+ *  a page may. */
+const mostOfSources = 300_000;
+
+/** The text that the Train page begins with: this project's own sources, joined as `shardgrad train` does it. */
 function sources() {
   const files = [...filesBelow("src", /\.ts$/), ...filesBelow("shaders", /\.wgsl$/)];
-  return files.map((file) => readFileSync(join(root, file), "utf8").replaceAll("\r\n", "\n")).join("\n");
+  const whole = files.map((file) => readFileSync(join(root, file), "utf8").replaceAll("\r\n", "\n")).join("\n");
+  return whole.slice(0, mostOfSources);
 }
 
 /** Pages and their workers. */
