@@ -19,13 +19,13 @@ export async function openBareRtc(): Promise<BareRtc> {
     ? ((await import("node-datachannel/polyfill")).RTCPeerConnection as unknown as typeof RTCPeerConnection)
     : RTCPeerConnection;
   const [a, b] = [new Connection(), new Connection()];
-  for (const [own, other] of [
-    [a, b],
-    [b, a],
-  ])
-    own.addEventListener("icecandidate", ({ candidate }) => {
-      if (candidate?.candidate) void other.addIceCandidate(candidate);
+  const found: [from: RTCPeerConnection, candidate: RTCIceCandidate][] = [];
+  for (const each of [a, b])
+    each.addEventListener("icecandidate", ({ candidate }) => {
+      if (candidate?.candidate) add([each, candidate]);
     });
+  // None before both are described: node-datachannel refuses them.
+  let add = (each: (typeof found)[0]) => void found.push(each);
   const sender = a.createDataChannel("bare");
   const opened = new Promise<RTCDataChannel>((resolve) => {
     b.addEventListener("datachannel", ({ channel }) => resolve(channel));
@@ -34,6 +34,8 @@ export async function openBareRtc(): Promise<BareRtc> {
   await b.setRemoteDescription(a.localDescription!);
   await b.setLocalDescription(await b.createAnswer());
   await a.setRemoteDescription(b.localDescription!);
+  add = ([from, candidate]) => void (from === a ? b : a).addIceCandidate(candidate);
+  for (const each of found) add(each);
   const receiver = await opened;
   if (sender.readyState !== "open") await event(sender, "open");
   sender.binaryType = "arraybuffer";
