@@ -25,7 +25,9 @@ export interface DemoPage {
 
 export interface Demo {
   readonly origin: string;
-  /** @param path of the page, with its query: "train/?mesh=2x2"; undefined: a tab with nothing in it
+  /** of the built pages */
+  readonly folder: string;
+  /** @param path of the page, with its query: "train/?mesh=2x2"; or a whole address, of another server; undefined: a tab with nothing in it
    *  @param isolated false: as a host without the headers for shared memory serves it */
   open(
     path: string | undefined,
@@ -54,13 +56,13 @@ export async function openDemo(...names: string[]): Promise<Demo> {
   const origin = `http://localhost:${(server.address() as AddressInfo).port}`;
   const browser = await launchBrowser();
   return {
-    origin,
+    ...{ origin, folder: outdir },
     async open(path, { isolated: isolate = true, context: given, ...options } = {}) {
       isolated = isolate;
       const context = given ?? (await browser.newContext({ acceptDownloads: true, ...options }));
       const page = await context.newPage();
       const { trouble } = watchPage(page, { warnings: true });
-      if (path !== undefined) await page.goto(`${origin}/${path}`);
+      if (path !== undefined) await page.goto(new URL(path, `${origin}/`).href);
       return {
         page,
         context,
