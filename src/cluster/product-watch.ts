@@ -51,7 +51,10 @@ export class ProductWatch {
   readonly #groups = new Map<string, { along: Along; first: number | undefined }>();
 
   constructor({ link, backend }: { link: Link; backend: Backend }) {
-    this.link = new WatchedLink(link, (to, message) => this.#sent(to, message));
+    this.link = new WatchedLink(link, {
+      entered: (call) => this.#entered(call),
+      sent: (to, message) => this.#sent(to, message),
+    });
     this.backend = watchedBackend(backend, (kernel, args) => this.#ran(kernel, args));
   }
 
@@ -70,10 +73,15 @@ export class ProductWatch {
     return watched && { ...watched, blocks: blocksOf(product) };
   }
 
+  /** Every rank of a group enters its calls, whether or not it sends anything; the world's barrier is no part of the product. */
+  #entered({ group, which, op }: Call): void {
+    const known = this.#groups.get(group);
+    if (known && op !== "barrier" && typeof which === "number") known.first ??= which;
+  }
+
   #sent(to: number, { call, part, tensor }: { call: Call; part: number; tensor?: Tensor }): void {
     const group = this.#groups.get(call.group);
-    if (!this.#watched || !group || !tensor || typeof call.which !== "number") return;
-    group.first ??= call.which;
+    if (!this.#watched || group?.first === undefined || !tensor || typeof call.which !== "number") return;
     const from = this.link.rank;
     const { op } = call;
     this.#watched.messages.push({
@@ -114,15 +122,19 @@ function blocksOf({ mesh, form, size }: { mesh: ProductMesh; form: Form; size: P
   };
 }
 
-type Send = Link["send"];
+/** Told before the link is. */
+interface Told {
+  entered: Link["enter"];
+  sent: Link["send"];
+}
 
 class WatchedLink implements Link {
   readonly rank: number;
   readonly size: number;
   readonly #link: Link;
-  readonly #told: Send;
+  readonly #told: Told;
 
-  constructor(link: Link, told: Send) {
+  constructor(link: Link, told: Told) {
     this.rank = link.rank;
     this.size = link.size;
     this.#link = link;
@@ -138,6 +150,7 @@ class WatchedLink implements Link {
   }
 
   enter(call: Call): void {
+    this.#told.entered(call);
     this.#link.enter(call);
   }
 
@@ -145,8 +158,8 @@ class WatchedLink implements Link {
     this.#link.leave?.(calls);
   }
 
-  send(...[to, message]: Parameters<Send>): void {
-    this.#told(to, message);
+  send(...[to, message]: Parameters<Link["send"]>): void {
+    this.#told.sent(to, message);
     this.#link.send(to, message);
   }
 

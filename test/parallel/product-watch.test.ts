@@ -56,6 +56,11 @@ for (const dims of [[2], [3], [6], [2, 2], [3, 3], [2, 2, 2], [2, 2, 3], [5, 5]]
           for (const { owner } of held) assert.equal(watched[owner].blocks[operand][across], blocks.c[across]);
         }
       }
+      // SUMMA's step is the place of the block's rank along the group.
+      for (const { op, along, step, owner } of messages)
+        if (op === "broadcast" || op === "reduce")
+          assert.is(step, along === "row" ? owner % q : Math.floor(owner / q) % q);
+        else assert.is(step, 0);
       // A sum ends with whose block it is.
       for (const [owner] of watched.entries()) {
         const terms = messages.filter((message) => message.op.startsWith("reduce") && message.owner === owner);

@@ -1,0 +1,55 @@
+// What the page asks its worker for, and what it gets: plain data. Types of the engine alone.
+
+import type { Form, MeshShape, ProductResult, ProductSize } from "shardgrad/parallel";
+import type { SimulatedProduct } from "shardgrad/plan";
+
+export type Layout = "1d" | "2d" | "2.5d";
+
+/** A product on a mesh. */
+export interface Problem {
+  dims: readonly number[];
+  form: Form;
+  size: ProductSize;
+}
+
+/** What came of it on real ranks, each message watched. */
+export interface Multiplied {
+  problem: Problem;
+  shape: MeshShape;
+  result: ProductResult;
+  /** which backend was taken and why */
+  note: string;
+}
+
+export interface RaceProblem {
+  ranks: number;
+  form: Form;
+  size: ProductSize;
+  profile: string;
+  /** of another profile; the profile's own when empty */
+  network: string;
+}
+
+/** One layout of a race. */
+export interface Racer {
+  shape: MeshShape;
+  simulated: SimulatedProduct;
+  /** of copies that the product takes as given */
+  replicationWords: number;
+  score: number | undefined;
+}
+
+export interface Race {
+  problem: RaceProblem;
+  lowerBoundWords: number;
+  racers: Racer[];
+}
+
+/** Ranks at a glance: more of them are too small to be read. */
+export const mostRanks = 64;
+/** Of a product that is computed here, and checked in f64 by every rank. */
+export const largestExtent = 512;
+
+/** "2.5D 2x2x2" */
+export const meshText = ({ layout, dims }: Pick<MeshShape, "layout" | "dims">): string =>
+  `${layout.toUpperCase()} ${dims.join("×")}`;

@@ -1,0 +1,48 @@
+// The Products page's worker: real ranks multiply here, and races are simulated.
+
+import { expose } from "comlink";
+import { createBackend } from "shardgrad";
+import { lowerBound, measureProduct, meshShape, replicationWords, score, shapesOf } from "shardgrad/parallel";
+import type { Multiplied, Problem, Race, RaceProblem, Racer } from "./problem.ts";
+
+/** Opened when it is first needed; without tuning, since products as small as these gain nothing by it. */
+let opened: ReturnType<typeof createBackend> | undefined;
+
+/** Far more than the largest product that the page offers takes. */
+const maxBytes = 2 ** 30;
+
+const engine = {
+  /** @throws UserError for what does not fit the device */
+  async multiply(problem: Problem): Promise<Multiplied> {
+    const { backend, note } = await (opened ??= createBackend({ backend: "auto", tune: false }));
+    const { dims, form, size } = problem;
+    const shape = meshShape({ dims });
+    const run = { shape, form, size, repeats: 3, seed: 1, maxBytes, watch: true };
+    return { problem, shape, note, result: await measureProduct({ backend }, run) };
+  },
+
+  /** Every mesh of so many ranks, the same product on each. */
+  async race(problem: RaceProblem): Promise<Race> {
+    const { profileNamed, simulateProduct } = await import("shardgrad/plan");
+    const { ranks, form, size } = problem;
+    const profile = profileNamed(problem.profile, problem.network || undefined);
+    const racers: Racer[] = [];
+    for (const shape of shapesOf(ranks).filter(({ layout }) => layout !== "1d-sp")) {
+      const simulated = await simulateProduct({ shape, form, size, profile });
+      const copies = replicationWords({ mesh: shape, form, size });
+      const words = Math.max(...simulated.wordsReceived) + copies;
+      racers.push({ shape, simulated, replicationWords: copies, score: score({ words, size, ranks }) });
+    }
+    return { problem, lowerBoundWords: lowerBound(size, ranks), racers };
+  },
+
+  /** Devices and networks that a race can be run on. */
+  async profiles(): Promise<{ devices: string[]; networks: string[] }> {
+    const { networkNames, profileNames } = await import("shardgrad/plan");
+    return { devices: [...profileNames], networks: [...networkNames] };
+  },
+};
+
+export type ProductsEngine = typeof engine;
+
+expose(engine);
