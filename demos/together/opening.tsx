@@ -1,0 +1,200 @@
+// Opening a room: a model, a mesh and a text, and what a step will cost.
+
+import { useSignal, useSignalEffect } from "@preact/signals";
+import type { VNode } from "preact";
+import { useEffect } from "preact/hooks";
+import { type Engine, wordsOf } from "../kit/engine.ts";
+import { Choice, Figures, Notice, Slider } from "../kit/fields.tsx";
+import { bytes, count, flops, seconds } from "../kit/format.ts";
+import { field, oneOf, urlState, wholeNumber } from "../kit/url.ts";
+import { type Choice as Chosen, devicesOf, meshes, meshNames, modelNames, models } from "./choice.ts";
+import type { Cost, Device, TextFacts, TogetherWorker } from "./engine.ts";
+import { stepSeconds, tabsBytesPerSecond, wifiBytesPerSecond } from "./estimate.ts";
+import { server } from "./server.ts";
+import { Source } from "./source.tsx";
+
+/** To be called where a room is opened and nowhere else: it takes what it does not know out of the address. */
+export const openingState = () =>
+  urlState<Chosen>({
+    model: field(oneOf(...modelNames), "tiny"),
+    mesh: field(oneOf(...meshNames), "2"),
+    steps: field(wholeNumber({ from: 1, to: 2000 }), 200),
+    wire: field(oneOf("f32", "f16"), "f32"),
+  });
+export type OpeningState = ReturnType<typeof openingState>;
+
+const meshText: Record<keyof typeof meshes, string> = {
+  "1": "alone",
+  "2": "1D",
+  "3": "1D",
+  "4": "1D",
+  "2x2": "2D, 2 × 2",
+  "2x2x2": "2.5D, 2 × 2 × 2",
+};
+
+export function Opening({ engine, state }: { engine: Engine<TogetherWorker>; state: OpeningState }): VNode {
+  const chosen = (): Chosen => ({
+    model: state.model.value,
+    mesh: state.mesh.value,
+    steps: state.steps.value,
+    wire: state.wire.value,
+  });
+  const device = useSignal<Device | undefined>(undefined);
+  const text = useSignal<TextFacts | undefined>(undefined);
+  const cost = useSignal<Cost | undefined>(undefined);
+  const problem = useSignal<string | undefined>(undefined);
+  const opening = useSignal(false);
+
+  const take = async (given?: { name: string; text: string }) => {
+    try {
+      text.value = await engine.remote.text(given);
+      problem.value = undefined;
+    } catch (error) {
+      problem.value = wordsOf(error);
+    }
+  };
+  useEffect(() => {
+    void take();
+    void engine.crashed.then((sentence) => (problem.value = `${sentence} Reload this page.`));
+    void engine.remote.device().then(
+      (found) => (device.value = found),
+      (error: unknown) => (problem.value = wordsOf(error)),
+    );
+  }, []);
+  useSignalEffect(() => {
+    const choice = chosen();
+    if (text.value) void engine.remote.cost(choice).then((found) => (cost.value = found));
+  });
+  const open = async () => {
+    opening.value = true;
+    problem.value = undefined;
+    try {
+      const link = new URL(await engine.remote.open(chosen()));
+      // This page's own way to the server may be another than that of others.
+      location.assign(`?room=${link.pathname.split("/").at(-1)}${link.hash}`);
+    } catch (error) {
+      problem.value = wordsOf(error);
+      opening.value = false;
+    }
+  };
+
+  const seats = devicesOf(meshes[state.mesh.value].dims);
+  return (
+    <>
+      {!server && <NoServer />}
+      <div class="columns halves">
+        <div class="columns">
+          <section class="panel" aria-labelledby="what">
+            <h2 id="what">What to train</h2>
+            <Choice
+              label="Devices, and how they share every product"
+              value={state.mesh}
+              options={meshNames.map((name) => ({
+                value: name,
+                text: (
+                  <span>
+                    {devicesOf(meshes[name].dims)} <span class="quiet small">{meshText[name]}</span>
+                  </span>
+                ),
+              }))}
+            />
+            <Choice
+              label="Model"
+              value={state.model}
+              options={modelNames.map((name) => ({
+                value: name,
+                text: (
+                  <span>
+                    {models[name].text}{" "}
+                    <span class="quiet small">
+                      {models[name].layers} layers of {models[name].width}
+                    </span>
+                  </span>
+                ),
+              }))}
+            />
+            <Slider label="Steps" value={state.steps} from={10} to={1000} step={10} text={count} />
+            <Choice
+              label="Numbers travel as"
+              value={state.wire}
+              options={[
+                { value: "f32", text: "f32" },
+                {
+                  value: "f16",
+                  text: (
+                    <span>
+                      f16 <span class="quiet small">half the bytes</span>
+                    </span>
+                  ),
+                },
+              ]}
+            />
+          </section>
+          <Source text={text.value} take={take} />
+        </div>
+        <section class="panel" aria-labelledby="cost">
+          <h2 id="cost">What it costs</h2>
+          {cost.value ? <CostView cost={cost.value} device={device.value} /> : <p class="quiet">Reading the text…</p>}
+          <p class="small quiet">{device.value ? `This device: ${device.value.line}.` : "Measuring this device…"}</p>
+          {problem.value !== undefined && (
+            <Notice kind="bad" title="That did not work">
+              {problem.value}
+            </Notice>
+          )}
+          <div class="row">
+            <button
+              type="button"
+              class="primary"
+              disabled={!server || !text.value || opening.value}
+              onClick={() => void open()}
+            >
+              {opening.value ? "Opening…" : "Open the room"}
+            </button>
+            <span class="small quiet">
+              {seats === 1
+                ? "You train alone."
+                : `You get a link for ${seats - 1} more; nothing runs before all agree.`}
+            </span>
+          </div>
+        </section>
+      </div>
+    </>
+  );
+}
+
+function CostView({ cost, device }: { cost: Cost; device: Device | undefined }): VNode {
+  const { parameters, flopsPerStep, bytesReceived, steps, tokensPerStep, dims } = cost;
+  const most = Math.max(...bytesReceived);
+  const step = (bytesPerSecond: number, share = 1) =>
+    device && stepSeconds(cost, { flopsPerSecond: device.flopsPerSecond / share, bytesPerSecond });
+  const shown = (value: number | undefined) => (value === undefined ? "…" : `${seconds(value)}`);
+  // Tabs of one machine share what computes.
+  const [tabs, wifi] = [step(tabsBytesPerSecond, devicesOf(dims)), step(wifiBytesPerSecond)];
+  return (
+    <>
+      <Figures
+        items={[
+          ["Parameters", count(parameters)],
+          ["A step computes", flops(flopsPerStep)],
+          ["A step's tokens", count(tokensPerStep)],
+          ["Each device receives, a step", bytes(most)],
+          ["A step between tabs here", shown(tabs)],
+          ["A step over Wi-Fi", shown(wifi)],
+        ]}
+      />
+      <p class="small quiet">
+        {most === 0
+          ? "One device alone receives nothing."
+          : `Bytes are exact. Times take devices as fast as this one, and ${bytes(tabsBytesPerSecond)}/s between tabs or ${bytes(wifiBytesPerSecond)}/s of Wi-Fi: at best ${shown(tabs && tabs * steps)} or ${shown(wifi && wifi * steps)} for all ${count(steps)} steps.`}
+      </p>
+    </>
+  );
+}
+
+const NoServer = (): VNode => (
+  <Notice kind="warn" title="This host has no rooms">
+    It serves files alone, and devices need somebody to meet at. Run <code>npx shardgrad demo --host 0.0.0.0</code> on a
+    machine that all can reach and open its Together page, or <code>npx shardgrad serve --mesh 2 --data book.txt</code>{" "}
+    and give its link away. What a room would cost can be seen here.
+  </Notice>
+);

@@ -1,0 +1,176 @@
+// A room from inside: what it runs, who is there, and the run.
+
+import { useSignal } from "@preact/signals";
+import type { VNode } from "preact";
+import { useEffect, useId } from "preact/hooks";
+import { Figures, Notice } from "../kit/fields.tsx";
+import { bytes, count, seconds } from "../kit/format.ts";
+import { devicesOf } from "./choice.ts";
+import type { Cost } from "./engine.ts";
+import { slowest, stepSeconds, wifiBytesPerSecond } from "./estimate.ts";
+import { Invitation } from "./invitation.tsx";
+import { keepName, ownName } from "./name.ts";
+import { RunPanel } from "./run.tsx";
+import { Seats } from "./seats.tsx";
+import type { Session } from "./session.ts";
+
+export function RoomView({ session, room, secret }: { session: Session; room: string; secret: string }): VNode {
+  useEffect(() => void session.join(ownName()), []);
+  const { problem, plan, run, phase } = session;
+  const outside = phase.value === "out";
+  return (
+    <>
+      {problem.value !== undefined && (
+        <Notice kind="bad" title={outside ? "Not in the room" : "Something is wrong"}>
+          {problem.value}
+        </Notice>
+      )}
+      {plan.value ? (
+        <div class="columns halves">
+          <div class="columns">
+            <Part session={session} />
+            <Seats session={session} />
+            {!outside && <Invitation room={room} secret={secret} />}
+          </div>
+          <div class="columns">
+            {run.value && <RunPanel view={run.value} session={session} />}
+            <Log session={session} />
+          </div>
+        </div>
+      ) : (
+        <>
+          <p role="status">{session.note.value}</p>
+          {outside && <Ways session={session} />}
+        </>
+      )}
+    </>
+  );
+}
+
+/** Out of a room there are two ways. */
+const Ways = ({ session }: { session: Session }): VNode => (
+  <div class="row">
+    <button type="button" onClick={() => void session.join(ownName())}>
+      Join again
+    </button>
+    <a class="button" href="./">
+      Open a room of your own
+    </a>
+  </div>
+);
+
+/** What runs, and this device's consent. */
+function Part({ session }: { session: Session }): VNode {
+  const { plan, cost, phase, members, device } = session;
+  const size = devicesOf(plan.value?.dims ?? []);
+  const agreed = members.value.filter(({ role, state }) => role === "rank" && state !== "here").length;
+  const texts: Record<typeof phase.value, string> = {
+    joining: session.note.value,
+    here: size === 1 ? "It begins when you agree." : `It begins when ${size} devices have agreed.`,
+    waiting: `Waiting for the others: ${agreed} of ${size} have agreed.`,
+    running: "This device trains. It can leave at any time; the others then wait for another one.",
+    done: "The run is done. Thank you.",
+    out: "This device takes no part.",
+  };
+  return (
+    <section class="panel" aria-labelledby="part">
+      <h2 id="part">What will run</h2>
+      <p>{plan.value?.about}</p>
+      {cost.value && <PlanCost cost={cost.value} session={session} />}
+      <p class="small quiet">
+        It would compute on this device ({device.value?.line}) as long as this page stays open, and read nothing of
+        yours.
+      </p>
+      {phase.value === "here" && <Name session={session} />}
+      <p role="status">{texts[phase.value]}</p>
+      {phase.value === "out" ? (
+        <Ways session={session} />
+      ) : (
+        <div class="row">
+          {(phase.value === "here" || phase.value === "done") && (
+            <button type="button" class="primary" onClick={() => void session.agree()}>
+              {phase.value === "here" ? "Agree, and take part" : "Run it again"}
+            </button>
+          )}
+          {phase.value !== "joining" && (
+            <button type="button" onClick={() => session.leave()}>
+              Leave
+            </button>
+          )}
+        </div>
+      )}
+    </section>
+  );
+}
+
+function PlanCost({ cost, session }: { cost: Cost; session: Session }): VNode {
+  const { model, layout, dims, steps, bytesReceived, textBytes } = cost;
+  const ranks = session.members.value.filter(({ role }) => role === "rank");
+  const flopsPerSecond = slowest(ranks) ?? session.device.value?.flopsPerSecond;
+  const took = session.run.value?.last.value?.durationMs;
+  const step =
+    took !== undefined
+      ? took / 1000
+      : flopsPerSecond && stepSeconds(cost, { flopsPerSecond, bytesPerSecond: wifiBytesPerSecond });
+  const all = step ? seconds(step * steps) : "…";
+  return (
+    <Figures
+      items={[
+        ["Model", model],
+        ["Mesh", layout === "serial" ? "one device" : `${layout.toUpperCase()}, ${dims.join(" × ")}`],
+        ["Text", bytes(textBytes)],
+        ["Steps", count(steps)],
+        ["Received, a step", bytes(Math.max(...bytesReceived))],
+        [took === undefined ? "In all, over Wi-Fi, at best" : "In all, at this pace", all],
+      ]}
+    />
+  );
+}
+
+function Name({ session }: { session: Session }): VNode {
+  const name = useSignal(ownName());
+  const id = useId();
+  const rename = () => {
+    const wanted = name.value.trim();
+    if (wanted === "" || wanted === ownName()) return;
+    keepName(wanted);
+    session.leave();
+    void session.join(wanted);
+  };
+  return (
+    <form
+      class="row"
+      onSubmit={(event) => {
+        event.preventDefault();
+        rename();
+      }}
+    >
+      <div class="field">
+        <label for={id}>What others see this device as</label>
+        <input
+          id={id}
+          maxLength={40}
+          autocomplete="nickname"
+          value={name.value}
+          onInput={({ currentTarget }) => (name.value = currentTarget.value)}
+        />
+      </div>
+      <button type="submit">Rename</button>
+    </form>
+  );
+}
+
+/** What happened, newest first. */
+const Log = ({ session }: { session: Session }): VNode => (
+  <section class="panel" aria-labelledby="log">
+    <h2 id="log">What happened</h2>
+    <ol class="log" aria-live="polite" reversed>
+      {session.log.value.map(({ number, time, text }) => (
+        <li key={number}>
+          <time class="quiet small">{time}</time> {text}
+        </li>
+      ))}
+    </ol>
+    {session.log.value.length === 0 && <p class="quiet">Nothing yet.</p>}
+  </section>
+);

@@ -1,0 +1,123 @@
+// The run as it goes: loss, speed, bytes beside the closed form, and what the model writes at the end.
+
+import type { VNode } from "preact";
+import { Figures, Notice } from "../kit/fields.tsx";
+import { bytes, count, seconds } from "../kit/format.ts";
+import { type Line, Plot } from "../kit/plot.tsx";
+import type { RunView, StepRow } from "./run-view.ts";
+import type { Session } from "./session.ts";
+
+const lossText = (value: number): string => value.toFixed(4);
+const lines: readonly Line[] = [
+  { label: "training", series: 1, text: lossText },
+  { label: "validation", series: 2, marks: "both", dash: [6, 4], text: lossText },
+];
+
+export function RunPanel({ view, session }: { view: RunView; session: Session }): VNode {
+  const { last, note, ended, done, validationLoss, sample, plot, rank, names } = view;
+  const steps = session.cost.value?.steps ?? 0;
+  const { step = 0, loss, tokensPerSecond, durationMs } = last.value ?? {};
+  const left = durationMs === undefined ? undefined : ((steps - step) * durationMs) / 1000;
+  return (
+    <section class="panel" aria-labelledby="run">
+      <h2 id="run">{names.length === 1 ? "The run" : `The run, as rank ${rank} of ${names.length}`}</h2>
+      {ended.value !== undefined && (
+        <Notice kind="warn" title="The run has ended before its time">
+          {ended.value}
+          {session.phase.value === "waiting" && " It begins again, from the start, as soon as enough have agreed."}
+        </Notice>
+      )}
+      <div class="field">
+        <label for="progress">
+          {note.value !== ""
+            ? note.value
+            : done.value
+              ? "Done"
+              : step === 0
+                ? "Beginning…"
+                : `Step ${count(step)} of ${count(steps)}`}
+        </label>
+        <progress id="progress" max={Math.max(steps, 1)} value={step} />
+      </div>
+      {last.value && (
+        <>
+          <Figures
+            items={[
+              ["Loss", loss === undefined ? "…" : lossText(loss)],
+              ["Validation loss", validationLoss.value === undefined ? "…" : lossText(validationLoss.value)],
+              ["Tokens a second", count(tokensPerSecond ?? 0)],
+              ["A step", seconds((durationMs ?? 0) / 1000)],
+              ["Still to go", done.value ? "nothing" : left === undefined ? "…" : seconds(left)],
+              ["Received, a step", bytes(last.value.received)],
+            ]}
+          />
+          <ExactLine view={view} row={last.value} />
+          <Plot
+            about={`Loss by step: ${lossText(loss ?? 0)} at step ${step}.`}
+            lines={lines}
+            data={plot.value}
+            x={{ label: "step" }}
+            y={{ label: "nats a character", text: (value) => value.toFixed(2) }}
+            height={240}
+          />
+          <Steps view={view} />
+        </>
+      )}
+      {sample.value !== "" && (
+        <>
+          <h3>What it writes</h3>
+          <pre class="sample">{sample.value}</pre>
+        </>
+      )}
+    </section>
+  );
+}
+
+/** This device's bytes beside the closed form. */
+function ExactLine({ view, row }: { view: RunView; row: StepRow }): VNode {
+  if (view.names.length === 1) return <p class="small quiet">One device alone receives nothing.</p>;
+  return view.exact.value ? (
+    <p class="good">
+      ✓ This device received {count(row.received)} bytes, as the closed form says, to the byte, at every step so far.
+    </p>
+  ) : (
+    <p class="wrong">
+      ✗ This device received {count(row.received)} bytes; the closed form says {count(row.closedForm)}.
+    </p>
+  );
+}
+
+function Steps({ view }: { view: RunView }): VNode {
+  return (
+    <details>
+      <summary>The last steps in numbers</summary>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard */}
+      <section class="scroll" aria-label="The last steps" tabIndex={0}>
+        <table class="steps">
+          <thead>
+            <tr>
+              <th scope="col">step</th>
+              <th scope="col">loss</th>
+              <th scope="col">time</th>
+              <th scope="col">received</th>
+              <th scope="col">closed form</th>
+            </tr>
+          </thead>
+          <tbody>
+            {view.rows.value.map(({ step, loss, durationMs, received, closedForm }) => (
+              <tr key={step}>
+                <th scope="row">{count(step)}</th>
+                <td>
+                  <data value={String(loss)}>{lossText(loss)}</data>
+                </td>
+                <td>{seconds(durationMs / 1000)}</td>
+                <td>{count(received)}</td>
+                <td>{count(closedForm)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </section>
+    </details>
+  );
+}
