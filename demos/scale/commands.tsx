@@ -40,6 +40,7 @@ function save(text: string): void {
 export function Commands(): VNode | null {
   const [known, mesh] = [comparison.value.value, chosen.value];
   if (!known || !mesh) return null;
+  const { datasheet, measured, estimate } = known.machine.origins;
   return (
     <section class="panel" aria-labelledby="commands-title">
       <h2 id="commands-title">The same in a terminal</h2>
@@ -53,6 +54,13 @@ export function Commands(): VNode | null {
       )}
       <Command name="simulate" text={simulateCommand(known.question, mesh)} />
       <Command name="plan" text={planCommand(known.question)} />
+      <h2>How far to trust it</h2>
+      <p>
+        What ranks compute, send and hold is what training does: its own code ran here, on shapes alone. Times are a
+        model's: a kernel takes the longer of its arithmetic and its memory traffic, a device sends one message at a
+        time and receives one. Of this machine's numbers {datasheet} are from datasheets, {measured} measured and{" "}
+        {estimate} estimates: ask which layout is faster and why, not for milliseconds.
+      </p>
     </section>
   );
 }

@@ -4,6 +4,7 @@ import type { VNode } from "preact";
 import { Choice, NumberField, PowerSlider, Select, Slider } from "../kit/fields.tsx";
 import { bytes, count, seconds } from "../kit/format.ts";
 import { presetOf, presets } from "./question.ts";
+import { rate } from "./rate.ts";
 import { comparison, factors, machines, mostDevices, question, state, takePreset } from "./state.ts";
 
 const times = (factor: number): string => (factor >= 1 ? `× ${factor}` : `÷ ${1 / factor}`);
@@ -109,27 +110,29 @@ function MachineControls(): VNode {
   return (
     <section class="panel" aria-label="Devices">
       <PowerSlider label="Devices" value={devices} from={0} to={8} text={count} />
-      <NumberField label="or any number" value={devices} from={1} to={mostDevices} />
-      <Select
-        label="Device"
-        value={profile}
-        options={named(known?.profiles.map(({ name }) => name) ?? [], profile.value)}
-      />
-      <Select
-        label="Network"
-        value={network}
-        options={[
-          { value: "own", text: "the device's own" },
-          ...named(known?.networks ?? [], network.value).filter(({ value }) => value !== "own"),
-        ]}
-      />
+      <div class="sizes">
+        <NumberField label="or any number" value={devices} from={1} to={mostDevices} />
+        <Select
+          label="Device"
+          value={profile}
+          options={named(known?.profiles.map(({ name }) => name) ?? [], profile.value)}
+        />
+        <Select
+          label="Network"
+          value={network}
+          options={[
+            { value: "own", text: "the device's own" },
+            ...named(known?.networks ?? [], network.value).filter(({ value }) => value !== "own"),
+          ]}
+        />
+      </div>
       {machine && <p class="quiet small">{machine.about}.</p>}
       <PowerSlider
         label="Bandwidth"
         value={bandwidth}
         from={factors.bandwidth[0]}
         to={factors.bandwidth[1]}
-        text={factorText(each(({ bytesPerSecond }) => `${bytes(bytesPerSecond)}/s`))}
+        text={factorText(each(({ bytesPerSecond }) => rate(bytesPerSecond)))}
       />
       <PowerSlider
         label="Latency"

@@ -48,6 +48,8 @@ function Story({ found }: { found: Crossover }): VNode {
   const { flat, deep, ranks, here } = found;
   const even = evenAt(found);
   const [wide, cube] = [flat.join(" × "), deep.join(" × ")];
+  const distance = ({ tokensPerColumn }: CrossoverPoint) => Math.abs(Math.log(tokensPerColumn / here.tokensPerColumn));
+  const near = found.points.toSorted((a, b) => distance(a) - distance(b)).at(0);
   const devices = comparison.value.value?.question.devices;
   return (
     <p>
@@ -57,6 +59,8 @@ function Story({ found }: { found: Crossover }): VNode {
         : `${cube} moves fewer words than ${wide} beyond ${factor(even)} tokens a column.`}{" "}
       This model has <b>{factor(here.tokensPerColumn)}</b> a micro-batch: there {wide} moves{" "}
       <b>{ratio(here.words)} times</b> the words of {cube}.
+      {near?.seconds !== undefined &&
+        ` A block takes ${ratio(near.seconds)} times as long there on this network, at ${factor(near.tokensPerColumn)}.`}
     </p>
   );
 }

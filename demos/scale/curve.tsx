@@ -4,28 +4,18 @@ import type { VNode } from "preact";
 import { Choice } from "../kit/fields.tsx";
 import { count, seconds } from "../kit/format.ts";
 import { type Line, Plot, type PlotData } from "../kit/plot.tsx";
+import type { Figures } from "./figures.ts";
+import { layoutLines, layouts, ofLayout } from "./lines.ts";
 import { titleOf } from "./meshes.tsx";
 import type { ScalePoint } from "./scaling.ts";
 import { Scrolling } from "./scrolling.tsx";
 import { comparison, curve, state } from "./state.ts";
-import type { Figures } from "./steps.ts";
 
-const layouts = ["1d", "1d-sp", "2d", "2.5d"] as const;
-const labels = { "1d": "1D", "1d-sp": "1D, sequence", "2d": "2D", "2.5d": "2.5D" } as const;
-const dashes = { "1d": [8, 3], "1d-sp": [2, 3], "2d": [12, 3, 2, 3], "2.5d": undefined } as const;
+const lines: Line[] = [...layoutLines, { label: "ideal", series: 5, width: 1, dash: [4, 4] }];
 
-const lines: Line[] = [
-  ...layouts.map(
-    (layout, i): Line => ({
-      ...{ label: labels[layout], series: i + 1, marks: "both", dash: dashes[layout] },
-    }),
-  ),
-  { label: "ideal", series: 5, width: 1, dash: [4, 4] },
-];
-
-/** One rank is the beginning of every layout's line. */
-const ofLayout = ({ best }: ScalePoint, layout: string): Figures | undefined =>
-  best.find((figures) => figures.layout === layout || figures.layout === "serial");
+/** 12,300 as 12.3k. */
+const short = (value: number): string =>
+  Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 3 }).format(value);
 
 const fittest = ({ best }: ScalePoint): Figures | undefined =>
   best.filter(({ fits }) => fits).toSorted((a, b) => b.tokensPerSecond - a.tokensPerSecond)[0];
@@ -37,7 +27,7 @@ function dataOf(points: readonly ScalePoint[]): PlotData {
     points.map(({ devices }) => devices),
     ...layouts.map((layout) =>
       points.map((point) => {
-        const figures = ofLayout(point, layout);
+        const figures = ofLayout(point.best, layout);
         return figures?.fits ? figures.tokensPerSecond : null;
       }),
     ),
@@ -116,7 +106,7 @@ export function Curve(): VNode {
             lines={lines}
             data={dataOf(points)}
             x={{ label: "devices", log: 2, text: String }}
-            y={{ label: "tokens/s", log: 10, text: count }}
+            y={{ label: "tokens/s", log: 2, text: short }}
           />
           <details>
             <summary>In numbers</summary>

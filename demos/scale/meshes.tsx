@@ -2,8 +2,8 @@
 
 import type { VNode } from "preact";
 import { bytes, percent, seconds } from "../kit/format.ts";
+import type { Figures } from "./figures.ts";
 import { chosen, comparison, fastest, nameOf, state, trace } from "./state.ts";
-import type { Figures } from "./steps.ts";
 import type { MeshAnswer } from "./worker.ts";
 
 const layoutTitle = { serial: "one rank", "1d": "1D", "1d-sp": "1D, sequence", "2d": "2D", "2.5d": "2.5D" } as const;

@@ -10,6 +10,7 @@ import { Curve } from "./curve.tsx";
 import { Meshes } from "./meshes.tsx";
 import { PlanTable } from "./plan-table.tsx";
 import { comparison, crashed, start } from "./state.ts";
+import { SweepPlot } from "./sweep-plot.tsx";
 import { Timeline } from "./timeline.tsx";
 import "./page.css";
 
@@ -35,10 +36,13 @@ function Content(): VNode {
           <Timeline />
         </div>
         <div class="pair">
+          <SweepPlot />
           <Curve />
-          <CrossoverPlot />
         </div>
-        <Commands />
+        <div class="pair">
+          <CrossoverPlot />
+          <Commands />
+        </div>
       </div>
     </div>
   );

@@ -1,8 +1,9 @@
 // The same model on more and more devices: with one batch (strong scaling), or with as many sequences for each device (weak).
 
-import { type MeshShape, type Profile, shapesOf } from "shardgrad/plan";
-import { whyIllegal } from "./problem.ts";
-import type { Figures, Step, Steps } from "./steps.ts";
+import type { Profile } from "shardgrad/plan";
+import type { Figures } from "./figures.ts";
+import type { Step, Steps } from "./steps.ts";
+import { bestOfLayouts } from "./sweep.ts";
 import type { StillWanted } from "./turns.ts";
 
 export type Growth = "strong" | "weak";
@@ -15,15 +16,15 @@ export interface ScalePoint {
   readonly best: readonly Figures[];
 }
 
-/** Powers of two, and the number of devices in question. */
+/** Powers of two up to four times as many as are in question, where that does not take too long; and the number in question. */
 export function countsFor(devices: number): number[] {
   const powers: number[] = [];
-  for (let count = 1; count <= Math.max(16, devices); count *= 2) powers.push(count);
+  for (let count = 1; count <= Math.max(16, devices, Math.min(mostBeyond, 4 * devices)); count *= 2) powers.push(count);
   return [...new Set([...powers, devices])].sort((a, b) => a - b);
 }
 
-const better = (a: Figures, b: Figures): Figures =>
-  a.fits === b.fits ? (b.seconds < a.seconds ? b : a) : a.fits ? a : b;
+/** Some seconds of simulating. */
+const mostBeyond = 128;
 
 export async function scaling(
   { config, parameters, devices, growth }: Pick<Step, "config" | "parameters"> & { devices: number; growth: Growth },
@@ -42,15 +43,10 @@ export async function scaling(
       points.push({ devices: count, batch: undefined, best: [] });
       continue;
     }
-    const best = new Map<MeshShape["layout"], Figures>();
-    for (const shape of shapesOf(count)) {
-      if (whyIllegal(shape, { config, batch, context: parameters.context }) !== undefined) continue;
-      const step = { shape, config, parameters: { ...parameters, batch } };
-      const figures = await context.steps.figures(step, context);
-      const known = best.get(shape.layout);
-      best.set(shape.layout, known ? better(known, figures) : figures);
-    }
-    points.push({ devices: count, batch: batch * parameters.accumulate, best: [...best.values()] });
+    const best = await bestOfLayouts({ config, parameters: { ...parameters, batch }, devices: count }, (step) =>
+      context.steps.figures(step, context),
+    );
+    points.push({ devices: count, batch: batch * parameters.accumulate, best });
   }
   return points;
 }

@@ -6,9 +6,10 @@ import { proxy } from "comlink";
 import { type Engine, startEngine, wordsOf } from "../kit/engine.ts";
 import { type Codec, decimal, field, flag, oneOf, urlState, wholeNumber } from "../kit/url.ts";
 import type { Crossover } from "./crossover.ts";
+import { better, type Figures } from "./figures.ts";
 import { firstQuestion, type Preset, type Question, sizesOf } from "./question.ts";
 import type { Growth, ScalePoint } from "./scaling.ts";
-import type { Figures } from "./steps.ts";
+import type { SweepPoint } from "./sweep.ts";
 import type { StepTrace } from "./trace.ts";
 import type { Comparison, MeshAnswer, Planned, ScaleWorker } from "./worker.ts";
 
@@ -69,15 +70,13 @@ type Answer<T> = ReturnType<typeof answerOf<T>>;
 export const comparison = answerOf<Comparison>();
 export const crossing = answerOf<Crossover>();
 export const curve = answerOf<ScalePoint[]>();
+export const swept = answerOf<SweepPoint[]>();
 export const trace = answerOf<StepTrace>();
 export const planned = answerOf<Planned & { question: Question }>();
 export const machines = signal<Awaited<ReturnType<ScaleWorker["machines"]>>>();
 export const crashed = signal<string>();
 
 export const nameOf = ({ layout, dims }: Pick<MeshAnswer, "layout" | "dims">): string => `${layout} ${dims.join("x")}`;
-
-const better = (a: Figures, b: Figures): Figures =>
-  a.fits === b.fits ? (b.seconds < a.seconds ? b : a) : a.fits ? a : b;
 
 /** The fastest, of those that fit if any does. */
 export const fastest = computed((): Figures | undefined => {
@@ -107,8 +106,13 @@ async function ask<T>(
   { doing, work }: { doing: string; work: (tell: (what: string) => void) => Promise<T | undefined> },
 ): Promise<void> {
   answer.busy.value = doing;
+  let done = false;
+  // What is told goes another way than the answer, and may come after it.
+  const tell = (what: string) => {
+    if (!done) answer.busy.value = what;
+  };
   try {
-    const value = await work(proxy((what) => (answer.busy.value = what)));
+    const value = await work(proxy(tell));
     // A newer question is on its way then, and says itself when it is done.
     if (value === undefined) return;
     batch(() => {
@@ -121,6 +125,8 @@ async function ask<T>(
       answer.wrong.value = wordsOf(error);
       answer.busy.value = undefined;
     });
+  } finally {
+    done = true;
   }
 }
 
@@ -191,6 +197,9 @@ export function start(): void {
       return known && { asked: known.question, growth: state.growth.value };
     },
     ({ asked, growth }) => askCurve(asked, growth),
+  );
+  whenRested(answered, ({ question: asked }) =>
+    ask(swept, { doing: "simulating", work: () => later.remote.sweep(asked) }),
   );
   whenRested(answered, ({ question: asked }) => (asked.devices <= soonPlanned ? askPlan(asked) : dropPlan()));
 }

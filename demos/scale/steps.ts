@@ -8,10 +8,10 @@ import {
   modelFlops,
   type Profile,
   replayStep,
-  type StepFigures,
   simulateStep,
   type TrainParameters,
 } from "shardgrad/plan";
+import { type Figures, wholeFigures } from "./figures.ts";
 import { withLayers } from "./problem.ts";
 import type { StillWanted } from "./turns.ts";
 
@@ -19,25 +19,6 @@ export interface Step {
   readonly shape: MeshShape;
   readonly config: ModelConfig;
   readonly parameters: TrainParameters;
-}
-
-/** Of a device in the mean, but for what is received and held: by the rank with the most. computing, exposed and idle make the step. */
-export interface Figures {
-  readonly layout: MeshShape["layout"];
-  readonly dims: readonly number[];
-  readonly seconds: number;
-  readonly computingSeconds: number;
-  readonly hiddenSeconds: number;
-  readonly exposedSeconds: number;
-  readonly idleSeconds: number;
-  readonly bytesReceived: number;
-  readonly messagesReceived: number;
-  readonly memoryBytes: number;
-  readonly fits: boolean;
-  readonly mfu: number;
-  readonly tokensPerSecond: number;
-  /** the whole step was simulated: the figures are those that `shardgrad simulate` prints */
-  readonly whole: boolean;
 }
 
 /** Blocks of all ranks and micro-batches up to which a step is simulated whole: some 50 ms. */
@@ -137,13 +118,4 @@ export class Steps {
       this.#blocks -= blocksOf(each);
     }
   }
-}
-
-export function wholeFigures(figures: StepFigures): Figures {
-  const { layout, dims, seconds, computingSeconds, hiddenSeconds, exposedSeconds, idleSeconds } = figures;
-  const { bytesReceived, messagesReceived, memoryBytes, fits, mfu, tokensPerSecond } = figures;
-  return {
-    ...{ layout, dims, seconds, computingSeconds, hiddenSeconds, exposedSeconds, idleSeconds },
-    ...{ bytesReceived, messagesReceived, memoryBytes: memoryBytes.total, fits, mfu, tokensPerSecond, whole: true },
-  };
 }

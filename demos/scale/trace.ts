@@ -1,8 +1,9 @@
 // What the first ranks of a simulated step do when: spans to be drawn, those that touch put together.
 
 import { type MeshShape, type Profile, simulateStep } from "shardgrad/plan";
+import { type Figures, wholeFigures } from "./figures.ts";
 import { withLayers } from "./problem.ts";
-import { type Figures, type Step, wholeFigures } from "./steps.ts";
+import type { Step } from "./steps.ts";
 import type { StillWanted } from "./turns.ts";
 
 /** Starts and ends, in seconds, one after another. */

@@ -2,6 +2,8 @@
 
 import { expose } from "comlink";
 import {
+  countOrigins,
+  layoutNames,
   type MeshShape,
   type NetworkLevel,
   type PlanChoice,
@@ -11,10 +13,12 @@ import {
   shapesOf,
 } from "shardgrad/plan";
 import { type Crossover, crossover } from "./crossover.ts";
+import type { Figures } from "./figures.ts";
 import { configOf, machines, parametersOf, profileOf, whyIllegal } from "./problem.ts";
 import type { Question } from "./question.ts";
 import { type Growth, type ScalePoint, scaling } from "./scaling.ts";
-import { type Figures, Steps } from "./steps.ts";
+import { Steps } from "./steps.ts";
+import { type SweepPoint, sweep } from "./sweep.ts";
 import { type StepTrace, traceStep } from "./trace.ts";
 import { Turns } from "./turns.ts";
 
@@ -30,6 +34,8 @@ export interface Machine {
   readonly about: string;
   readonly memoryBytes: number;
   readonly levels: readonly { name: string; devices?: number; latencySeconds: number; bytesPerSecond: number }[];
+  /** how many of its numbers are from where */
+  readonly origins: { datasheet: number; measured: number; estimate: number };
   /** a file for --profile */
   readonly file: string;
 }
@@ -51,6 +57,7 @@ const turns = {
   compare: new Turns(),
   crossover: new Turns(),
   scaling: new Turns(),
+  sweep: new Turns(),
   trace: new Turns(),
   plan: new Turns(),
 };
@@ -74,6 +81,7 @@ function machineOf(question: Question): Machine {
       ...{ name: level.name, devices: level.devices },
       ...{ latencySeconds: level.latencySeconds.value, bytesPerSecond: slowest(level) },
     })),
+    origins: countOrigins(profile),
     file: JSON.stringify(profile, undefined, 2),
   };
 }
@@ -89,7 +97,9 @@ const scaleWorker = {
       const { config, parameters } = modelOf(question);
       const profile = profileOf(question);
       const meshes: MeshAnswer[] = [];
-      for (const shape of shapesOf(question.devices)) {
+      const order = (name: MeshShape["layout"]) => layoutNames.indexOf(name);
+      const shapes = shapesOf(question.devices).sort((a, b) => order(a.layout) - order(b.layout));
+      for (const shape of shapes) {
         const { layout, dims } = shape;
         const why = whyIllegal(shape, { config, ...parameters });
         const told = (done: number, all: number) => {
@@ -121,6 +131,10 @@ const scaleWorker = {
         { steps, profile: profileOf(question), stillWanted, tell },
       ),
     );
+  },
+
+  sweep(question: Question): Promise<SweepPoint[] | undefined> {
+    return turns.sweep.answer((stillWanted) => sweep(question, { step: modelOf(question), steps, stillWanted }));
   },
 
   trace(question: Question, mesh: Pick<MeshShape, "layout" | "dims">): Promise<StepTrace | undefined> {
