@@ -44,16 +44,16 @@ export function Film({ run }: { run: Multiplied }): VNode {
   return (
     <section class="panel film" aria-label="The product, step by step" onKeyDown={onKeyDown}>
       <Controls title={title.value} />
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the film's keys need a place where they are nobody else's */}
-      <section class="caption" tabIndex={0} aria-label="This step; space plays, arrow keys step">
-        <h2>{title}</h2>
-        <p aria-live={playing.value ? "off" : "polite"}>{text}</p>
-      </section>
+      <div class="heads">
+        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the film's keys need a place where they are nobody else's */}
+        <section class="caption" tabIndex={0} aria-label="This step; space plays, arrow keys step">
+          <h2>{title}</h2>
+          <p aria-live={playing.value ? "off" : "polite"}>{text}</p>
+        </section>
+        <PointedBlock scene={scene} />
+      </div>
       <div class="stage">
-        <div class="left">
-          <Matrices scene={scene} />
-          <PointedBlock scene={scene} />
-        </div>
+        <Matrices scene={scene} />
         <MeshPicture scene={scene} about={`${run.shape.size} ranks. ${text.value}`} />
       </div>
       <p class="legend small quiet">

@@ -122,7 +122,7 @@ export function holdingsAt(watched: readonly WatchedRank[], frames: readonly Fra
     const own = sums.find(({ owner }) => owner === rank);
     if (!own) holding.share = multiplied / products;
     else holding.share = ((multiplied > own.step ? 1 : 0) + delivered[rank]) / (1 + total[rank]);
-    holding.whole = done;
+    holding.whole = holding.share === 1 && (done || !messages.some(ends));
   }
   return ranks;
 }

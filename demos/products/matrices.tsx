@@ -18,13 +18,13 @@ import type { Scene } from "./mesh.tsx";
 import { frame, holdings, pointed } from "./state.ts";
 import { blockWords } from "./words.ts";
 
-/** Longest side of the longest matrix, the shortest of any, and from which size on a block has its name in it. */
-const [longestRem, shortestRem] = [14, 2.2];
-const [namedHeight, namedWidth] = [1.15, 1.9];
+/** The shortest side of a matrix and the least of a block that has its name in it, of the longest side: page.css's --longest. */
+const shortest = 0.16;
+const [namedHeight, namedWidth] = [0.09, 0.16];
 /** Blocks along a side whose edges would be all that is seen. */
 const manyBlocks = 24;
 
-const sideRem = (extent: number, longest: number): number => Math.max(shortestRem, (longestRem * extent) / longest);
+const sideOf = (extent: number, longest: number): number => Math.max(shortest, extent / longest);
 
 export function Matrices({ scene }: { scene: Scene }): VNode {
   const { matrices } = scene;
@@ -67,10 +67,11 @@ function Matrix({ matrix, scene, longest }: { matrix: BlockedMatrix; scene: Scen
     event.stopPropagation();
     go(...to);
   };
-  const [wide, high] = [sideRem(blockCols * width, longest), sideRem(blockRows * height, longest)];
+  const [wide, high] = [sideOf(blockCols * width, longest), sideOf(blockRows * height, longest)];
   const named = wide / blockCols >= namedWidth && high / blockRows >= namedHeight;
   const style = {
-    ...{ width: `min(100%, ${wide.toFixed(2)}rem)`, height: `${high.toFixed(2)}rem` },
+    width: `calc(var(--longest) * ${wide.toFixed(3)})`,
+    height: `calc(var(--longest) * ${high.toFixed(3)})`,
     gridTemplateColumns: `repeat(${blockCols}, minmax(0, 1fr))`,
     gridTemplateRows: `repeat(${blockRows}, minmax(0, 1fr))`,
   };

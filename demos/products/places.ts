@@ -30,18 +30,17 @@ const headHeight = 17;
 const planeGap = 26;
 const planeHead = 24;
 /** Narrower cells cannot be read, wider ones say no more. */
-const [narrowest, widestCell] = [72, 190];
+const [narrowest, wideEnough, widestCell] = [72, 120, 190];
+/** What a window shows beside the controls. */
+const tallest = 780;
 
 export function placesOf({ layout, size, q, d }: MeshShape, width: number): Places {
   const line = layout === "1d";
-  const inRow = line ? Math.max(1, Math.min(size, Math.floor((width + gap) / (lineCell(size, width) + gap)))) : q;
-  const planesInRow = line ? 1 : planesThatFit({ q, d }, width);
-  const plane = (width - (planesInRow - 1) * planeGap) / planesInRow;
-  const cellWidth = Math.floor(Math.min(widestCell, (plane - (inRow - 1) * gap) / inRow));
-  const tile = Math.floor((cellWidth - 2 * inset - 2 * 4) / 3);
-  const cellHeight = headHeight + 2 * tile + 4 + 2 * inset - 3;
+  const planes = line ? 1 : d;
+  const { inRow, planesInRow } = arrangement({ line, size, q, planes }, width);
+  const head = planes > 1 ? planeHead : 0;
+  const { cellWidth, tile, cellHeight } = cellOf({ inRow, planesInRow }, width);
   const rows = line ? Math.ceil(size / inRow) : q;
-  const head = d > 1 && !line ? planeHead : 0;
   const planeSize = {
     width: inRow * (cellWidth + gap) - gap,
     height: head + rows * (cellHeight + gap) - gap,
@@ -54,12 +53,15 @@ export function placesOf({ layout, size, q, d }: MeshShape, width: number): Plac
     const k = line ? 0 : Math.floor(rank / q ** 2);
     const within = line ? rank : rank % q ** 2;
     const { x, y } = planeAt(k);
+    const row = Math.floor(within / inRow);
+    const along = within % inRow;
+    // A line goes back and forth, so that neighbours stay neighbours.
+    const column = line && row % 2 === 1 ? inRow - 1 - along : along;
     return {
-      x: x + (within % inRow) * (cellWidth + gap),
-      y: y + head + Math.floor(within / inRow) * (cellHeight + gap),
+      x: x + column * (cellWidth + gap),
+      y: y + head + row * (cellHeight + gap),
     };
   };
-  const planes = line ? 1 : d;
   return {
     width: Math.min(planes, planesInRow) * (planeSize.width + planeGap) - planeGap,
     height: Math.ceil(planes / planesInRow) * (planeSize.height + planeGap) - planeGap,
@@ -74,16 +76,40 @@ export function placesOf({ layout, size, q, d }: MeshShape, width: number): Plac
         y: y + headHeight + inset - 3 + (shelf === "work" ? tile + 4 : 0),
       };
     },
-    planes: d > 1 && !line ? Array.from({ length: d }, (_, k) => ({ text: `Plane ${k}`, at: planeAt(k) })) : [],
+    planes: planes > 1 ? Array.from({ length: d }, (_, k) => ({ text: `Plane ${k}`, at: planeAt(k) })) : [],
   };
 }
 
-function planesThatFit({ q, d }: { q: number; d: number }, width: number): number {
-  for (let count = d; count > 1; count--)
-    if (d % count === 0 && ((width - (count - 1) * planeGap) / count - (q - 1) * gap) / q >= narrowest) return count;
-  return 1;
+/** Ranks side by side in a plane, or in a stretch of the line, and planes side by side. */
+interface Arrangement {
+  inRow: number;
+  planesInRow: number;
 }
 
-/** Of many ranks smaller ones, so that more of them are seen at once. */
-const lineCell = (size: number, width: number): number =>
-  Math.max(narrowest, Math.min(size > 16 ? 84 : 112, (width - gap * (size - 1)) / size));
+/** The one with the largest cells that is not too tall to be seen at once; where all are, the one with the smallest that can be read. */
+function arrangement(
+  { line, size, q, planes }: { line: boolean; size: number; q: number; planes: number },
+  width: number,
+): Arrangement {
+  const upTo = (count: number) => Array.from({ length: count }, (_, at) => at + 1);
+  const all: Arrangement[] = line
+    ? upTo(size).map((inRow) => ({ inRow, planesInRow: 1 }))
+    : upTo(planes).map((planesInRow) => ({ inRow: q, planesInRow }));
+  const heightOf = (way: Arrangement) => {
+    const rows = line ? Math.ceil(size / way.inRow) : q;
+    const head = planes > 1 ? planeHead : 0;
+    return Math.ceil(planes / way.planesInRow) * (head + rows * (cellOf(way, width).cellHeight + gap) + planeGap);
+  };
+  const cells = (way: Arrangement) => Math.min(wideEnough, cellOf(way, width).cellWidth);
+  const legible = all
+    .filter((way) => cells(way) >= narrowest)
+    .sort((one, other) => cells(other) - cells(one) || heightOf(one) - heightOf(other));
+  return legible.find((way) => heightOf(way) <= tallest) ?? legible.at(-1) ?? all[0];
+}
+
+function cellOf({ inRow, planesInRow }: Arrangement, width: number) {
+  const plane = (width - (planesInRow - 1) * planeGap) / planesInRow;
+  const cellWidth = Math.floor(Math.min(widestCell, (plane - (inRow - 1) * gap) / inRow));
+  const tile = Math.floor((cellWidth - 2 * inset - 2 * 4) / 3);
+  return { cellWidth, tile, cellHeight: headHeight + 2 * tile + 4 + 2 * inset - 3 };
+}

@@ -49,7 +49,7 @@ export function whyText(standings: readonly Standing[]): string {
       ? `The last one waits ${seconds(last.waiting)} for messages, the first ${seconds(first.waiting)}${
           last.words > first.words
             ? ": more words on their way, and less to compute meanwhile"
-            : ": fewer words, but in more messages one after another, or with nothing to compute meanwhile"
+            : `: ${last.words < first.words ? "fewer" : "as many"} words, but in more messages one after another, or with nothing to compute meanwhile`
         }.`
       : `The last one computes for ${seconds(last.computing)}, the first for ${seconds(first.computing)}: the same arithmetic in products whose shapes suit the device less.`;
   return `${order}. ${first.name} is done after ${seconds(took(first))}, ${(took(last) / took(first)).toFixed(2)} times as fast as ${last.name}; its busiest rank receives ${count(first.words)} words, the other's ${count(last.words)}. ${cause}`;

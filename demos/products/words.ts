@@ -54,8 +54,9 @@ export function frameText(frame: Frame, { form, shape }: { form: Form; shape: Me
       ? "Each rank holds its part of A, of B and of C, and nothing else. Nothing has moved yet."
       : `Each rank holds one block of A, of B and of C.${shape.d > 1 && form !== "ATB" ? " Every plane has rows of A of its own, and a copy of B." : ""} Nothing has moved yet.`;
   if (kind === "multiply") return multiplyText({ form, t, line });
-  const [{ op, words }] = messages;
-  const traffic = `${count(messages.length)} message${messages.length === 1 ? "" : "s"} of ${count(words)} words${messages.some((message) => message.words !== words) ? " and more" : ""}.`;
+  const [{ op }] = messages;
+  const words = messages.reduce((sum, message) => sum + message.words, 0);
+  const traffic = `${count(messages.length)} message${messages.length === 1 ? "" : "s"}, ${count(words)} words in all.`;
   switch (op) {
     case "allGather":
       return `${rounds > 1 ? "Around the ring, each rank passes on the part of A that came to it last." : "Each rank sends its part of A to all others."} ${traffic}`;
