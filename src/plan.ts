@@ -26,7 +26,9 @@ export type { DeviceTimes } from "./plan/device.ts";
 export { type Distribution, distributionOf, histogramOf } from "./plan/distribution.ts";
 export type { DegradedLink, Faults } from "./plan/faults.ts";
 export { deviceBytes, type SimulatedStep, type StepFigures, type StepRun } from "./plan/figures.ts";
+export type { PlanLoss } from "./plan/losses.ts";
 export { kernelSeconds } from "./plan/machine.ts";
+export type { StepParts, StepSplit } from "./plan/parts.ts";
 export {
   type DeviceProfile,
   type NetworkLevel,
@@ -39,7 +41,8 @@ export type { SimulationProgress, TellProgress } from "./plan/progress.ts";
 export { countOrigins, type Origin, type Quantity, visitQuantities } from "./plan/quantity.ts";
 export { parametersOf as stepParameters, type StepToRecord } from "./plan/record-step.ts";
 export { type Growth, growths, type ScaleProblem, type ScaleRefusal, type ScaleRow, scale } from "./plan/scale.ts";
-export { type PlanChoice, type PlanProblem, type PlanRefusal, type PlanResult, searchPlan } from "./plan/search.ts";
+export { nothingLegal, type PlanChoice, type PlanResult, searchPlan } from "./plan/search.ts";
+export type { PlanProblem, PlanRefusal } from "./plan/shape-search.ts";
 export {
   type ProductSpan,
   type ProductToSimulate,

@@ -4,6 +4,8 @@
 import type { SimulationProgress } from "../plan/progress.ts";
 import { reason } from "./files.ts";
 
+export { bytesText, gibNumber, secondsText } from "../plan/units.ts";
+
 export class Output {
   /** the stream people read */
   readonly human: NodeJS.WriteStream;
@@ -33,14 +35,6 @@ export class Output {
 /** Without what would move a terminal's cursor, or more: other ranks and servers have written some of it. */
 export const harmless = (text: string): string => text.replace(/[^\P{C}\n\t]/gu, " ");
 
-/** Bytes as a person reads them. */
-export function bytesText(bytes: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  const unit = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log2(Math.max(bytes, 1)) / 10)));
-  const value = bytes / 2 ** (10 * unit);
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
-}
-
 /** A time span: 4.2 s, 3:07, 2:03:07. */
 export function durationText(ms: number): string {
   if (!Number.isFinite(ms)) return "-";
@@ -49,14 +43,6 @@ export function durationText(ms: number): string {
   const two = (n: number) => String(n).padStart(2, "0");
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
   return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
-}
-
-/** What a machine takes for a step: 1.234 s, 4.56 ms, 7.89 us. */
-export function secondsText(seconds: number, { digits = seconds >= 1 ? 4 : 3 }: { digits?: number } = {}): string {
-  const text = (value: number) =>
-    value.toLocaleString("en-US", { minimumSignificantDigits: digits, maximumSignificantDigits: digits });
-  if (seconds >= 1) return `${text(seconds)} s`;
-  return seconds >= 1e-3 ? `${text(1e3 * seconds)} ms` : `${text(1e6 * seconds)} us`;
 }
 
 /** A count with thousands apart: 12,345. */

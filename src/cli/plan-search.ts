@@ -5,11 +5,12 @@ import { UserError } from "../backend/errors.ts";
 import type { MeshShape } from "../parallel/shape.ts";
 import { stepRun } from "../plan/figures.ts";
 import { parametersOf } from "../plan/record-step.ts";
-import { type PlanChoice, type PlanRefusal, searchPlan } from "../plan/search.ts";
+import { nothingLegal, type PlanChoice, searchPlan } from "../plan/search.ts";
+import type { PlanRefusal } from "../plan/shape-search.ts";
 import { utilization } from "../plan/simulate.ts";
 import { jsonOption, wholeNumber } from "./common.ts";
 import { addModelOptions, type ModelFlags, modelDefaults, modelOf } from "./model-flags.ts";
-import { bytesText, countText, Output, secondsText } from "./output.ts";
+import { countText, everyTwoSeconds, gibNumber, Output, secondsText } from "./output.ts";
 import { addProfileOption, type ProfileFlags, profileOf } from "./profiles.ts";
 import { addWireOption, type WireFlags } from "./wire.ts";
 
@@ -45,13 +46,9 @@ async function runPlan(flags: PlanFlags, command: Command): Promise<void> {
   const memoryBytes = flags.memory === undefined ? profile.device.memoryBytes.value : memoryOf(flags.memory);
   const { dtype, wire } = flags;
   const parameters = parametersOf({ batch: batches[0], context, accumulate: 1, recompute: false, dtype, wire });
-  let last = performance.now();
-  const found = await searchPlan({ config, parameters, batches, devices, memoryBytes, profile }, async (what) => {
-    if (performance.now() - last < 2000) return;
-    last = performance.now();
-    output.say(`looking at ${what}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  });
+  const tell = everyTwoSeconds(output);
+  const problem = { config, parameters, batches, devices, memoryBytes, profile };
+  const found = await searchPlan(problem, (what) => tell(() => `looking at ${what}`));
   const { choices, refused } = found;
   const common = { profile: profile.name, devices };
   const tellRefused = (refusal: PlanRefusal, why: string) => {
@@ -64,33 +61,45 @@ async function runPlan(flags: PlanFlags, command: Command): Promise<void> {
   const best = choices.at(0);
   if (!best) {
     for (const each of refused) tellRefused(each, whyNot(each, memoryBytes));
+    if (refused.every(({ leastBytes }) => leastBytes === undefined)) throw new UserError(nothingLegal(found, devices));
     const least = Math.min(...refused.map(({ leastBytes = Number.POSITIVE_INFINITY }) => leastBytes));
     throw new UserError(
       `nothing fits ${roomText(memoryBytes)} a device; the least that would is ${needText(least)}, with ${nameOf(refused.find(({ leastBytes }) => leastBytes === least)!.shape)}`,
     );
   }
   const rows = choices.map((choice) => {
-    const { shape, batch, accumulate, recompute, seconds, tokensPerSecond, memoryBytes: held } = choice;
+    const {
+      shape,
+      batch,
+      accumulate,
+      recompute,
+      seconds,
+      tokensPerSecond,
+      memoryBytes: held,
+      parts,
+      loss,
+      why,
+    } = choice;
     const run = { ...parameters, batch: batch / accumulate, accumulate, recompute };
     const mfu = utilization({ config, parameters: run }, { profile, devices, seconds });
+    const { computingSeconds, hiddenSeconds, exposedSeconds, idleSeconds } = parts;
     output.event({
       ...{ event: "choice", layout: shape.layout, dims: shape.dims, ...common },
       // batch is this command's, microBatch what simulate and train call it.
       ...{ ...stepRun({ config, parameters: run }), batch, microBatch: run.batch },
       ...{ seconds, tokensPerSecond, memoryBytes: held, mfu },
+      ...{ computingSeconds, hiddenSeconds, exposedSeconds, idleSeconds, loss, why },
     });
     return [
-      ...[shape.layout, shape.dims.join("x"), countText(batch), `${accumulate} x ${batch / accumulate}`],
-      ...[recompute ? "yes" : "no", secondsText(seconds), countText(tokensPerSecond), bytesText(held)],
-      `${(100 * mfu).toFixed(1)}%`,
+      ...[shape.layout, shape.dims.join("x"), `${accumulate} x ${batch / accumulate}`, recompute ? "yes" : "no"],
+      ...[secondsText(seconds), countText(tokensPerSecond)],
+      ...[...[computingSeconds, exposedSeconds, idleSeconds].map((part) => part / seconds), mfu].map(percent),
+      gibNumber(held),
     ];
   });
-  if (rows.length > 0)
-    for (const line of table(
-      ["layout", "mesh", "batch", "micro-batches", "recompute", "step", "tokens/s", "memory", "MFU"],
-      rows,
-    ))
-      output.say(line);
+  output.say("batches: micro-batches x sequences; computing, exposed messages and idle: % of the step; GiB of a rank");
+  for (const line of table(head, rows)) output.say(line);
+  for (const choice of choices.slice(1)) output.say(`${wayText(choice)}: ${choice.why}`);
   for (const each of refused) {
     const why = whyNot(each, memoryBytes);
     tellRefused(each, why);
@@ -99,6 +108,17 @@ async function runPlan(flags: PlanFlags, command: Command): Promise<void> {
   }
   output.say(`best: npx shardgrad simulate ${[...given(command), ...describe(best)].map(shellWord).join(" ")}`);
 }
+
+const head = [
+  ...["layout", "mesh", "batches", "recompute", "step", "tokens/s"],
+  ...["computing", "exposed", "idle", "MFU", "GiB"],
+];
+
+const percent = (share: number): string => (100 * share).toFixed(1);
+
+/** A choice among others. */
+const wayText = ({ shape, accumulate, batch, recompute }: PlanChoice): string =>
+  `${nameOf(shape)}, ${accumulate} x ${batch / accumulate}${recompute ? ", recomputed" : ""}`;
 
 const nameOf = ({ layout, dims }: MeshShape): string => `${layout} ${dims.join("x")}`;
 

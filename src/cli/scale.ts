@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { UserError } from "../backend/errors.ts";
 import { parameterCount } from "../nn/config.ts";
-import { type LayoutName, layoutNames, type MeshShape, maxRanks } from "../parallel/shape.ts";
+import { type LayoutName, layoutNames, type MeshShape, maxRanks, shapesOf } from "../parallel/shape.ts";
 import type { SimulationProgress } from "../plan/progress.ts";
 import { parametersOf } from "../plan/record-step.ts";
 import { type Growth, growths, type ScaleProblem, type ScaleRefusal, type ScaleRow, scale } from "../plan/scale.ts";
@@ -12,7 +12,7 @@ import { jsonOption, wholeNumber } from "./common.ts";
 import { csvText } from "./csv.ts";
 import { prepareOutput, writeWhole } from "./files.ts";
 import { addModelOptions, type ModelFlags, modelOf } from "./model-flags.ts";
-import { bytesText, countText, everyTwoSeconds, Output, progressText, secondsText } from "./output.ts";
+import { countText, everyTwoSeconds, gibNumber, Output, progressText, secondsText } from "./output.ts";
 import { addProfileOption, type ProfileFlags, profileOf } from "./profiles.ts";
 import { scalePage } from "./scale-page.ts";
 import { addWireOption, type WireFlags, wireText } from "./wire.ts";
@@ -78,7 +78,11 @@ async function runScale(flags: ScaleFlags): Promise<void> {
   const what = `${mode} scaling${growth ? `, ${growthText[growth]}` : ""}`;
   const model = `${countText(parameterCount(config))} parameters, ${countText(batch * context * accumulate)} tokens a step${wireText(wire)}, ${dtype}`;
   output.say(`${what}; on ${devicesText(problem.devices[0])} ${model}; ${profile.name}: ${profile.description}`);
-  output.say(line(head));
+  const columns = columnsOf(problem);
+  output.say(
+    "efficiency and MFU in %; computing, exposed and idle in % of the step; received and memory in GiB of a rank",
+  );
+  output.say(lineOf(columns, ([title]) => title));
   const told: ScaleRow[] = [];
   const refused: ScaleRefusal[] = [];
   const tell = everyTwoSeconds(output);
@@ -89,7 +93,7 @@ async function runScale(flags: ScaleFlags): Promise<void> {
       if (!row.best && flags.all !== true) continue;
       told.push(row);
       output.event({ event: "scaled", mode, ...(growth && { grow: growth }), ...row });
-      output.say(line(cells(row)));
+      output.say(lineOf(columns, ([, , cell]) => cell(row)));
     }
     for (const each of found.refused) {
       refused.push(each);
@@ -146,35 +150,39 @@ async function prepare({ csv, html }: ScaleFlags): Promise<void> {
 
 const devicesText = (count: number): string => `${countText(count)} ${count === 1 ? "device" : "devices"}`;
 
-/** Titles, and how wide a column is: rows are told as they come. */
-const columns = {
-  ...{ devices: 7, layout: 6, mesh: 8, batch: 6, width: 6, step: 9, "tokens/s": 11, efficiency: 10, computing: 9 },
-  ...{ hidden: 7, exposed: 7, idle: 6, received: 9, memory: 9, fits: 4, MFU: 6 },
-};
-const head = Object.keys(columns);
-
-const line = (row: readonly string[]): string =>
-  Object.values(columns)
-    .map((width, column) => (column === 1 || column === 2 ? row[column].padEnd(width) : row[column].padStart(width)))
-    .join("  ")
-    .trimEnd();
-
-const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
-
-/** Shares of the step's time, in the mean of all devices; hidden is a part of computing. */
-function cells(row: ScaleRow): string[] {
-  const { seconds, computingSeconds, hiddenSeconds, exposedSeconds, idleSeconds } = row;
+/** Columns of the table: how wide they are, since rows are told as they come, and what is in them. Shares of the step's time are in the mean
+ *  of all devices. */
+function columnsOf({ growth, devices }: Pick<ScaleProblem, "growth" | "devices">): Column[] {
+  const mesh = Math.max(4, ...devices.flatMap(shapesOf).map(({ dims }) => dims.join("x").length));
+  const share = (of: (row: ScaleRow) => number) => (row: ScaleRow) => (100 * of(row)).toFixed(1);
+  const ofStep = (of: (row: ScaleRow) => number) => share((row) => of(row) / row.seconds);
   return [
-    ...[countText(row.devices), row.layout, row.dims.join("x"), countText(row.batch), countText(row.width)],
-    ...[
-      secondsText(seconds),
-      countText(row.tokensPerSecond),
-      row.efficiency === undefined ? "-" : percent(row.efficiency),
-    ],
-    ...[computingSeconds, hiddenSeconds, exposedSeconds, idleSeconds].map((s) => percent(s / seconds)),
-    ...[bytesText(row.bytesReceived), bytesText(row.memoryBytes.total), row.fits ? "yes" : "no", percent(row.mfu)],
+    ["devices", 7, ({ devices: count }) => countText(count)],
+    ["layout", -6, ({ layout }) => layout],
+    ["mesh", -mesh, ({ dims }) => dims.join("x")],
+    // What does not grow is in the line above.
+    ...(growth === "batch" || growth === "both" ? [["batch", 5, ({ batch }) => countText(batch)] as Column] : []),
+    ...(growth === "width" || growth === "both" ? [["width", 6, ({ width }) => countText(width)] as Column] : []),
+    ["step", 7, ({ seconds }) => secondsText(seconds, { digits: 3 })],
+    ...(growth ? [] : [["tokens/s", 9, ({ tokensPerSecond }) => countText(tokensPerSecond)] as Column]),
+    ["efficiency", 10, ({ efficiency }) => (efficiency === undefined ? "no room" : (100 * efficiency).toFixed(1))],
+    ["computing", 9, ofStep(({ computingSeconds }) => computingSeconds)],
+    ["exposed", 7, ofStep(({ exposedSeconds }) => exposedSeconds)],
+    ["idle", 4, ofStep(({ idleSeconds }) => idleSeconds)],
+    ["MFU", 5, share(({ mfu }) => mfu)],
+    ["received", 8, ({ bytesReceived }) => gibNumber(bytesReceived)],
+    ["memory", 6, ({ memoryBytes }) => gibNumber(memoryBytes.total)],
   ];
 }
+
+/** Its title, its width, below 0 where texts begin on the left, and its cell of a row. */
+type Column = readonly [title: string, width: number, cell: (row: ScaleRow) => string];
+
+const lineOf = (columns: readonly Column[], cell: (column: Column) => string): string =>
+  columns
+    .map((column) => (column[1] < 0 ? cell(column).padEnd(-column[1]) : cell(column).padStart(column[1])))
+    .join(" ")
+    .trimEnd();
 
 const refusedText = ({ devices, layout, why }: ScaleRefusal): string => `${layout} on ${devicesText(devices)}: ${why}`;
 

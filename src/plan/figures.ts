@@ -6,6 +6,7 @@ import { layersOf, type ModelConfig } from "../nn/config.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import type { MeshShape } from "../parallel/shape.ts";
 import type { TrainParameters } from "../train/events.ts";
+import { type StepSplit, splitOf } from "./parts.ts";
 import type { Profile } from "./profile.ts";
 import { type Simulated, type StepRecord, utilization } from "./simulate.ts";
 
@@ -46,21 +47,14 @@ export function stepRun({ config, parameters }: Pick<SimulatedStep, "config" | "
   };
 }
 
-/** computingSeconds to idleSeconds: of a device, in the mean of all; computing, exposed and idle add up to the step. What is received and
- *  held: by the rank with the most. */
-export interface StepFigures extends StepRun {
+/** What is received and held: by the rank with the most. */
+export interface StepFigures extends StepRun, StepSplit {
   readonly layout: MeshShape["layout"];
   readonly dims: readonly number[];
   readonly ranks: number;
   readonly devices: number;
   readonly profile: string;
   readonly seconds: number;
-  /** a kernel runs, whether or not a message is under way */
-  readonly computingSeconds: number;
-  /** the part of computing with a message under way */
-  readonly hiddenSeconds: number;
-  readonly exposedSeconds: number;
-  readonly idleSeconds: number;
   readonly bytesReceived: number;
   readonly wordsReceived: number;
   readonly messagesReceived: number;
@@ -88,24 +82,13 @@ export function figuresOf(step: SimulatedStep): StepFigures {
   return {
     ...stepRun(step),
     ...{ layout: shape.layout, dims: shape.dims, ranks: shape.size, devices, profile: profile.name, seconds },
-    ...meanSeconds(run),
+    ...splitOf(run),
     ...{ bytesReceived: most(({ bytes }) => bytes), wordsReceived: most(({ words }) => words) },
     ...{ messagesReceived: most(({ messages }) => messages), flops, memoryBytes: worst(record) },
     fits: deviceBytes(step) <= profile.device.memoryBytes.value,
     mfu: utilization({ config, parameters }, { profile, devices, seconds }),
     ...{ tokens, tokensPerSecond: tokens / seconds },
   };
-}
-
-function meanSeconds({ devices }: Simulated) {
-  const sum = { computingSeconds: 0, hiddenSeconds: 0, exposedSeconds: 0, idleSeconds: 0 };
-  for (const { computing, hidden, exposed, idle } of devices) {
-    sum.computingSeconds += (computing + hidden) / devices.length;
-    sum.hiddenSeconds += hidden / devices.length;
-    sum.exposedSeconds += exposed / devices.length;
-    sum.idleSeconds += idle / devices.length;
-  }
-  return sum;
 }
 
 /** The peak of the rank that holds most. */

@@ -12,6 +12,7 @@ import type { TrainParameters } from "../train/events.ts";
 import { assemble } from "./assemble.ts";
 import { type Faults, withFaults } from "./faults.ts";
 import { machineOf } from "./machine.ts";
+import { type KernelParts, kernelParts } from "./parts.ts";
 import type { Profile } from "./profile.ts";
 import { kernelOp, type StepProgram } from "./program.ts";
 import type { TellProgress } from "./progress.ts";
@@ -30,6 +31,8 @@ export interface StepRecord {
 export interface Simulated extends Replay {
   /** of all ranks, as work.ts counts them, recomputation included */
   readonly flops: number;
+  /** what a device computes, faults left out */
+  readonly kernels: KernelParts;
 }
 
 /** Every rank's step, by the trainer itself. watchOf: who is told of a rank's ops
@@ -82,7 +85,7 @@ export function simulate(
   const times = replay(program, faults ? withFaults(machine, { program, faults }) : machine, watch);
   let flops = 0;
   for (let op = 0; op < kinds.length; op++) if (kinds[op] === kernelOp) flops += works[what[op]].flops;
-  return { ...times, flops };
+  return { ...times, flops, kernels: kernelParts(program, machine) };
 }
 
 /** Model FLOPs utilization: of what the devices' products could do in the time, the part that the model needs. */

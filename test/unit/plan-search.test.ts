@@ -10,7 +10,8 @@ import { type MeshShape, requireLegal, shapesOf } from "../../src/parallel/shape
 import type { Profile } from "../../src/plan/profile.ts";
 import { profileNamed } from "../../src/plan/profiles.ts";
 import { parametersOf } from "../../src/plan/record-step.ts";
-import { type PlanProblem, searchPlan } from "../../src/plan/search.ts";
+import { searchPlan } from "../../src/plan/search.ts";
+import type { PlanProblem } from "../../src/plan/shape-search.ts";
 import { recordRanks, simulate } from "../../src/plan/simulate.ts";
 import type { TrainParameters } from "../../src/train/events.ts";
 
