@@ -1,3 +1,116 @@
-import { showPage } from "../kit/shell.tsx";
+// The Train page: its parts, and where they stand.
 
-showPage("train", () => <p>…</p>);
+import type { ComponentChildren, VNode } from "preact";
+import { Notice } from "../kit/fields.tsx";
+import { count } from "../kit/format.ts";
+import { showPage } from "../kit/shell.tsx";
+import { SupportNotice } from "../kit/support.tsx";
+import { begin, forgetKept, goOnFromKept } from "./actions.ts";
+import "./away.ts";
+import { downloadReport } from "./downloads.ts";
+import { Buttons, Loss, Nothing, Numbers, Rate, Samples } from "./live.tsx";
+import "./page.css";
+import { Memory, Traffic } from "./ranks.tsx";
+import { meshWords } from "./settings.ts";
+import { Setup } from "./setup.tsx";
+import { Source } from "./source.tsx";
+import { away, busy, failed, kept, notKept, started } from "./state.ts";
+import { TimelinePanel } from "./timeline.tsx";
+
+/** A run that this browser keeps from before. */
+function KeptNotice(): VNode | null {
+  const last = kept.value;
+  if (!last || busy.value) return null;
+  const when = new Date(last.savedAtMs).toLocaleString();
+  return (
+    <Notice title={`A run is kept in this browser: step ${count(last.step)} of ${count(last.settings.steps)}`}>
+      <p class="small">
+        On {last.textName}, {meshWords(last.settings)}, saved {when}. It goes on exactly where it was.
+      </p>
+      <div class="row">
+        <button type="button" onClick={() => void goOnFromKept()}>
+          Go on from step {count(last.step)}
+        </button>
+        <button type="button" onClick={() => void forgetKept()}>
+          Forget it
+        </button>
+      </div>
+    </Notice>
+  );
+}
+
+function Notices(): VNode {
+  const safe =
+    kept.value && failed.value ? ` The checkpoint of step ${count(kept.value.step)} is kept in this browser.` : "";
+  return (
+    <>
+      {failed.value && (
+        <Notice kind="bad" title={failed.value.title}>
+          {failed.value.text}
+          {safe}
+        </Notice>
+      )}
+      {notKept.value && (
+        <Notice kind="warn" title={notKept.value.title}>
+          {notKept.value.text}
+        </Notice>
+      )}
+      {away.value && <Notice title="Welcome back">{away.value}</Notice>}
+      <KeptNotice />
+    </>
+  );
+}
+
+const Files = (): VNode => (
+  <section class="panel" aria-labelledby="files">
+    <h2 id="files">Take it with you</h2>
+    <div class="row">
+      <button type="button" onClick={() => void downloadReport()}>
+        Download a report
+      </button>
+    </div>
+  </section>
+);
+
+function Content(): ComponentChildren {
+  const running = started.value !== undefined || busy.value;
+  return (
+    <>
+      <SupportNotice />
+      <Notices />
+      <div class="train">
+        <Setup />
+        <div class="live">
+          <Buttons />
+          {running ? (
+            <>
+              <Numbers />
+              <Rate />
+              <div class="pair">
+                <Loss />
+                <Samples />
+                <Traffic />
+                <Memory />
+              </div>
+              <TimelinePanel />
+            </>
+          ) : (
+            <>
+              <Nothing />
+              <Source />
+            </>
+          )}
+        </div>
+        {running && (
+          <div class="rest">
+            <Files />
+            <Source />
+          </div>
+        )}
+      </div>
+    </>
+  );
+}
+
+begin();
+showPage("train", Content);

@@ -1,0 +1,196 @@
+// One run: follows the library's events, tells the page of them, holds between two of them when it is paused.
+
+import { createBackend, TrainControls, type TrainEvent } from "shardgrad";
+import { type Timeline, trainOnMesh, workerRanks } from "shardgrad/parallel";
+import { failureOf } from "./failure.ts";
+import type { KeptText } from "./keep.ts";
+import type { History, News, RankFigures, Started } from "./news.ts";
+import { Outbox } from "./outbox.ts";
+import { packTimeline } from "./pack.ts";
+import { type RunPlan, sampleTokens } from "./plan.ts";
+import type { Settings } from "./settings.ts";
+
+/** Steps traced by themselves, once the first ones have made what they need. */
+const firstTrace = { behind: 2, steps: 2 };
+/** Figures of ranks change little from step to step. */
+const figuresEveryMs = 250;
+
+type EventOf<Name extends TrainEvent["event"]> = Extract<TrainEvent, { event: Name }>;
+
+export interface RunOptions {
+  settings: Settings;
+  plan: RunPlan;
+  text: KeptText;
+  /** a checkpoint to go on from, and what was known until then */
+  resume?: { bytes: Uint8Array; history: History };
+  /** as the page has it when the run begins */
+  rateFactor: number;
+  tell: (news: News) => void;
+}
+
+/** What a report and a resumed run are made of. */
+export interface RunRecord {
+  settings: Settings;
+  textName: string;
+  started?: Started;
+  history: History;
+  figures?: RankFigures;
+  finished?: News["finished"];
+  failed?: News["failed"];
+}
+
+export class Run {
+  readonly controls = new TrainControls();
+  readonly record: RunRecord;
+  /** the last one asked for, in full */
+  timeline: { timeline: Timeline; from: number; to: number } | undefined;
+  readonly #options: RunOptions;
+  readonly #outbox: Outbox;
+  readonly #abort = new AbortController();
+  #paused: Promise<void> | undefined;
+  #goOn: (() => void) | undefined;
+  #figuresMs = 0;
+  /** of the sample that is being written */
+  #tokens: number[] = [];
+
+  constructor(options: RunOptions) {
+    this.#options = options;
+    const { settings, text, resume, rateFactor, tell } = options;
+    this.#outbox = new Outbox(tell);
+    this.controls.learningRateFactor = rateFactor;
+    this.record = {
+      settings,
+      textName: text.facts.name,
+      history: resume?.history ?? { steps: [], evals: [], samples: [] },
+    };
+  }
+
+  /** Holds the run behind the step under way: nobody asks for the next event until it goes on. */
+  pause(): void {
+    if (this.#paused) return;
+    this.#paused = new Promise((resolve) => {
+      this.#goOn = resolve;
+    });
+  }
+
+  goOn(): void {
+    this.#goOn?.();
+    this.#paused = undefined;
+    this.#outbox.add({ paused: false });
+  }
+
+  /** Ends it with what it has, behind the step under way. */
+  end(): void {
+    this.#abort.abort();
+    this.goOn();
+  }
+
+  /** Runs to its end; what goes wrong is told, not thrown. */
+  async follow(): Promise<void> {
+    const { settings, plan } = this.#options;
+    const { controls, record } = this;
+    this.#outbox.add({ text: this.#options.text.facts, history: structuredClone(record.history) });
+    let backend: Awaited<ReturnType<typeof createBackend>> | undefined;
+    try {
+      const inWorkers = settings.place === "workers";
+      backend = inWorkers ? undefined : await createBackend({ backend: settings.backend });
+      const where = backend ? { backend: backend.backend } : { ranks: workerRanks({ backend: settings.backend }) };
+      const run = { ...where, ...plan, controls, watch: true, signal: this.#abort.signal };
+      for await (const event of trainOnMesh(run)) {
+        this.#take(event, backend?.note);
+        if (event.event === "step" && this.#paused) await this.#hold();
+        // A backend that never waits for a device would leave no turn to hear the page in.
+        await turn();
+      }
+    } catch (error) {
+      record.failed = failureOf(error);
+      this.#outbox.add({ failed: record.failed });
+    } finally {
+      backend?.backend.dispose();
+      this.#outbox.flush();
+    }
+  }
+
+  async #hold(): Promise<void> {
+    this.#outbox.add({ paused: true });
+    await this.#paused;
+  }
+
+  #take(event: TrainEvent, note: string | undefined): void {
+    const { history } = this.record;
+    if (event.event === "start") this.#takeStart(event, note);
+    else if (event.event === "step") this.#takeStep(event);
+    else if (event.event === "eval") {
+      const row = [event.step, event.trainLoss, event.validationLoss] as const;
+      history.evals.push(row);
+      this.#outbox.add({ evals: [row] });
+    } else if (event.event === "token") {
+      this.#tokens.push(event.token);
+      this.#outbox.add({ writing: this.#options.plan.tokenizer.decode(this.#tokens) });
+    } else if (event.event === "sample") {
+      const sample = { step: event.step, text: event.text };
+      history.samples.push(sample);
+      this.#tokens = [];
+      this.#outbox.add({ samples: [sample], writing: "" });
+    } else if (event.event === "timeline") {
+      const { timeline, from, to } = event;
+      this.timeline = { timeline, from, to };
+      this.#outbox.add({ timeline: packTimeline(timeline, { from, to }) });
+    } else if (event.event === "done") this.#takeDone(event);
+  }
+
+  #takeStart(event: EventOf<"start">, note: string | undefined): void {
+    const { parameterCount, tokensPerStep, parameters, dtype, dtypeNote, backend, adapter } = event;
+    const resumedAt = 0;
+    const started = {
+      ...{ parameterCount, tokensPerStep, steps: parameters.steps, resumedAt, dtype, dtypeNote },
+      ...{ ranks: this.#options.plan.shape.size, note: note ?? `${backend} in each worker: ${adapter}` },
+    };
+    this.record.started = started;
+    this.#outbox.add({ started });
+  }
+
+  #takeDone({ steps, validationLoss, durationMs, peakBytes }: EventOf<"done">): void {
+    const early = steps < (this.record.started?.steps ?? 0);
+    this.record.finished = { steps, early, validationLoss, durationMs, peakBytes: peakBytes.total };
+    this.#outbox.add({ finished: this.record.finished });
+  }
+
+  #takeStep(event: EventOf<"step">): void {
+    const { record, controls } = this;
+    const { step, loss, learningRate, durationMs, bytesReceived, closedFormBytes, traffic, ranks } = event;
+    const row = [step, loss, learningRate, durationMs] as const;
+    record.history.steps.push(row);
+    this.#outbox.add({ steps: [row] });
+    const nowMs = performance.now();
+    const { started } = record;
+    const last = step === started?.steps;
+    if (traffic && ranks) {
+      record.figures = {
+        ...{ step, traffic, memory: ranks.map(({ memory }) => memory) },
+        ...{ received: bytesReceived ?? [0], closedForm: closedFormBytes ?? [0] },
+      };
+      if (last || nowMs - this.#figuresMs >= figuresEveryMs) {
+        this.#figuresMs = nowMs;
+        this.#outbox.add({ figures: record.figures });
+      }
+    }
+    const { sampleEvery } = this.#options.settings;
+    // The first shows what a model writes that has learned nothing; the last comes by itself.
+    const first = step === (started?.resumedAt ?? 0) + 1 && record.history.samples.length === 0;
+    if (sampleEvery > 0 && !last && (first || step % sampleEvery === 0)) controls.sample(sampleTokens);
+    if (step === (started?.resumedAt ?? 0) + firstTrace.behind) controls.trace(firstTrace.steps);
+  }
+}
+
+/** The thread's other tasks, the page's calls among them, have their turn. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(undefined);
+  });
+}

@@ -1,0 +1,118 @@
+// The Train page's worker: what the page may ask of it. Everything heavy is here or in threads started from here.
+
+import { expose, transfer } from "comlink";
+import { listAdapters } from "shardgrad";
+import { chromeTrace } from "shardgrad/parallel";
+import { forgetRun, type KeptText, keptAbout, keptRun } from "./keep.ts";
+import type { History, Kept, News, Outlook, TextFacts } from "./news.ts";
+import { buffersOf } from "./pack.ts";
+import { outlookOf, planRun } from "./plan.ts";
+import { Run } from "./run.ts";
+import type { Settings } from "./settings.ts";
+import { takeFile, takeSources, takeText } from "./text.ts";
+
+/** What a run begins with: nothing, or the run that this browser keeps. */
+export type From = "anew" | "kept";
+
+let text: KeptText | undefined;
+let run: Run | undefined;
+
+const textNow = async (): Promise<KeptText> => (text ??= await takeSources());
+
+/** What a run goes on from. */
+async function resumed(from: From): Promise<{ bytes: Uint8Array; history: History } | undefined> {
+  if (from !== "kept") return undefined;
+  const kept = await keptRun();
+  if (!kept)
+    throw new Error(
+      "this browser keeps no run any more: another tab may have put its own in its place, or forgotten it",
+    );
+  text = kept.text;
+  return { bytes: kept.checkpoint, history: kept.history };
+}
+
+const requireRun = (): Run => {
+  if (!run) throw new Error("there is no run yet: start one");
+  return run;
+};
+
+const engine = {
+  /** Resolves once this thread holds the lock of that name, which it does as long as it lives; at once where there are no locks. */
+  live(lock: string): Promise<void> {
+    return new Promise((resolve) => {
+      if (!("locks" in navigator)) return resolve();
+      void navigator.locks.request(lock, () => {
+        resolve();
+        return new Promise(() => {});
+      });
+    });
+  },
+
+  async sources(): Promise<TextFacts> {
+    return (text = await takeSources()).facts;
+  },
+  text(name: string, whole: string): TextFacts {
+    return (text = takeText(name, whole)).facts;
+  },
+  async file(file: File): Promise<TextFacts> {
+    return (text = await takeFile(file)).facts;
+  },
+
+  /** What a run of these settings would be.
+   *  @throws UserError where they do not fit each other */
+  async outlook(settings: Settings): Promise<Outlook> {
+    return outlookOf(settings, { vocabulary: (await textNow()).facts.different });
+  },
+
+  /** What computes when nothing else is asked for, and whether it stores f16. */
+  async device(): Promise<{ note: string; f16: boolean }> {
+    const { adapters, note } = await listAdapters();
+    return { note, f16: note.startsWith("webgpu") && adapters[0].features.includes("shader-f16") };
+  },
+
+  kept: (): Promise<Kept | undefined> => keptAbout(),
+  forget: (): Promise<void> => forgetRun(),
+
+  /** Runs to the end, or until it is ended.
+   *  @throws UserError where settings, text and checkpoint do not fit each other */
+  async start(
+    settings: Settings,
+    { from, rateFactor }: { from: From; rateFactor: number },
+    tell: (news: News) => void,
+  ): Promise<void> {
+    const resume = await resumed(from);
+    const trained = await textNow();
+    const plan = planRun(settings, {
+      text: trained.text,
+    });
+    run = new Run({
+      ...{ settings, plan, text: trained, resume, rateFactor },
+      tell: (news) => void tell(news.timeline ? transfer(news, buffersOf(news.timeline)) : news),
+    });
+    await run.follow();
+  },
+  pause: () => requireRun().pause(),
+  goOn: () => requireRun().goOn(),
+  end: () => requireRun().end(),
+  setRateFactor(factor: number): void {
+    requireRun().controls.learningRateFactor = factor;
+  },
+  trace: (steps: number): void => requireRun().controls.trace(steps),
+  sample: (tokens: number): void => requireRun().controls.sample(tokens),
+
+  /** For ui.perfetto.dev. */
+  traceFile(): Blob {
+    const { timeline } = requireRun();
+    if (!timeline) throw new Error("no step has been traced yet: trace some first");
+    const { from, to } = timeline;
+    return new Blob([...chromeTrace(timeline.timeline, { from, to })], { type: "application/json" });
+  },
+  async reportFile(): Promise<Blob> {
+    const { reportHtml } = await import("./report.ts");
+    return new Blob([reportHtml(requireRun().record)], { type: "text/html" });
+  },
+};
+
+export type TrainEngine = typeof engine;
+
+expose(engine);

@@ -1,0 +1,231 @@
+// The Train page as a person uses it: a run is started, watched, held, steered and gone on with; its numbers are those of the same run in
+// Node.
+
+import { readFileSync } from "node:fs";
+import type { Page } from "playwright-core";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { charTokenizer, createBackend, makeCorpus, parseModelConfig, type TrainEvent } from "../../src/index.ts";
+import { meshShape, requireLegal, shardedExtents, trainOnMesh } from "../../src/parallel.ts";
+import { learningRateAt } from "../../src/train/schedule.ts";
+import { checkAccessible, checkFits, type Demo, openDemo, takePictures } from "./demo.ts";
+
+let demo: Demo;
+test.before(async () => {
+  demo = await openDemo("start", "train");
+});
+test.after(() => demo?.close());
+
+/** Small enough for some hundred steps a second. */
+const small = { layers: 1, heads: 2, width: 16, context: 16, batch: 4, steps: 12, seed: 3 };
+const text = readFileSync("ARCHITECTURE.md", "utf8").slice(0, 6000);
+const query = (changes: Readonly<Record<string, string | number>> = {}): string =>
+  `train/?${new URLSearchParams(Object.entries({ ...small, backend: "cpu", layout: "2d", sampleEvery: 0, ...changes }).map(([name, value]) => [name, String(value)]))}`;
+
+/** The page's run, as the page says that it trains. */
+async function inNode(changes: { steps?: number; learningRate?: number } = {}): Promise<TrainEvent[]> {
+  const { layers, heads, width, context, batch, seed } = small;
+  const { steps = small.steps, learningRate = 2e-3 } = changes;
+  const tokenizer = charTokenizer(text);
+  const corpus = makeCorpus({ tokens: tokenizer.encode(text), context });
+  const config = parseModelConfig({
+    ...{ model_type: "gpt2", vocab_size: tokenizer.vocabSize, n_positions: context },
+    ...{ n_embd: width, n_layer: layers, n_head: heads },
+  });
+  const parameters = {
+    ...{ batch, context, steps, seed, learningRate, minLearningRate: learningRate / 10 },
+    warmup: Math.min(50, Math.floor(steps / 10)),
+    ...{ beta1: 0.9, beta2: 0.99, weightDecay: 0.1, clip: 1, dropout: 0, accumulate: 1, recompute: false },
+    ...{ evalEvery: Math.max(1, Math.round(steps / 20)), evalBatches: 2, sampleTokens: 160 },
+  };
+  const { backend } = await createBackend({ backend: "cpu" });
+  const events: TrainEvent[] = [];
+  const shape = meshShape({ layout: "2d", dims: [2, 2] });
+  for await (const event of trainOnMesh({ backend, config, tokenizer, corpus, parameters, shape })) events.push(event);
+  backend.dispose();
+  return events;
+}
+
+async function paste(page: Page, whole: string): Promise<void> {
+  await page.getByRole("button", { name: "Paste a text" }).click();
+  await page.getByLabel(/^Your text/).fill(whole);
+  await page.getByRole("button", { name: "Use this text" }).click();
+}
+const startButton = (page: Page) => page.getByRole("button", { name: "Train", exact: true });
+const figure = (page: Page, name: string) =>
+  page
+    .locator("dl div")
+    .filter({ has: page.locator("dt", { hasText: name }) })
+    .locator("dd");
+
+test("a text is pasted, trained on and sampled from: losses, traffic and sample are Node's", async () => {
+  const { use, close } = await demo.open(query());
+  const events = await inNode();
+  await use(async (page) => {
+    await paste(page, text);
+    await page.getByText(`pasted text: ${text.length.toLocaleString("en-US")} characters`).waitFor();
+    await startButton(page).click();
+    await page.getByText("Done: 12 steps").waitFor();
+    const done = events.flatMap((event) => (event.event === "done" ? [event] : []))[0];
+    const steps = events.flatMap((event) => (event.event === "step" ? [event] : []));
+    const evals = events.flatMap((event) => (event.event === "eval" ? [event] : []));
+    const sample = events.flatMap((event) => (event.event === "sample" ? [event] : []))[0];
+    assert.is(await figure(page, "loss of the last batch").textContent(), steps[11].loss.toFixed(4));
+    assert.is(await figure(page, "validation loss").textContent(), evals[evals.length - 1].validationLoss.toFixed(4));
+    await page.getByText(`validation loss ${done.validationLoss.toFixed(4)}`).waitFor();
+    assert.is(
+      await page
+        .getByLabel(/^Samples/)
+        .locator("pre")
+        .first()
+        .textContent(),
+      sample.text,
+    );
+    const bytes = steps[11].bytesReceived!.reduce((sum, each) => sum + each, 0);
+    await page.getByText(`to the byte: ${bytes.toLocaleString("en-US")} bytes a step`).waitFor();
+    const cell = page.getByRole("region", { name: "Bytes from rank to rank" }).locator("tbody td").first();
+    assert.is(await cell.textContent(), "·");
+  });
+  await close();
+});
+
+test("a run is held and goes on; its learning rate is the one that was chosen", async () => {
+  const steps = 4000;
+  const { use, close } = await demo.open(query({ steps, rate: 0.001 }));
+  await use(async (page) => {
+    await paste(page, text);
+    await startButton(page).click();
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByText("Paused").waitFor();
+    const progress = page.getByRole("progressbar");
+    const stepOf = async () => Number(await progress.getAttribute("value"));
+    const held = await stepOf();
+    await page.waitForTimeout(300);
+    assert.is(await stepOf(), held);
+    await page.getByLabel(/^Learning rate, of what/).focus();
+    await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("ArrowRight");
+    await page.getByText("× 4, ").waitFor();
+    await page.getByRole("button", { name: "Go on" }).click();
+    await page.waitForFunction((step) => document.querySelector("progress")!.value > step + 5, held);
+    await page.getByRole("button", { name: "End here" }).click();
+    await page.getByText("Ended at step").waitFor();
+    const schedule = { learningRate: 0.001, minLearningRate: 0.0001, warmup: 50, steps };
+    const rate = 4 * learningRateAt((await stepOf()) - 1, schedule);
+    await page.getByText(`${rate.toExponential(2)} in the last step`).waitFor();
+  });
+  await close();
+});
+
+test("ranks in workers of their own give the same figures", async () => {
+  const { use, close } = await demo.open(query({ place: "workers", layout: "1d", ranks: 2, steps: 6 }));
+  await use(async (page) => {
+    await startButton(page).click();
+    await page.getByText("Done: 6 steps").waitFor();
+    await page.getByText("All 2 ranks received what the closed form says").waitFor();
+    await page.getByText(/in each worker/).waitFor();
+  });
+  await close();
+});
+
+test("what does not fit is said in the library's words, and cannot be started", async () => {
+  const { use, close } = await demo.open(query({ heads: 4, q: 3 }));
+  await use(async (page) => {
+    const config = parseModelConfig({
+      ...{ model_type: "gpt2", vocab_size: 95, n_positions: 16, n_embd: 16, n_layer: 1, n_head: 4 },
+    });
+    let words = "";
+    try {
+      requireLegal(meshShape({ layout: "2d", dims: [3, 3] }), { ...shardedExtents(config), batch: 4, context: 16 });
+    } catch (error) {
+      words = (error as Error).message;
+    }
+    await page.getByRole("alert").filter({ hasText: words }).waitFor();
+    assert.ok(words.startsWith("mesh 3x3"), words);
+    assert.ok(await startButton(page).isDisabled());
+    // What is changed within a second is one entry of the history.
+    await page.waitForTimeout(1000);
+    await page.getByLabel("One rank").check();
+    await page.waitForFunction(() => !document.querySelector<HTMLButtonElement>("button.primary")!.disabled);
+    assert.ok(page.url().includes("layout=serial"));
+    await page.goBack();
+    await page.getByRole("alert").waitFor();
+    await page.reload();
+    await page.getByRole("alert").filter({ hasText: words }).waitFor();
+  });
+  await close();
+});
+
+test("a text that is too short ends in a sentence", async () => {
+  const { use, close } = await demo.open(query());
+  await use(async (page) => {
+    await paste(page, "aaaa");
+    await page.getByRole("alert").filter({ hasText: "need at least two" }).waitFor();
+    await page.getByLabel(/^Your text/).fill("abcd");
+    await page.getByRole("button", { name: "Use this text" }).click();
+    await page.getByText("pasted text: 4 characters").waitFor();
+    await startButton(page).click();
+    await page.getByRole("alert").filter({ hasText: "use a longer text" }).waitFor();
+  });
+  await close();
+});
+
+test("by keyboard alone: started, held, its timeline explored", async () => {
+  const { use, close } = await demo.open(query({ steps: 3000 }), { reducedMotion: "reduce" });
+  await use(async (page) => {
+    const reach = async (name: string) => {
+      for (let presses = 0; presses < 80; presses++) {
+        await page.keyboard.press("Tab");
+        const words = await page.evaluate(() => {
+          const { activeElement } = document;
+          return activeElement?.getAttribute("aria-label") ?? activeElement?.textContent ?? "";
+        });
+        if (words.startsWith(name)) return;
+      }
+      throw new Error(`the Tab key never came to ${name}`);
+    };
+    await page.waitForFunction(() => document.querySelector<HTMLButtonElement>("button.primary")?.disabled === false);
+    await reach("Train");
+    // The navigation's link comes first.
+    await reach("Train");
+    await page.keyboard.press("Enter");
+    await page.getByText("Training", { exact: true }).waitFor();
+    await page.locator("canvas.timeline").waitFor();
+    await reach("Timeline of 4 ranks");
+    await page.keyboard.press("ArrowRight");
+    await page.getByText(/^Rank 0 computes /).waitFor();
+    await page.keyboard.press("ArrowDown");
+    await page.getByText(/^Rank 0 sends .* to rank \d/).waitFor();
+    const range = page.getByText(/^0 s to /);
+    const whole = await range.textContent();
+    for (let presses = 0; presses < 3; presses++) await page.keyboard.press("+");
+    assert.is.not(await page.locator(".row span.small").filter({ hasText: / to / }).last().textContent(), whole);
+    await page.keyboard.press("0");
+    assert.is(await range.textContent(), whole);
+  });
+  await close();
+});
+
+for (const width of [360, 1920])
+  test(`at ${width} px it fits, before and during a run, in light and dark, and axe has nothing to say`, async () => {
+    const { use, close } = await demo.open(query({ steps: 4000, layout: "2.5d", sampleEvery: 20 }), {
+      viewport: { width, height: 800 },
+    });
+    await use(async (page) => {
+      await page.getByText("characters").first().waitFor();
+      await checkFits(page);
+      await checkAccessible(page);
+      await takePictures(page, "train-before");
+      await startButton(page).click();
+      await page.locator("canvas.timeline").waitFor();
+      await page.getByText("after step 20").waitFor();
+      await page.getByRole("button", { name: "Pause" }).click();
+      await page.getByText("Paused").waitFor();
+      await checkFits(page);
+      await checkAccessible(page);
+      await takePictures(page, "train");
+    });
+    await close();
+  });
+
+test.run();
