@@ -4,6 +4,7 @@ import type { VNode } from "preact";
 import { Figures } from "../kit/fields.tsx";
 import { count, seconds } from "../kit/format.ts";
 import { type Multiplied, meshText } from "./problem.ts";
+import { formTexts } from "./words.ts";
 
 export function Results({ run }: { run: Multiplied }): VNode {
   const { result, shape, problem, note } = run;
@@ -14,10 +15,11 @@ export function Results({ run }: { run: Multiplied }): VNode {
     <section class="panel" aria-label="What came of it">
       <h2>What came of it</h2>
       <p>
-        {shape.size} ranks multiplied in this page ({note}). Each compared its block of C with sums in f64:{" "}
-        <strong>{right ? "it is right" : "it is wrong"}</strong>, {count(error.checked)} of{" "}
-        {count(problem.size.m * problem.size.n)} elements compared, the largest error {error.worst.toPrecision(2)} of
-        what rounding in f32 may do. Every rank's words {equal ? "equal" : "differ from"} the closed form.
+        {`${shape.size} ranks multiplied ${formTexts[problem.form].text} on ${meshText(shape)} in this page (${note}).`}{" "}
+        Each compared its block of C with sums in f64: <strong>{right ? "it is right" : "it is wrong"}</strong>,{" "}
+        {count(error.checked)} of {count(problem.size.m * problem.size.n)} elements compared, the largest error{" "}
+        {error.worst.toPrecision(2)} of what rounding in f32 may do. Every rank's words{" "}
+        {equal ? "equal" : "differ from"} the closed form.
       </p>
       <Figures
         items={[
