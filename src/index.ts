@@ -42,8 +42,8 @@ export {
 export { generate, sampleToken } from "./train/generate.ts";
 export { LossScale } from "./train/loss-scale.ts";
 export { AdamW } from "./train/optimizer.ts";
+export { verifyReference } from "./train/reference.ts";
 export { readSafetensors, writeSafetensors } from "./train/safetensors.ts";
 export { learningRateAt } from "./train/schedule.ts";
 export { byteTokenizer, charTokenizer, type Tokenizer } from "./train/tokenizer.ts";
 export { train } from "./train/trainer.ts";
-export { verifyReference } from "./train/verify.ts";

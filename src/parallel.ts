@@ -61,3 +61,4 @@ export { createLayout, type MeshShape, meshShape, parseMesh, requireLegal, shape
 export { chromeTrace } from "./trace/chrome.ts";
 export { overlap } from "./trace/overlap.ts";
 export type { Level, Slice, Timeline } from "./trace/timeline.ts";
+export { type CheckpointHead, readCheckpoint } from "./train/checkpoint.ts";

@@ -1,7 +1,6 @@
 // A room that a page asks for: a model, a mesh and a text, as JSON. All of it is checked as ranks check a plan, and the text as a run would.
 
 import { UserError } from "../backend/errors.ts";
-import { isTrainParameters } from "../cluster/planned-parameters.ts";
 import type { RoomSpec } from "../cluster/rendezvous/open-room.ts";
 import { printable } from "../cluster/rendezvous/protocol.ts";
 import { planned } from "../cluster/take-part.ts";
@@ -9,6 +8,7 @@ import { layersOf, parameterCount, parseModelConfig } from "../nn/config.ts";
 import { type LayoutName, meshShape } from "../parallel/shape.ts";
 import { makeCorpus, requireVariety, textFromBytes } from "../train/corpus.ts";
 import type { TrainParameters } from "../train/events.ts";
+import { isTrainParameters } from "../train/parameters.ts";
 import { byteTokenizer, charTokenizer } from "../train/tokenizer.ts";
 import { textPage, trainingPlan } from "./room.ts";
 

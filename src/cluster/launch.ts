@@ -8,6 +8,7 @@ import type { LinkTraffic } from "../comm/link.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import { trainingTraffic } from "../nn/traffic.ts";
 import { type MeshShape, requireLegal } from "../parallel/shape.ts";
+import { openCheckpoint } from "../train/checkpoint.ts";
 import {
   type ReferenceFiles,
   type Tolerances,
@@ -35,12 +36,14 @@ export type MeshTrainOptions = Omit<TrainOptions, "layout" | "ledger" | "backend
 
 /** Trains on all ranks of a mesh; each event is rank 0's, once every rank has come as far, with the traffic and memory of all. Ranks go on
  *  when the next event is asked for: who asks for none holds the run.
- *  @throws UserError when model, batch and mesh do not fit each other, before anything is allocated */
+ *  @throws UserError when model, batch and mesh do not fit each other, or what is resumed is no intact checkpoint of this model and tokenizer, before
+ *  anything is allocated */
 export async function* trainOnMesh(options: MeshTrainOptions): AsyncGenerator<TrainEvent> {
-  const { shape, timeoutMs, backend, config, parameters, corpus, tokenizer, signal, controls, watch } = options;
+  const { shape, timeoutMs, backend, config, parameters, corpus, tokenizer, signal, controls, watch, resume } = options;
   if (backend && shape.size === 1 && shape.layout === "serial") return yield* alone(backend, options);
   const { batch, context } = parameters;
   requireLegal(shape, { ...shardedExtents(config), batch, context });
+  if (resume) openCheckpoint(resume, { config, tokenizer, parameters });
   const relay = new Relay<TrainNews, Reply>(shape.size, (goOn) => ({
     goOn,
     aborted: signal?.aborted === true,
@@ -51,7 +54,7 @@ export async function* trainOnMesh(options: MeshTrainOptions): AsyncGenerator<Tr
       ...{ size: shape.size, timeoutMs },
       options: {
         ...{ shape, config, tokenizer: tokenizer.toJSON(), tokens: corpus.tokens, parameters },
-        ...{ steered: controls !== undefined, watch },
+        ...{ steered: controls !== undefined, watch, resume },
       },
       take: (rank, item) => relay.give(rank, item as TrainNews),
     })

@@ -24,6 +24,8 @@ export interface TrainRun {
   tokenizer: TokenizerJson;
   tokens: Readonly<Record<Split, Int32Array>>;
   parameters: TrainParameters;
+  /** a checkpoint's bytes */
+  resume?: Uint8Array;
   /** replies may ask for something, a trace among it */
   steered?: boolean;
   /** each step's news say what the rank holds */
@@ -44,7 +46,7 @@ export interface TrainNews {
 
 /** One rank of a training run. */
 export async function trainRank({ link, backend, tell }: RankContext, run: TrainRun): Promise<void> {
-  const { shape, config, tokens, parameters, watch } = run;
+  const { shape, config, tokens, parameters, watch, resume } = run;
   const ledger = new Ledger();
   const tracer = run.steered ? new Tracer({ rank: link.rank, backend }) : undefined;
   const layout = createLayout(shape, { backend, link: tracer?.around(link) ?? link, ledger, wire: parameters.wire });
@@ -54,7 +56,8 @@ export async function trainRank({ link, backend, tell }: RankContext, run: Train
   // This rank's own: they are asked what the reply to an event says, which is the same for all.
   const controls = new TrainControls();
   const tokenizer = tokenizerFromJson(run.tokenizer);
-  const events = train({ backend, config, tokenizer, corpus, parameters, layout, ledger, signal, controls });
+  const options = { backend, config, tokenizer, corpus, parameters, layout, ledger, signal, controls, resume };
+  const events = train(options);
   let notes: RankNotes | undefined;
   const take = (noted: RankNotes) => {
     notes = noted;

@@ -161,6 +161,7 @@ export async function* withTimelines(
   };
   try {
     for await (const event of events) {
+      if (event.event === "start") done = event.resumedAt ?? 0;
       if (event.event === "done" && range && done >= range.from) yield await handOver(range);
       yield event;
       // Only now have the other ranks come as far.

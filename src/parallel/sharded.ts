@@ -90,6 +90,8 @@ export class Shards {
       assembled?.dispose();
       assembled = everywhere;
     }
+    // Or who sends could be a whole model ahead of who puts it together.
+    else await this.#world.barrier({ purpose });
     using result = assembled;
     return (await result?.read()) as Float32Array | undefined;
   }

@@ -5,6 +5,7 @@
 interface Wishes {
   /** tokens of a sample */
   sample?: number;
+  checkpoint?: boolean;
   /** steps of a trace */
   trace?: number;
 }
@@ -38,6 +39,11 @@ export class TrainControls {
    *  @throws RangeError for what is no whole number from 1 */
   sample(tokens: number): void {
     this.#wishes.sample = positive(tokens, "tokens of a sample");
+  }
+
+  /** A "checkpoint" event after the step under way. */
+  checkpoint(): void {
+    this.#wishes.checkpoint = true;
   }
 
   /** Ranks note what they do in the next `steps` steps; a "timeline" event follows them, or the run's last step where that comes first.

@@ -48,7 +48,15 @@ export interface TrainParameters {
   sampleTokens: number;
 }
 
-export type TrainEvent = StartEvent | StepEvent | EvalEvent | TokenEvent | SampleEvent | TimelineEvent | DoneEvent;
+export type TrainEvent =
+  | StartEvent
+  | StepEvent
+  | EvalEvent
+  | TokenEvent
+  | SampleEvent
+  | CheckpointEvent
+  | TimelineEvent
+  | DoneEvent;
 
 export interface StartEvent {
   event: "start";
@@ -64,6 +72,8 @@ export interface StartEvent {
   dtypeNote?: string;
   /** batch * context * accumulate */
   tokensPerStep: number;
+  /** of a resumed run: steps finished before, which its steps are counted on from */
+  resumedAt?: number;
   /** how ranks share the work; absent when one does all */
   mesh?: { layout: string; dims: readonly number[] };
 }
@@ -119,6 +129,15 @@ export interface SampleEvent {
   text: string;
 }
 
+/** All that a run needs to go on from here, of all ranks together. */
+export interface CheckpointEvent {
+  event: "checkpoint";
+  /** steps finished */
+  step: number;
+  /** a safetensors file */
+  bytes: Uint8Array;
+}
+
 /** What ranks did when, in the steps of a trace that was asked for. Ranks that are not on one machine have clocks that differ. */
 export interface TimelineEvent {
   event: "timeline";
@@ -131,7 +150,7 @@ export interface TimelineEvent {
 
 export interface DoneEvent {
   event: "done";
-  /** steps finished: fewer than asked for when the run was ended early */
+  /** steps finished, those before it was resumed too: fewer than asked for when the run was ended early */
   steps: number;
   validationLoss: number;
   /** of all ranks together, when they share a device */

@@ -10,6 +10,14 @@ const growEvery = 2000;
 /** Beyond it even gradients of 2^-48 would be normal numbers: nothing is left to gain. */
 const largest = 2 ** 24;
 
+/** Plain data. */
+export interface LossScaleState {
+  value: number;
+  skipped: number;
+  /** steps without overflow since the value last changed */
+  good: number;
+}
+
 export class LossScale {
   /** what the loss's gradient starts from: a power of two, so that nothing is rounded by it */
   value: number;
@@ -19,9 +27,19 @@ export class LossScale {
 
   /** @throws UserError unless it starts from a power of two, 1 to 2^24 */
   constructor(from: number = start) {
-    if (!(from >= 1 && from <= largest && Number.isInteger(Math.log2(from))))
-      throw new UserError(`got a loss scale of ${from}, need a power of two from 1 to ${largest}`);
-    this.value = from;
+    this.value = checked(from);
+  }
+
+  /** With it another one goes on as this one would.
+   *  @throws UserError when set to a value that is no power of two, 1 to 2^24 */
+  get state(): LossScaleState {
+    return { value: this.value, skipped: this.skipped, good: this.#good };
+  }
+
+  set state({ value, skipped, good }: LossScaleState) {
+    this.value = checked(value);
+    this.skipped = skipped;
+    this.#good = good;
   }
 
   /** After a step, told whether its gradient was finite. False when there is no smaller scale to try: then it is not the scale. */
@@ -37,4 +55,9 @@ export class LossScale {
     this.#good = 0;
     return true;
   }
+}
+
+function checked(value: number): number {
+  if (value >= 1 && value <= largest && Number.isInteger(Math.log2(value))) return value;
+  throw new UserError(`got a loss scale of ${value}, need a power of two from 1 to ${largest}`);
 }

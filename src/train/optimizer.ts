@@ -3,6 +3,7 @@
 
 import type { Backend } from "../backend/backend.ts";
 import type { DeviceBuffer } from "../backend/buffer.ts";
+import { invariant } from "../backend/errors.ts";
 import type { Layout, ReducedGradients } from "../parallel/layout.ts";
 import { constant, type Parameter, type Tensor } from "../tensor/tensor.ts";
 
@@ -19,13 +20,13 @@ export interface AdamWOptions {
 export class AdamW {
   /** squared global L2 norm of the last step's gradient, before clipping, [1] */
   readonly normSquared: Tensor;
-  readonly #parameters: readonly Parameter[];
-  readonly #moments: readonly Tensor[];
+  /** updates so far, which the moments' bias depends on */
+  updates = 0;
+  readonly #states: ReadonlyMap<Parameter, State>;
   readonly #pieces: readonly Piece[];
   readonly #backend: Backend;
   readonly #layout: Layout;
   readonly #options: AdamWOptions;
-  #steps = 0;
 
   constructor(backend: Backend, options: AdamWOptions & { layout: Layout; parameters: readonly Parameter[] }) {
     this.#backend = backend;
@@ -35,8 +36,7 @@ export class AdamW {
       const zeros = () => constant(backend, { shape: parameter.shape, purpose: "optimizer" });
       return { parameter, first: zeros(), second: zeros() };
     });
-    this.#parameters = options.parameters;
-    this.#moments = states.flatMap(({ first, second }) => [first, second]);
+    this.#states = new Map(states.map((state) => [state.parameter, state]));
     this.#pieces = alike(states, options.layout, backend).flatMap((members) => joined(members, backend));
     this.normSquared = constant(backend, { shape: [1], purpose: "optimizer" });
   }
@@ -44,7 +44,7 @@ export class AdamW {
   /** Updates every parameter from its gradient, which `layout.reduceGradients` has made, and marks the gradients as used. A gradient
    *  that is not finite changes nothing. lossScale: how many times the loss's gradient they are, 1 when absent. */
   async step(options: { gradients: ReducedGradients; learningRate: number; lossScale?: number }): Promise<void> {
-    this.#steps++;
+    this.updates++;
     const { beta1, beta2, eps, weightDecay, clip } = this.#options;
     await this.#layout.gradientNormSquared(options.gradients, this.normSquared);
     for (const { w, half, g, m, v, decay } of this.#pieces)
@@ -62,20 +62,30 @@ export class AdamW {
         beta2,
         eps,
         weightDecay: decay ? weightDecay : 0,
-        correction1: 1 - beta1 ** this.#steps,
-        correction2: 1 - beta2 ** this.#steps,
+        correction1: 1 - beta1 ** this.updates,
+        correction2: 1 - beta2 ** this.updates,
         clip,
       });
-    for (const parameter of this.#parameters) parameter.gradientFilled = false;
+    for (const parameter of this.#states.keys()) parameter.gradientFilled = false;
   }
 
   /** The last step changed nothing, and is not one to AdamW. */
   forgetStep(): void {
-    this.#steps--;
+    this.updates--;
+  }
+
+  /** The running means of a parameter's gradient and of its square, in the shape of this rank's block. */
+  moments(parameter: Parameter): Pick<State, "first" | "second"> {
+    const state = this.#states.get(parameter);
+    invariant(state, `${parameter.name} belongs to another optimizer`);
+    return state;
   }
 
   dispose(): void {
-    for (const moment of this.#moments) moment.dispose();
+    for (const { first, second } of this.#states.values()) {
+      first.dispose();
+      second.dispose();
+    }
     this.normSquared.dispose();
   }
 

@@ -22,6 +22,13 @@ const fewTokens = 16_384;
 
 type StepResult = Pick<StepEvent, "loss" | "gradNorm" | "lossScale" | "skipped">;
 
+/** What a checkpoint holds. */
+export interface TrainingState {
+  readonly model: Model;
+  readonly optimizer: AdamW;
+  readonly scale: LossScale | undefined;
+}
+
 export class Run {
   readonly #model: Model;
   readonly #parameters: TrainParameters;
@@ -102,6 +109,11 @@ export class Run {
     if (!this.#scale.next(finite) || finite) return { loss, gradNorm, lossScale };
     this.#optimizer.forgetStep();
     return { loss, gradNorm: Number.POSITIVE_INFINITY, lossScale, skipped: true };
+  }
+
+  /** What its later steps depend on, beside its parameters and its text. */
+  get state(): TrainingState {
+    return { model: this.#model, optimizer: this.#optimizer, scale: this.#scale };
   }
 
   get scaling(): Pick<DoneEvent, "skippedSteps" | "lossScale"> {

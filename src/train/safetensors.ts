@@ -218,10 +218,13 @@ function requireTiling(entries: readonly Entry[], dataLength: number): void {
   if (at !== dataLength) throw defect(`the last ${dataLength - at} bytes belong to no tensor`);
 }
 
-/** A file of `tensors` in their order, the data aligned to 8 bytes.
+/** data: bits of IEEE 754 halves */
+export type HalfTensor = { dtype: "f16"; shape: readonly number[]; data: Uint16Array };
+
+/** A file of `tensors` in their order, the data aligned to 8 bytes; elements of four bytes are aligned where no half stands before them.
  *  @throws RangeError when a shape does not fit its data, or a name is reserved */
 export function writeSafetensors(
-  tensors: ReadonlyMap<string, HostTensor>,
+  tensors: ReadonlyMap<string, HostTensor | HalfTensor>,
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array {
   const header = new Map<string, unknown>();

@@ -25,22 +25,32 @@ export interface TrainOptions {
   signal?: AbortSignal;
   /** what is asked of the run while it goes */
   controls?: TrainControls;
+  /** A checkpoint's bytes: the run goes on behind its step, with the model it was saved of, whatever mesh that was on. On the same mesh and
+   *  backend, with the same parameters and text, every step has the bits it would have had. */
+  resume?: Uint8Array;
   /** defaults to one rank that holds everything */
   layout?: Layout;
   /** told which step its messages belong to: from 1; 0 for those of evaluations and samples */
   ledger?: Ledger;
 }
 
+/** Most runs need none. */
+const checkpoints = () => import("./checkpoint.ts");
+
 /** A training run on one text. The device's memory is free again when the generator ends, however it ends.
  *  @throws UserError when model, text and parameters do not fit each other, or controls ask for a trace, which trainOnMesh gives, on one
- *  rank too; DivergedError when the loss or a gradient is no longer finite */
+ *  rank too, or when what is resumed is no intact checkpoint of this model and tokenizer; DivergedError when the loss or a gradient is no longer finite */
 export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent> {
   const { backend, config, parameters, corpus, tokenizer, signal, controls } = options;
   checkFit(options);
   const layout = options.layout ?? new Serial(backend);
   const { dtype, note: dtypeNote } = availableType(backend, parameters.dtype ?? "f32");
-  using model = new Model(backend, { config, layout, seed: parameters.seed, dtype });
+  const saved =
+    options.resume && (await checkpoints()).openCheckpoint(options.resume, { config, tokenizer, parameters });
+  const weights = saved?.weightsAs(dtype);
+  using model = new Model(backend, { config, layout, seed: parameters.seed, dtype, weights });
   using run = new Run(model, parameters);
+  saved?.restore(run.state);
   const tokensPerStep = parameters.batch * parameters.context * parameters.accumulate;
   const started = performance.now();
   yield {
@@ -52,9 +62,10 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent> 
     dtype,
     ...(dtypeNote === undefined ? {} : { dtypeNote }),
     tokensPerStep,
+    ...(saved && { resumedAt: saved.step }),
   };
 
-  let done = 0;
+  let done = saved?.step ?? 0;
   const sample = async function* (tokens: number): AsyncGenerator<TrainEvent> {
     const text = yield* run.sample(tokenizer, { corpus, tokens, signal });
     yield { event: "sample", step: done, text };
@@ -63,6 +74,10 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent> 
   const attend = async function* (): AsyncGenerator<TrainEvent> {
     if (controls?.take("trace"))
       throw new UserError("train alone makes no timelines; use trainOnMesh, on one rank with the serial layout");
+    if (controls?.take("checkpoint")) {
+      const bytes = await (await checkpoints()).saveCheckpoint(run.state, { step: done, parameters, tokenizer });
+      yield { event: "checkpoint", step: done, bytes };
+    }
     const tokens = controls?.take("sample");
     if (tokens) yield* sample(tokens);
   };

@@ -31,8 +31,7 @@ export function referenceModel(files: Pick<ReferenceFiles, "config">): { config:
   return { config: parseModelConfig(json), run: parseRunConfig(json) };
 }
 
-/** @throws UserError when a file is malformed, or names or shapes do not fit the config */
-export async function verifyReference(options: {
+export interface VerifyOptions {
   backend: Backend;
   files: ReferenceFiles;
   layout?: Layout;
@@ -40,7 +39,10 @@ export async function verifyReference(options: {
   slack?: number;
   /** other limits, for ranks that round what they send */
   limits?: Tolerances;
-}): Promise<VerifyResult> {
+}
+
+/** @throws UserError when a file is malformed, or names or shapes do not fit the config */
+export async function verifyReference(options: VerifyOptions): Promise<VerifyResult> {
   const { backend, files, slack = 1 } = options;
   const limits: Tolerances = options.limits ?? verifyTolerances;
   const laterLosses = limits.laterLosses ?? limits.loss;

@@ -1,6 +1,6 @@
-// Whether a training run's parameters are such: a room's plan comes from whoever opened the room.
+// Whether a training run's parameters are such: a room's plan comes from whoever opened the room, a checkpoint from anywhere.
 
-import type { TrainParameters } from "../train/events.ts";
+import type { TrainParameters } from "./events.ts";
 
 type Check = (value: unknown) => boolean;
 
