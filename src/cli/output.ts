@@ -60,11 +60,11 @@ export function everyTwoSeconds(output: Output): (line: () => string) => Promise
 }
 
 /** How far a simulation is, as a line. */
-export const progressText = ({ doing, done, all }: SimulationProgress): string =>
-  `${countText(done)} of ${countText(all)} ${doingText[doing]}`;
+export const progressText = ({ doing, done, all, kernels }: SimulationProgress): string =>
+  `${countText(done)} of ${countText(all)} ${doingText[doing]}${kernels === undefined ? "" : `, kernel ${countText(kernels)} of the next`}`;
 
 const doingText = {
   recording: "ranks have made their step",
-  matching: "messages have found their receivers",
-  replaying: "ops have had their time",
+  matching: "ends of messages have found each other",
+  replaying: "ops have run on the simulated clock",
 };

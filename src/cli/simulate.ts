@@ -50,13 +50,14 @@ async function runSimulate(flags: SimulateFlags): Promise<void> {
   const asked = faultsOf(flags, devices);
   const trace = await traceOf(flags, shape);
   const step = { shape, config, parameters, watchOf: trace?.watchOf };
-  const record = await recordRanks(step, progressOf(output));
+  const progress = progressOf(output);
+  const record = await recordRanks(step, progress);
   const { datasheet, measured, estimate } = countOrigins(profile);
   output.say(
     `${profile.name}: ${profile.description}; of its numbers ${datasheet} are from datasheets, ${measured} measured, ${estimate} estimated`,
   );
   const watch = trace?.follow(record.program);
-  const run = simulate(record, { profile, devices, watch, faults: asked?.faults });
+  const run = simulate(record, { profile, devices, watch, faults: asked?.faults, progress });
   const simulated = { shape, config, parameters, profile, devices, record, run };
   const figures = figuresOf(simulated);
   const { mfu, tokens, tokensPerSecond } = figures;

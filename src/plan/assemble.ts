@@ -2,10 +2,15 @@
 
 import { UserError } from "../backend/errors.ts";
 import { receiveOp, type StepProgram, sendOp } from "./program.ts";
+import { type TellProgress, tellEvery } from "./progress.ts";
 import type { Messages, RankRecord, Works } from "./recorder.ts";
 
 /** @throws Error when a rank receives what nobody sends, or sends what nobody receives */
-export function assemble(records: readonly RankRecord[], works: Works): StepProgram {
+export function assemble(
+  records: readonly RankRecord[],
+  works: Works,
+  progress: TellProgress = () => undefined,
+): StepProgram {
   const ranks = records.length;
   const first = new Int32Array(ranks + 1);
   for (const [rank, { kinds }] of records.entries()) first[rank + 1] = first[rank] + kinds.length;
@@ -28,7 +33,7 @@ export function assemble(records: readonly RankRecord[], works: Works): StepProg
     for (let op = 0; op < own.length; op++)
       for (let i = needsFrom[op]; i < needsFrom[op + 1]; i++)
         dependents[filled[first[rank] + needs[i]]++] = first[rank] + op;
-  const { messages, received } = matched(records);
+  const { messages, received } = matched(records, progress);
   let send = 0;
   let receive = 0;
   const receiveOps = new Int32Array(messages.from.length);
@@ -56,7 +61,7 @@ function requireCountable(records: readonly RankRecord[]): void {
 }
 
 /** Messages in the order of senders' ranks and sends, and for each receive, in the order of receivers' ranks and receives, which one it is. */
-function matched(records: readonly RankRecord[]) {
+function matched(records: readonly RankRecord[], progress: TellProgress) {
   const numbers = new Map<string, number>();
   const groups = records.map(({ groups: names }) =>
     names.map((name) => {
@@ -70,12 +75,14 @@ function matched(records: readonly RankRecord[]) {
   if (count !== expected) throw new Error(`ranks send ${count} messages and receive ${expected}`);
   const [from, to, bytes] = [new Int32Array(count), new Int32Array(count), new Float64Array(count)];
   const table = new MessageIndex(count);
+  const tell = (done: number) => void (done % tellEvery === 0 && progress({ doing: "matching", done, all: 2 * count }));
   let message = 0;
   for (const [rank, { sends }] of records.entries())
     for (let i = 0; i < sends.peer.length; i++, message++) {
       from[message] = rank;
       to[message] = sends.peer[i];
       bytes[message] = sends.bytes[i];
+      tell(message);
       table.add(message, keyOf(sends, i, { from: rank, to: sends.peer[i], group: groups[rank][sends.group[i]] }));
     }
   const received = new Int32Array(count);
@@ -84,6 +91,7 @@ function matched(records: readonly RankRecord[]) {
     for (let i = 0; i < receives.peer.length; i++, at++) {
       const sender = receives.peer[i];
       const group = receives.group[i];
+      tell(count + at);
       received[at] = table.find(keyOf(receives, i, { from: sender, to: rank, group: groups[rank][group] }));
       if (received[at] < 0)
         throw new Error(

@@ -28,7 +28,8 @@ export async function recordEach(
   const corpus = spreadCorpus(step.parameters, step.config.vocab_size);
   const ranks: RecordedRank[] = [];
   for (let rank = 0; rank < size; rank++) {
-    ranks.push(await recordStep(rank, { step, works, corpus, watch: watchOf?.(rank) }));
+    const within = (kernels: number) => void progress({ doing: "recording", done: rank, all: size, kernels });
+    ranks.push(await recordStep(rank, { step, works, corpus, watch: watchOf?.(rank), progress: within }));
     await tell(rank + 1);
   }
   return { ranks, works };

@@ -31,14 +31,23 @@ export interface RecordedRank {
   readonly peakBytes: BytesByPurpose & { total: number };
 }
 
+export interface RecordOptions {
+  step: StepToRecord;
+  works: Works;
+  corpus: Corpus;
+  watch?: OpWatch;
+  /** told now and then of how many kernels there were */
+  progress?: (kernels: number) => void;
+}
+
 /** Writes down one rank's first step. Steps differ in numbers alone. */
 export async function recordStep(
   rank: number,
-  { step, works, corpus, watch }: { step: StepToRecord; works: Works; corpus: Corpus; watch?: OpWatch },
+  { step, works, corpus, watch, progress }: RecordOptions,
 ): Promise<RecordedRank> {
   const { shape, config, parameters } = step;
   const ledger = new Ledger();
-  const recorder = new Recorder({ rank, size: shape.size, works, watch });
+  const recorder = new Recorder({ rank, size: shape.size, works, watch, progress });
   const { backend } = recorder;
   const layout = createLayout(shape, { backend, link: recorder, ledger, wire: parameters.wire });
   const tokenizer = { vocabSize: config.vocab_size } as Tokenizer;

@@ -11,6 +11,7 @@ import type { Call, Link, Payload } from "../comm/link.ts";
 import { type Shape, Storage, Tensor } from "../tensor/tensor.ts";
 import { bytes, ints, numbers } from "./growing.ts";
 import { goOnOp, type KernelWork, kernelOp, receiveOp, sendOp } from "./program.ts";
+import { tellEvery } from "./progress.ts";
 
 /** The different kernels of all ranks, each once. */
 export class Works {
@@ -101,6 +102,14 @@ export interface OpWatch {
   message(op: number, what: { call: Call; shape: Shape | undefined }): void;
 }
 
+export interface RecorderOptions {
+  rank: number;
+  size: number;
+  works: Works;
+  watch?: OpWatch;
+  progress?: (kernels: number) => void;
+}
+
 /** A rank's link and backend. Nothing is written down before `begin`. */
 export class Recorder implements Link {
   readonly rank: number;
@@ -108,6 +117,7 @@ export class Recorder implements Link {
   readonly backend: MetaBackend;
   readonly #works: Works;
   readonly #watch: OpWatch | undefined;
+  readonly #progress: (ops: number) => void;
   readonly #kinds = bytes();
   readonly #what = ints();
   readonly #needsFrom = ints();
@@ -122,12 +132,16 @@ export class Recorder implements Link {
   /** the op that all later ones come after; -1 at first */
   #after = -1;
   #recording = false;
+  /** kernels, those before the step too */
+  #kernels = 0;
 
-  constructor({ rank, size, works, watch }: { rank: number; size: number; works: Works; watch?: OpWatch }) {
+  /** progress: told now and then of how many kernels there were, those before the step too */
+  constructor({ rank, size, works, watch, progress = () => {} }: RecorderOptions) {
     this.rank = rank;
     this.size = size;
     this.#works = works;
     this.#watch = watch;
+    this.#progress = progress;
     this.backend = new MetaBackend({ onKernel: (kernel, args) => this.#kernel(kernel, args) });
   }
 
@@ -228,6 +242,7 @@ export class Recorder implements Link {
   }
 
   #kernel<K extends KernelName>(kernel: K, args: KernelArgs[K]): void {
+    if (++this.#kernels % tellEvery === 0) this.#progress(this.#kernels);
     if (!this.#recording) return;
     const op = this.#op(kernelOp, this.#works.indexOf(kernel, args));
     this.#watch?.kernel(op, { kernel, args, bytesHeld: this.backend.memory.total });

@@ -5,6 +5,7 @@
 import { Device, type DeviceTimes } from "./device.ts";
 import { EventHeap } from "./heap.ts";
 import { goOnOp, kernelOp, type StepProgram, sendOp } from "./program.ts";
+import { tellEvery } from "./progress.ts";
 
 /** How a message gets from one device to another: it holds both ports for alpha + bytes / bytesPerSecond. */
 export interface Route {
@@ -45,6 +46,8 @@ export interface Replay {
 export interface Watch {
   kernel?(op: number, span: { device: number; start: number; end: number }): void;
   message?(message: number, span: { start: number; end: number }): void;
+  /** now and then, of how many ops have ended */
+  progress?(ops: number): void;
 }
 
 /** @throws Error when ops are left that wait for each other */
@@ -86,7 +89,11 @@ class Run {
     this.#tell();
     for (let device = 0; device < this.#devices.length; device++) this.#touch(device);
     this.#begin();
-    while (this.#events.size > 0) {
+    for (let untold = tellEvery; this.#events.size > 0; untold--) {
+      if (untold === 0) {
+        untold = tellEvery;
+        this.#watch.progress?.(this.#done);
+      }
       const event = this.#events.pop();
       this.#now = this.#events.time;
       if (event >= kinds.length) this.#touch(event - kinds.length);

@@ -32,17 +32,21 @@ export async function simulateStep(
   const notes = traceRanks && new OpNotes(traceRanks);
   const record = await recordRanks({ shape, config, parameters, watchOf: notes?.watchOf }, progress);
   const tracer = notes && new StepTracer(record.program, { notes });
-  const run = simulate(record, { profile, devices, faults, watch: tracer?.watch });
+  const run = simulate(record, { profile, devices, faults, watch: tracer?.watch, progress });
   const simulated = { shape, config, parameters, profile, devices, record, run };
   return { ...simulated, figures: figuresOf(simulated), timeline: tracer?.timeline(run.seconds) };
 }
 
 /** A step that was simulated before, on other devices: what its ranks do is not found out again.
  *  @throws UserError when ranks do not spread evenly over the devices */
-export function replayStep(step: Omit<SimulatedStep, "run">, on: SimulatedDevices): FiguredStep {
+export function replayStep(
+  step: Omit<SimulatedStep, "run">,
+  on: SimulatedDevices,
+  progress?: TellProgress,
+): FiguredStep {
   const { shape, config, parameters, record } = step;
   const { profile, devices = shape.size, faults } = on;
-  const run = simulate(record, { profile, devices, faults });
+  const run = simulate(record, { profile, devices, faults, progress });
   const simulated = { shape, config, parameters, profile, devices, record, run };
   return { ...simulated, figures: figuresOf(simulated) };
 }

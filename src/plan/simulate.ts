@@ -52,6 +52,7 @@ export async function recordRanks(
     program: assemble(
       ranks.map(({ record }) => record),
       works,
+      progress,
     ),
     entries: ranks.map(({ entries }) => entries),
     peakBytes: ranks.map(({ peakBytes }) => peakBytes),
@@ -75,14 +76,29 @@ function requireExact(ranks: readonly RecordedRank[]): void {
   }
 }
 
-/** A recorded step in time. devices: as many ranks on each */
+export interface SimulateOptions {
+  profile: Profile;
+  /** as many ranks on each */
+  devices: number;
+  watch?: Watch;
+  faults?: Faults;
+  progress?: TellProgress;
+}
+
+/** A recorded step in time. */
 export function simulate(
   { program }: Pick<StepRecord, "program">,
-  { profile, devices, watch, faults }: { profile: Profile; devices: number; watch?: Watch; faults?: Faults },
+  { profile, devices, watch, faults, progress }: SimulateOptions,
 ): Simulated {
   const { ranks, works, kinds, what } = program;
   const machine = machineOf(profile, { ranks, devices, works });
-  const times = replay(program, faults ? withFaults(machine, { program, faults }) : machine, watch);
+  const all = kinds.length;
+  const told = progress && ((done: number) => void progress({ doing: "replaying", done, all }));
+  const times = replay(program, faults ? withFaults(machine, { program, faults }) : machine, {
+    kernel: watch?.kernel,
+    message: watch?.message,
+    progress: told,
+  });
   let flops = 0;
   for (let op = 0; op < kinds.length; op++) if (kinds[op] === kernelOp) flops += works[what[op]].flops;
   return { ...times, flops, kernels: kernelParts(program, machine) };
