@@ -48,11 +48,14 @@ export interface News {
   closedForm: number;
 }
 
+/** Ports to the other ranks, by rank; or why there are none, and whose doing that is. An error would lose the latter on its way. */
+export type Connected = { ports: (MessagePort | undefined)[] } | { message: string; rank: number | undefined };
+
 /** The page's side of a run. */
 export interface Host {
-  /** Ports to the other ranks, by rank: workers have no WebRTC. */
-  connect(options: IceOptions & { timeoutMs?: number }): Promise<(MessagePort | undefined)[]>;
-  /** They are not needed any more. */
+  /** Ways to the other ranks: workers have no WebRTC. */
+  connect(options: IceOptions & { timeoutMs?: number }): Promise<Connected>;
+  /** They will not be needed any more. */
   giveUp(reason: string): void;
   note(text: string): void;
   news(list: readonly News[]): void;

@@ -5,8 +5,16 @@ import type { Cost, Member } from "./engine.ts";
 /** What two tabs of one machine, and two machines on Wi-Fi that gives 100 Mbit/s, get through a data channel: bytes a second. */
 export const [tabsBytesPerSecond, wifiBytesPerSecond] = [42e6, 12e6];
 
-/** Seconds. All ranks compute at once, each on a device of its own; all wait for the one that receives the most. */
-export function stepSeconds(
+/** @param local tabs of one machine, which share what computes; else devices of this speed each, on Wi-Fi */
+export function expectedStepSeconds(cost: Cost, { flopsPerSecond, local }: { flopsPerSecond: number; local: boolean }) {
+  const ranks = cost.bytesReceived.length;
+  return local
+    ? stepSeconds(cost, { flopsPerSecond: flopsPerSecond / ranks, bytesPerSecond: tabsBytesPerSecond })
+    : stepSeconds(cost, { flopsPerSecond, bytesPerSecond: wifiBytesPerSecond });
+}
+
+/** All ranks compute at once; all wait for the one that receives the most. */
+function stepSeconds(
   cost: Cost,
   { flopsPerSecond, bytesPerSecond }: { flopsPerSecond: number; bytesPerSecond: number },
 ): number {

@@ -7,7 +7,8 @@ import { renderSVG } from "uqr";
 import { Notice } from "../kit/fields.tsx";
 import { isLocalLink, joinLink } from "./server.ts";
 
-export function Invitation({ room, secret }: { room: string; secret: string }): VNode {
+/** @param open whether it is shown whole at first: while a run is on nobody is missing */
+export function Invitation({ room, secret, open }: { room: string; secret: string; open: boolean }): VNode {
   const link = joinLink(room, secret);
   const local = isLocalLink(link);
   const field = useRef<HTMLInputElement>(null);
@@ -24,8 +25,10 @@ export function Invitation({ room, secret }: { room: string; secret: string }): 
     }
   };
   return (
-    <section class="panel" aria-labelledby="invite">
-      <h2 id="invite">Bring another device</h2>
+    <details class="panel" open={open}>
+      <summary>
+        <h2>Bring another device</h2>
+      </summary>
       <div class="invitation">
         {!local && <img class="qr" src={picture} alt="QR code of the link" width={180} height={180} />}
         <div class="columns">
@@ -52,6 +55,6 @@ export function Invitation({ room, secret }: { room: string; secret: string }): 
           <code>npx shardgrad demo --host 0.0.0.0</code>
         </Notice>
       )}
-    </section>
+    </details>
   );
 }

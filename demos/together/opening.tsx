@@ -9,7 +9,7 @@ import { bytes, count, flops, seconds } from "../kit/format.ts";
 import { field, oneOf, urlState, wholeNumber } from "../kit/url.ts";
 import { type Choice as Chosen, devicesOf, meshes, meshNames, modelNames, models } from "./choice.ts";
 import type { Cost, Device, TextFacts, TogetherWorker } from "./engine.ts";
-import { stepSeconds, tabsBytesPerSecond, wifiBytesPerSecond } from "./estimate.ts";
+import { expectedStepSeconds, tabsBytesPerSecond, wifiBytesPerSecond } from "./estimate.ts";
 import { server } from "./server.ts";
 import { Source } from "./source.tsx";
 
@@ -163,13 +163,12 @@ export function Opening({ engine, state }: { engine: Engine<TogetherWorker>; sta
 }
 
 function CostView({ cost, device }: { cost: Cost; device: Device | undefined }): VNode {
-  const { parameters, flopsPerStep, bytesReceived, steps, tokensPerStep, dims } = cost;
+  const { parameters, flopsPerStep, bytesReceived, steps, tokensPerStep } = cost;
   const most = Math.max(...bytesReceived);
-  const step = (bytesPerSecond: number, share = 1) =>
-    device && stepSeconds(cost, { flopsPerSecond: device.flopsPerSecond / share, bytesPerSecond });
+  const step = (local: boolean) =>
+    device && expectedStepSeconds(cost, { flopsPerSecond: device.flopsPerSecond, local });
   const shown = (value: number | undefined) => (value === undefined ? "…" : `${seconds(value)}`);
-  // Tabs of one machine share what computes.
-  const [tabs, wifi] = [step(tabsBytesPerSecond, devicesOf(dims)), step(wifiBytesPerSecond)];
+  const [tabs, wifi] = [step(true), step(false)];
   return (
     <>
       <Figures

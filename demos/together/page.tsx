@@ -20,11 +20,13 @@ const address = { url: new URL(`/room/${room}`, location.href).href, secret };
 const session = isName ? new Session(engine, address) : undefined;
 const opening = session ? undefined : openingState();
 
-// Another link of the same room. What skips to the content is a # too, and not to take the secret out of the address.
-addEventListener("hashchange", () => {
-  if (location.hash === `#${secret}`) return;
-  if (location.hash === "#content") history.replaceState(null, "", `#${secret}`);
-  else if (session) location.reload();
+// Another link of the same room.
+addEventListener("hashchange", () => session && location.reload());
+// What skips to the content would take the secret out of the address.
+addEventListener("click", (event) => {
+  if (!session || !(event.target instanceof HTMLAnchorElement) || !event.target.matches(".skip")) return;
+  event.preventDefault();
+  document.getElementById("content")?.focus();
 });
 
 const Content = (): VNode => (

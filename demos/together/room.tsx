@@ -7,11 +7,12 @@ import { Figures, Notice } from "../kit/fields.tsx";
 import { bytes, count, seconds } from "../kit/format.ts";
 import { devicesOf } from "./choice.ts";
 import type { Cost } from "./engine.ts";
-import { slowest, stepSeconds, wifiBytesPerSecond } from "./estimate.ts";
+import { expectedStepSeconds, slowest } from "./estimate.ts";
 import { Invitation } from "./invitation.tsx";
-import { keepName, ownName } from "./name.ts";
+import { keepName, ownName } from "./names.ts";
 import { RunPanel } from "./run.tsx";
 import { Seats } from "./seats.tsx";
+import { isLocalLink, joinLink } from "./server.ts";
 import type { Session } from "./session.ts";
 
 export function RoomView({ session, room, secret }: { session: Session; room: string; secret: string }): VNode {
@@ -28,29 +29,29 @@ export function RoomView({ session, room, secret }: { session: Session; room: st
       {plan.value ? (
         <div class="columns halves">
           <div class="columns">
-            <Part session={session} />
-            <Seats session={session} />
-            {!outside && <Invitation room={room} secret={secret} />}
+            <Part session={session} room={room} secret={secret} />
+            {run.value && <RunPanel view={run.value} session={session} />}
           </div>
           <div class="columns">
-            {run.value && <RunPanel view={run.value} session={session} />}
+            <Seats session={session} />
+            {!outside && <Invitation room={room} secret={secret} open={phase.value !== "running"} />}
             <Log session={session} />
           </div>
         </div>
       ) : (
         <>
           <p role="status">{session.note.value}</p>
-          {outside && <Ways session={session} />}
+          {outside && <Ways />}
         </>
       )}
     </>
   );
 }
 
-/** Out of a room there are two ways. */
-const Ways = ({ session }: { session: Session }): VNode => (
+/** Out of a room there are two ways. Whatever has happened to this page, it begins anew. */
+const Ways = (): VNode => (
   <div class="row">
-    <button type="button" onClick={() => void session.join(ownName())}>
+    <button type="button" onClick={() => location.reload()}>
       Join again
     </button>
     <a class="button" href="./">
@@ -60,14 +61,16 @@ const Ways = ({ session }: { session: Session }): VNode => (
 );
 
 /** What runs, and this device's consent. */
-function Part({ session }: { session: Session }): VNode {
+function Part({ session, room, secret }: { session: Session; room: string; secret: string }): VNode {
   const { plan, cost, phase, members, device } = session;
   const size = devicesOf(plan.value?.dims ?? []);
   const agreed = members.value.filter(({ role, state }) => role === "rank" && state !== "here").length;
   const texts: Record<typeof phase.value, string> = {
     joining: session.note.value,
     here: size === 1 ? "It begins when you agree." : `It begins when ${size} devices have agreed.`,
-    waiting: `Waiting for the others: ${agreed} of ${size} have agreed.`,
+    waiting: members.value.some(({ state }) => state === "running")
+      ? "A run is on: this device takes part in the next one, when a seat is free."
+      : `Waiting for the others: ${agreed} of ${size} have agreed.`,
     running: "This device trains. It can leave at any time; the others then wait for another one.",
     done: "The run is done. Thank you.",
     out: "This device takes no part.",
@@ -76,7 +79,7 @@ function Part({ session }: { session: Session }): VNode {
     <section class="panel" aria-labelledby="part">
       <h2 id="part">What will run</h2>
       <p>{plan.value?.about}</p>
-      {cost.value && <PlanCost cost={cost.value} session={session} />}
+      {cost.value && <PlanCost cost={cost.value} session={session} local={isLocalLink(joinLink(room, secret))} />}
       <p class="small quiet">
         It would compute on this device ({device.value?.line}) as long as this page stays open, and read nothing of
         yours.
@@ -84,7 +87,7 @@ function Part({ session }: { session: Session }): VNode {
       {phase.value === "here" && <Name session={session} />}
       <p role="status">{texts[phase.value]}</p>
       {phase.value === "out" ? (
-        <Ways session={session} />
+        <Ways />
       ) : (
         <div class="row">
           {(phase.value === "here" || phase.value === "done") && (
@@ -103,15 +106,13 @@ function Part({ session }: { session: Session }): VNode {
   );
 }
 
-function PlanCost({ cost, session }: { cost: Cost; session: Session }): VNode {
+function PlanCost({ cost, session, local }: { cost: Cost; session: Session; local: boolean }): VNode {
   const { model, layout, dims, steps, bytesReceived, textBytes } = cost;
   const ranks = session.members.value.filter(({ role }) => role === "rank");
   const flopsPerSecond = slowest(ranks) ?? session.device.value?.flopsPerSecond;
   const took = session.run.value?.last.value?.durationMs;
   const step =
-    took !== undefined
-      ? took / 1000
-      : flopsPerSecond && stepSeconds(cost, { flopsPerSecond, bytesPerSecond: wifiBytesPerSecond });
+    took !== undefined ? took / 1000 : flopsPerSecond && expectedStepSeconds(cost, { flopsPerSecond, local });
   const all = step ? seconds(step * steps) : "…";
   return (
     <Figures
@@ -121,7 +122,10 @@ function PlanCost({ cost, session }: { cost: Cost; session: Session }): VNode {
         ["Text", bytes(textBytes)],
         ["Steps", count(steps)],
         ["Received, a step", bytes(Math.max(...bytesReceived))],
-        [took === undefined ? "In all, over Wi-Fi, at best" : "In all, at this pace", all],
+        [
+          took === undefined ? `In all, ${local ? "between tabs" : "over Wi-Fi"}, at best` : "In all, at this pace",
+          all,
+        ],
       ]}
     />
   );

@@ -56,7 +56,7 @@ export function RunPanel({ view, session }: { view: RunView; session: Session })
             about={`Loss by step: ${lossText(loss ?? 0)} at step ${step}.`}
             lines={lines}
             data={plot.value}
-            x={{ label: "step" }}
+            x={{ label: "step", text: (value) => (Number.isInteger(value) ? count(value) : "") }}
             y={{ label: "nats a character", text: (value) => value.toFixed(2) }}
             height={240}
           />

@@ -3,10 +3,11 @@
 import type { VNode } from "preact";
 import { devicesOf } from "./choice.ts";
 import type { Member } from "./engine.ts";
+import { labelOf } from "./names.ts";
 import type { Session } from "./session.ts";
 
 const stateText: Record<Member["state"], string> = {
-  here: "○ has not agreed",
+  here: "○ here",
   agreed: "✓ agreed",
   preparing: "… getting ready",
   running: "▶ training",
@@ -48,7 +49,7 @@ export function Seats({ session }: { session: Session }): VNode {
               return (
                 <li key={rank} class={member ? `seat ${member.state}` : "seat open"}>
                   <span class="small quiet">rank {rank}</span>
-                  {member ? <Who member={member} own={member.number === session.number} /> : <span>Open seat</span>}
+                  {member ? <Who member={member} session={session} /> : <span>Open seat</span>}
                 </li>
               );
             })}
@@ -61,7 +62,7 @@ export function Seats({ session }: { session: Session }): VNode {
           <ul class="seats over-2">
             {others.map((member) => (
               <li key={member.number} class={`seat ${member.state}`}>
-                <Who member={member} own={member.number === session.number} />
+                <Who member={member} session={session} />
               </li>
             ))}
           </ul>
@@ -71,13 +72,13 @@ export function Seats({ session }: { session: Session }): VNode {
   );
 }
 
-const Who = ({ member: { name, adapter, state }, own }: { member: Member; own: boolean }): VNode => (
+const Who = ({ member, session }: { member: Member; session: Session }): VNode => (
   <>
     <strong>
-      {name}
-      {own && <span class="own"> (this device)</span>}
+      {labelOf(member, session.members.value)}
+      {member.number === session.number && <span class="own"> (this device)</span>}
     </strong>
-    <span class="small">{adapter}</span>
-    <span class="small state">{stateText[state]}</span>
+    <span class="small">{member.adapter}</span>
+    <span class="small state">{stateText[member.state]}</span>
   </>
 );

@@ -3,9 +3,10 @@
 
 import { batch, signal } from "@preact/signals";
 import { proxy, transfer } from "comlink";
-import { connectRanks, joinRoom, portTo, type RoomClient, type Start } from "shardgrad/parallel";
+import { CommunicationError, connectRanks, joinRoom, portTo, type RoomClient, type Start } from "shardgrad/parallel";
 import { type Engine, wordsOf } from "../kit/engine.ts";
-import type { Cost, Device, Ended, Host, Member, Plan, TogetherWorker } from "./engine.ts";
+import type { Connected, Cost, Device, Ended, Host, Member, Plan, TogetherWorker } from "./engine.ts";
+import { labelOf } from "./names.ts";
 import { RunView } from "./run-view.ts";
 
 /** joining: measures its device, asks to be let in. here: has not agreed. waiting: has. running: until the run ends. done: it is.
@@ -35,12 +36,18 @@ export class Session {
   readonly #url: string;
   readonly #secret: string;
   #client: RoomClient | undefined;
+  #lines: Connections | undefined;
   #logged = 0;
 
   constructor(engine: Engine<TogetherWorker>, { url, secret }: { url: string; secret: string }) {
     this.#engine = engine;
     this.#url = url;
     this.#secret = secret;
+    // A tab that is closed says so, and does not leave the others to find out.
+    addEventListener("pagehide", () => {
+      this.#client?.leave();
+      this.#lines?.close();
+    });
     void engine.crashed.then((sentence) => this.#fail(`${sentence} Reload this page to take part again.`));
   }
 
@@ -63,9 +70,12 @@ export class Session {
         events: {
           members: (members) => this.#members(members),
           left: (member, reason) => {
-            if (member.role === "rank") this.#say(`${member.name} ${reason}`);
+            this.#lines?.left(member.number);
+            // Who only looked, or came again under another name, is no news.
+            if (member.role === "rank" && member.state !== "here")
+              this.#say(leftText(labelOf(member, this.members.value), reason));
           },
-          plan: (plan) => void this.#plan(plan),
+          plan: (plan) => void this.#plan(plan).catch((error: unknown) => this.#fail(wordsOf(error))),
           note: (text) => this.#say(text),
           lost: ({ message }) => this.#lost(message),
         },
@@ -126,7 +136,7 @@ export class Session {
   }
 
   async #part(start: Start): Promise<Ended> {
-    const names = start.members.map(({ name }) => name);
+    const names = start.members.map((member) => labelOf(member, start.members));
     const view = new RunView({ rank: start.rank, names });
     batch(() => {
       this.phase.value = "running";
@@ -138,28 +148,29 @@ export class Session {
     if (start.over.aborted) over();
     const { rank, size, program, options, layout, dims, ice } = start;
     const lines = new Connections(start, view);
-    const gone = () => lines.close();
-    addEventListener("pagehide", gone);
+    this.#lines = lines;
     try {
       const plain = { rank, size, program, options, layout, dims, ...(ice && { ice }) };
-      const ended = await Promise.race([this.#engine.remote.part(plain, proxy(lines)), this.#crash()]);
-      view.end(ended.how === "done" ? undefined : endText(ended, start));
+      // Whoever computes closes the channels, behind its last message; unless it has crashed.
+      const crashed = this.#engine.crashed.then((message): Ended => {
+        lines.close();
+        return { how: "failed", message };
+      });
+      const ended = await Promise.race([this.#engine.remote.part(plain, proxy(lines)), crashed]);
+      view.end(ended.how === "done" ? undefined : sentence(endText(ended, start)));
       return ended;
     } finally {
       start.over.removeEventListener("abort", over);
-      removeEventListener("pagehide", gone);
-      lines.close();
     }
   }
-
-  #crash = async (): Promise<Ended> => ({ how: "failed", message: await this.#engine.crashed });
 
   #members(members: readonly Member[]): void {
     const before = new Set(this.members.value.map(({ number }) => number));
     const told = this.members.value.length > 0;
     this.members.value = members;
-    for (const { number, name, role } of members)
-      if (told && !before.has(number) && role === "rank") this.#say(`${name} is here`);
+    for (const member of members)
+      if (told && !before.has(member.number) && member.role === "rank")
+        this.#say(`${labelOf(member, members)} is here`);
   }
 
   async #plan(plan: Plan): Promise<void> {
@@ -203,15 +214,25 @@ class Connections implements Host {
     this.#view = view;
   }
 
-  async connect(options: Parameters<Host["connect"]>[0]): Promise<(MessagePort | undefined)[]> {
+  async connect(options: Parameters<Host["connect"]>[0]): Promise<Connected> {
     const { rank, size, signalling } = this.#start;
-    const channels = await connectRanks({ rank, size, signalling, ...options, signal: this.#stop.signal });
-    this.#close = channels.map((channel) => () => channel?.close());
-    const ports = channels.map((channel) => channel && portTo(channel));
-    return transfer(
-      ports,
-      ports.filter((port) => port !== undefined),
-    );
+    try {
+      const channels = await connectRanks({ rank, size, signalling, ...options, signal: this.#stop.signal });
+      this.#close = channels.map((channel) => () => channel?.close());
+      const ports = channels.map((channel) => channel && portTo(channel));
+      return transfer(
+        { ports },
+        ports.filter((port) => port !== undefined),
+      );
+    } catch (error) {
+      return { message: wordsOf(error), rank: error instanceof CommunicationError ? error.rank : undefined };
+    }
+  }
+
+  /** A member has left the room. Before there is a channel to it, nothing else tells. */
+  left(number: number): void {
+    const rank = this.#start.members.findIndex((member) => member.number === number);
+    if (rank >= 0) this.#stop.abort(new CommunicationError(`rank ${rank} has left`, { rank }));
   }
 
   giveUp(reason: string): void {
@@ -231,12 +252,18 @@ class Connections implements Host {
   }
 }
 
+/** The room's reason goes on from the member's name, or says what happened to it. */
+const leftText = (who: string, reason: string): string =>
+  /^(has|sent|did) /.test(reason) ? `${who} ${reason}` : `${who} is gone: ${reason}`;
+
 /** With the name of the device at fault: numbers of ranks are the run's, not people's. */
 function endText(ended: Extract<Ended, { message: string }>, { rank, members }: Start): string {
   if (ended.how === "failed") return ended.message;
   const who = members[ended.rank];
   if (ended.rank === rank || !who) return `the run has ended: ${ended.message}`;
-  return `the run has ended, because of ${who.name} (rank ${ended.rank}): ${ended.message}`;
+  // What follows is where in the run this rank waited for it.
+  const [what] = ended.message.split("; ");
+  return `the run has ended because of ${labelOf(who, members)}: ${what}`;
 }
 
 const sentence = (text: string): string => {

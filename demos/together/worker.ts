@@ -140,9 +140,13 @@ const worker = {
         connect: async ({ iceServers, iceTransportPolicy, timeoutMs, signal }) => {
           const stop = () => host.giveUp(String(signal?.reason?.message ?? signal?.reason));
           signal?.addEventListener("abort", stop);
-          const ports = await host.connect({ iceServers, iceTransportPolicy, timeoutMs });
+          const connected = await host.connect({ iceServers, iceTransportPolicy, timeoutMs });
           signal?.removeEventListener("abort", stop);
-          return ports.map((port) => port && new MessagePortChannel(port));
+          if ("message" in connected) {
+            const { message, rank } = connected;
+            throw rank === undefined ? new Error(message) : new CommunicationError(message, { rank });
+          }
+          return connected.ports.map((port) => port && new MessagePortChannel(port));
         },
         listener: {
           note: (words) => host.note(words),

@@ -1,4 +1,9 @@
-// How this device calls itself: as its person said, or by its browser and system.
+// What devices are called: this one as its person said, or by its browser and system; those of one name by their numbers too.
+
+import type { Member } from "./engine.ts";
+
+export const labelOf = ({ name, number }: Member, members: readonly Member[]): string =>
+  members.some((other) => other.name === name && other.number !== number) ? `${name} #${number}` : name;
 
 const key = "shardgrad-name";
 
