@@ -1,6 +1,5 @@
 // The film of a product: its controls, what the frame shows, the matrices and the mesh.
 
-import { useComputed } from "@preact/signals";
 import type { VNode } from "preact";
 import { Select } from "../kit/fields.tsx";
 import { blocked, extentsOf } from "./blocks.ts";
@@ -39,11 +38,12 @@ function sceneOf({ shape, result, problem }: Multiplied): Scene {
 export function Film({ run }: { run: Multiplied }): VNode {
   const { form } = run.problem;
   const scene = sceneOf(run);
-  const text = useComputed(() => (frame.value ? frameText(frame.value, { form, shape: run.shape }) : ""));
-  const title = useComputed(() => (frame.value ? frameTitle(frame.value, { form, shape: run.shape }) : ""));
+  const about = { form, shape: run.shape };
+  const text = frame.value ? frameText(frame.value, about) : "";
+  const title = frame.value ? frameTitle(frame.value, about) : "";
   return (
     <section class="panel film" aria-label="The product, step by step" onKeyDown={onKeyDown}>
-      <Controls title={title.value} />
+      <Controls title={title} />
       <div class="heads">
         {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the film's keys need a place where they are nobody else's */}
         <section class="caption" tabIndex={0} aria-label="This step; space plays, arrow keys step">
@@ -54,7 +54,7 @@ export function Film({ run }: { run: Multiplied }): VNode {
       </div>
       <div class="stage">
         <Matrices scene={scene} />
-        <MeshPicture scene={scene} about={`${run.shape.size} ranks. ${text.value}`} />
+        <MeshPicture scene={scene} about={`${run.shape.size} ranks. ${text}`} />
       </div>
       <p class="legend small quiet">
         In each rank: above, its own blocks of A, B and C, C filling as its terms come; below, what it multiplies now.

@@ -84,7 +84,9 @@ export function holdingsAt(watched: readonly WatchedRank[], frames: readonly Fra
   const messages = watched.flatMap((rank) => rank.messages);
   const sums = messages.filter((message) => message.operand === "c" && !ends(message));
   const total = new Array<number>(watched.length).fill(0);
-  const delivered = total.slice();
+  /** terms that a rank has of others' for a block: a sum brings all that are in it */
+  const come = new Map<string, number>();
+  const comeTo = (rank: number, owner: number) => come.get(`${rank} ${owner}`) ?? 0;
   for (const { owner } of sums) total[owner]++;
   const ranks = watched.map((): Holding => ({ a: [], b: [], term: undefined, share: 0, whole: false }));
   let multiplied = 0;
@@ -98,7 +100,7 @@ export function holdingsAt(watched: readonly WatchedRank[], frames: readonly Fra
     for (const message of frame.messages) {
       const { operand, owner, to } = message;
       if (operand === "c") {
-        if (!ends(message)) delivered[owner]++;
+        if (!ends(message)) come.set(`${to} ${owner}`, comeTo(to, owner) + 1 + comeTo(message.from, owner));
         continue;
       }
       ranks[to][operand].push(owner);
@@ -121,7 +123,7 @@ export function holdingsAt(watched: readonly WatchedRank[], frames: readonly Fra
   for (const [rank, holding] of ranks.entries()) {
     const own = sums.find(({ owner }) => owner === rank);
     if (!own) holding.share = multiplied / products;
-    else holding.share = ((multiplied > own.step ? 1 : 0) + delivered[rank]) / (1 + total[rank]);
+    else holding.share = ((multiplied > own.step ? 1 : 0) + comeTo(rank, rank)) / (1 + total[rank]);
     holding.whole = holding.share === 1 && (done || !messages.some(ends));
   }
   return ranks;

@@ -32,7 +32,12 @@ function Content(): VNode {
         </Notice>
       )}
       <div class={`columns ${watching ? "watch" : "racing"}`} aria-busy={busy.value}>
-        {watching ? <WatchSettings /> : <RaceSettings />}
+        <div class="columns">
+          {watching ? <WatchSettings /> : <RaceSettings />}
+          <p class="busy quiet small" role="status">
+            {busy.value && (watching ? "The ranks are at work…" : "The ranks are being simulated…")}
+          </p>
+        </div>
         <div class="columns">
           {watching ? (
             run.value ? (

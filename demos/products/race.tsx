@@ -1,6 +1,6 @@
 // Every mesh of as many ranks on the same product, each rank with a device of its own that is not there: words and time, racing.
 
-import { useComputed, useSignal } from "@preact/signals";
+import { useSignal } from "@preact/signals";
 import type { VNode } from "preact";
 import { useEffect } from "preact/hooks";
 import { Choice, PowerSlider, Select } from "../kit/fields.tsx";
@@ -57,6 +57,7 @@ export function RaceSettings(): VNode {
 
 export function RaceView({ race }: { race: Race }): VNode {
   const standings = standingsOf(race);
+  const { m, n, k } = race.problem.size;
   const longest = Math.max(...standings.map(({ racer }) => racer.simulated.seconds));
   const mostWords = Math.max(1, ...standings.map(({ words }) => words));
   // In an order that the race does not change.
@@ -74,7 +75,10 @@ export function RaceView({ race }: { race: Race }): VNode {
         Of each mesh the rank that receives most, in simulated time from left to right: when it computes, when a message
         reaches it, and its words so far, beside the most that any of them receives.
       </p>
-      <RaceTable standings={standings} race={race} />
+      <p class="quiet small">
+        {`${count(m)} × ${count(k)} by ${count(k)} × ${count(n)} on ${race.problem.ranks} devices; times of the rank that receives most. Any algorithm brings some rank at least ${count(race.lowerBoundWords)} words, the copies of B that planes hold from the beginning counted: they are in the last column too.`}
+      </p>
+      <RaceTable standings={standings} />
     </section>
   );
 }
@@ -109,10 +113,10 @@ const placeText = (place: number): string => `${place}${["st", "nd", "rd"][place
 function Lane(props: { standing: Standing; longest: number; mostWords: number }): VNode {
   const { standing, longest, mostWords } = props;
   const { racer, name, place, rank } = standing;
-  const now = useComputed(() => clock.value * longest);
+  const now = clock.value * longest;
   const { simulated } = racer;
-  const words = wordsAt(standing, now.value);
-  const finished = now.value >= simulated.seconds;
+  const words = wordsAt(standing, now);
+  const finished = now >= simulated.seconds;
   const kernels = simulated.kernels.filter((kernel) => kernel.rank === rank);
   const messages = simulated.messages.filter(({ to }) => to === rank);
   return (
@@ -121,15 +125,15 @@ function Lane(props: { standing: Standing; longest: number; mostWords: number })
         {name}{" "}
         <span class="badge">{finished ? `${placeText(place)}, ${seconds(simulated.seconds)}` : "under way"}</span>
       </h3>
-      <Strip kind="computing" label="computes" text={`${percent(computedAt(standing, now.value))} of all arithmetic`}>
-        <Spans spans={kernels} now={now.value} longest={longest} />
+      <Strip kind="computing" label="computes" text={`${percent(computedAt(standing, now))} of all arithmetic`}>
+        <Spans spans={kernels} now={now} longest={longest} />
       </Strip>
       <Strip
         kind="receiving"
         label="receives"
-        text={`${count(messages.filter(({ end }) => end <= now.value).length)} messages`}
+        text={`${count(messages.filter(({ end }) => end <= now).length)} messages`}
       >
-        <Spans spans={messages} now={now.value} longest={longest} />
+        <Spans spans={messages} now={now} longest={longest} />
       </Strip>
       <Strip kind="words" label="words" text={count(words)}>
         <rect x={0} y={0} width={(1000 * words) / mostWords} height={10} />
@@ -156,16 +160,11 @@ function Spans(props: { spans: readonly { start: number; end: number }[]; now: n
   return <path d={begun.map(({ start, end }) => `M${at(start)} 0H${at(end)}V10H${at(start)}z`).join("")} />;
 }
 
-function RaceTable({ standings, race }: { standings: readonly Standing[]; race: Race }): VNode {
-  const { m, n, k } = race.problem.size;
+function RaceTable({ standings }: { standings: readonly Standing[] }): VNode {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard
     <section class="scroll" tabIndex={0} aria-label="The race in numbers, a table">
       <table>
-        <caption>
-          {count(m)} × {count(k)} by {count(k)} × {count(n)} on {race.problem.ranks} devices; times of the rank that
-          receives most. Lower bound: {count(race.lowerBoundWords)} words on some rank.
-        </caption>
         <thead>
           <tr>
             <th scope="col">Mesh</th>

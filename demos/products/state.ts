@@ -89,24 +89,29 @@ export const holdings = computed(() => {
 
 let engine: Engine<ProductsEngine> | undefined;
 
-function engineNow(): Engine<ProductsEngine>["remote"] {
+function engineNow(): Engine<ProductsEngine> {
   if (!engine) {
     const started = startEngine<ProductsEngine>("products");
     engine = started;
-    void started.crashed.then((words) => {
-      // The next question starts another.
+    // The next question starts another.
+    void started.crashed.then(() => {
       if (engine === started) engine = undefined;
       started.end();
-      batch(() => {
-        trouble.value = words;
-        busy.value = false;
-      });
     });
   }
-  return engine.remote;
+  return engine;
 }
 
-export const availableProfiles = () => engineNow().profiles();
+export const availableProfiles = () => engineNow().remote.profiles();
+
+/** Its answer; of an engine that crashes, why there is none. */
+function asked<A>(question: (remote: Engine<ProductsEngine>["remote"]) => Promise<A>): Promise<A> {
+  const { remote, crashed } = engineNow();
+  const end = crashed.then((words) => {
+    throw new Error(words);
+  });
+  return Promise.race([question(remote), end]);
+}
 
 /** A slider's way is not followed in every place. */
 const pauseMs = 120;
@@ -117,12 +122,12 @@ function answered<Q, A>(options: {
   ask: (question: Q) => Promise<A>;
   take: (answer: A) => void;
 }): void {
-  let asked = 0;
+  let latest = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let under: Promise<unknown> = Promise.resolve();
   effect(() => {
     const question = options.question();
-    const number = ++asked;
+    const number = ++latest;
     clearTimeout(timer);
     if (question === undefined) return;
     busy.value = true;
@@ -130,17 +135,17 @@ function answered<Q, A>(options: {
       () => {
         // One after another: a question that is no longer the latest is not asked.
         under = under.then(async () => {
-          if (number !== asked) return;
+          if (number !== latest) return;
           try {
             const answer = await options.ask(question);
-            if (number !== asked) return;
+            if (number !== latest) return;
             batch(() => {
               trouble.value = undefined;
               busy.value = false;
               options.take(answer);
             });
           } catch (error) {
-            if (number !== asked) return;
+            if (number !== latest) return;
             batch(() => {
               trouble.value = wordsOf(error);
               busy.value = false;
@@ -157,7 +162,7 @@ function answered<Q, A>(options: {
 export function start(): void {
   answered({
     question: () => (state.view.value === "watch" ? problem.value : undefined),
-    ask: (question) => engineNow().multiply(question),
+    ask: (question) => asked((remote) => remote.multiply(question)),
     take: (answer) => {
       run.value = answer;
       pointed.value = undefined;
@@ -174,7 +179,7 @@ export function start(): void {
             network: state.network.value,
           }
         : undefined,
-    ask: (question) => engineNow().race(question),
+    ask: (question) => asked((remote) => remote.race(question)),
     take: (answer) => {
       race.value = answer;
     },

@@ -1,12 +1,22 @@
 // The Products page's worker: real ranks multiply here, and races are simulated.
 
 import { expose } from "comlink";
-import { createBackend } from "shardgrad";
+import { createBackend, DeviceLostError } from "shardgrad";
 import { lowerBound, measureProduct, meshShape, replicationWords, score, shapesOf } from "shardgrad/parallel";
 import type { Multiplied, Problem, Race, RaceProblem, Racer } from "./problem.ts";
 
 /** Opened when it is first needed; without tuning, since products as small as these gain nothing by it. */
 let opened: ReturnType<typeof createBackend> | undefined;
+
+async function device() {
+  opened ??= createBackend({ backend: "auto", tune: false });
+  try {
+    return await opened;
+  } catch (error) {
+    opened = undefined;
+    throw error;
+  }
+}
 
 /** Far more than the largest product that the page offers takes. */
 const maxBytes = 2 ** 30;
@@ -14,11 +24,17 @@ const maxBytes = 2 ** 30;
 const engine = {
   /** @throws UserError for what does not fit the device */
   async multiply(problem: Problem): Promise<Multiplied> {
-    const { backend, note } = await (opened ??= createBackend({ backend: "auto", tune: false }));
+    const { backend, note } = await device();
     const { dims, form, size } = problem;
     const shape = meshShape({ dims });
     const run = { shape, form, size, repeats: 3, seed: 1, maxBytes, watch: true };
-    return { problem, shape, note, result: await measureProduct({ backend }, run) };
+    try {
+      return { problem, shape, note, result: await measureProduct({ backend }, run) };
+    } catch (error) {
+      // What is asked for next gets another device.
+      if (error instanceof DeviceLostError) opened = undefined;
+      throw error;
+    }
   },
 
   /** Every mesh of so many ranks, the same product on each. */

@@ -3,6 +3,7 @@
 
 import type { Backend } from "../backend/backend.ts";
 import type { KernelArgs, KernelName } from "../backend/kernels.ts";
+import { powerBelow } from "../comm/algorithms.ts";
 import type { Call, Link, LinkTraffic } from "../comm/link.ts";
 import type { Range } from "../parallel/block.ts";
 import { blockOf, type Form, operands, type ProductMesh, type ProductSize } from "../parallel/operands.ts";
@@ -85,7 +86,7 @@ export class ProductWatch {
     const from = this.link.rank;
     const { op } = call;
     this.#watched.messages.push({
-      ...{ from, to, op, along: group.along, step: call.which - group.first, round: part },
+      ...{ from, to, op, along: group.along, step: call.which - group.first, round: roundOf(call, { part, from, to }) },
       operand: op === "broadcast" || op === "allGather" ? (group.along === "column" ? "b" : "a") : "c",
       owner: ownerOf(call, { from, to, part }),
       words: sizeOf(tensor.shape),
@@ -109,6 +110,11 @@ function ownerOf(call: Call, { from, to, part }: { from: number; to: number; par
   if (op === "reduceScatter") return ring ? (from - 1 - part + 2 * members) % members : to;
   return from;
 }
+
+/** Parts number the rounds of a collective, but for recursive doubling's last: the sum on its way to a rank that handed its term in. A
+ *  group's ranks are in the order of their numbers, and terms are handed in to lower ones. */
+const roundOf = (call: Call, { part, from, to }: { part: number; from: number; to: number }): number =>
+  call.algorithm?.startsWith("doubling") && part === 0 && from < to ? 1 + Math.log2(powerBelow(call.members)) : part;
 
 function blocksOf({ mesh, form, size }: { mesh: ProductMesh; form: Form; size: ProductSize }): WatchedRank["blocks"] {
   const { m, n, k } = size;

@@ -62,7 +62,7 @@ const products: { dims: number[]; form: Form }[] = [
   { dims: [3, 3], form: "ABT" },
   { dims: [3, 3], form: "ATB" },
   { dims: [5], form: "AB" },
-  { dims: [3], form: "ABT" },
+  { dims: [5], form: "ABT" },
 ];
 
 for (const { dims, form } of products)

@@ -61,6 +61,10 @@ for (const dims of [[2], [3], [6], [2, 2], [3, 3], [2, 2, 2], [2, 2, 3], [5, 5]]
         if (op === "broadcast" || op === "reduce")
           assert.is(step, along === "row" ? owner % q : Math.floor(owner / q) % q);
         else assert.is(step, 0);
+      // By doubling on three planes, the third gets the sum when the others have it.
+      const planes = messages.filter(({ op }) => op === "allReduce");
+      const last = Math.max(0, ...planes.map(({ round }) => round));
+      if (dims[2] === 3) for (const { round, to } of planes) assert.is(round === last, to >= 2 * q * q && round > 0);
       // A sum ends with whose block it is.
       for (const [owner] of watched.entries()) {
         const terms = messages.filter((message) => message.op.startsWith("reduce") && message.owner === owner);
