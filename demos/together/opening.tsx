@@ -10,6 +10,7 @@ import { field, oneOf, urlState, wholeNumber } from "../kit/url.ts";
 import { type Choice as Chosen, devicesOf, meshes, meshNames, modelNames, models } from "./choice.ts";
 import type { Cost, Device, TextFacts, TogetherWorker } from "./engine.ts";
 import { expectedStepSeconds, tabsBytesPerSecond, wifiBytesPerSecond } from "./estimate.ts";
+import { MeshPreview } from "./mesh-preview.tsx";
 import { server } from "./server.ts";
 import { Source } from "./source.tsx";
 
@@ -132,31 +133,39 @@ export function Opening({ engine, state }: { engine: Engine<TogetherWorker>; sta
           </section>
           <Source text={text.value} take={take} />
         </div>
-        <section class="panel" aria-labelledby="cost">
-          <h2 id="cost">What it costs</h2>
-          {cost.value ? <CostView cost={cost.value} device={device.value} /> : <p class="quiet">Reading the text…</p>}
-          <p class="small quiet">{device.value ? `This device: ${device.value.line}.` : "Measuring this device…"}</p>
-          {problem.value !== undefined && (
-            <Notice kind="bad" title="That did not work">
-              {problem.value}
-            </Notice>
+        <div class="columns">
+          <section class="panel" aria-labelledby="cost">
+            <h2 id="cost">What it costs</h2>
+            {cost.value ? <CostView cost={cost.value} device={device.value} /> : <p class="quiet">Reading the text…</p>}
+            <p class="small quiet">{device.value ? `This device: ${device.value.line}.` : "Measuring this device…"}</p>
+            {problem.value !== undefined && (
+              <Notice kind="bad" title="That did not work">
+                {problem.value}
+              </Notice>
+            )}
+            <div class="row">
+              <button
+                type="button"
+                class="primary"
+                disabled={!server || !text.value || opening.value}
+                onClick={() => void open()}
+              >
+                {opening.value ? "Opening…" : "Open the room"}
+              </button>
+              <span class="small quiet">
+                {seats === 1
+                  ? "You train alone."
+                  : `You get a link for ${seats - 1} more; nothing runs before all agree.`}
+              </span>
+            </div>
+          </section>
+          {cost.value && (
+            <section class="panel" aria-labelledby="shares">
+              <h2 id="shares">Who will hold what</h2>
+              <MeshPreview cost={cost.value} />
+            </section>
           )}
-          <div class="row">
-            <button
-              type="button"
-              class="primary"
-              disabled={!server || !text.value || opening.value}
-              onClick={() => void open()}
-            >
-              {opening.value ? "Opening…" : "Open the room"}
-            </button>
-            <span class="small quiet">
-              {seats === 1
-                ? "You train alone."
-                : `You get a link for ${seats - 1} more; nothing runs before all agree.`}
-            </span>
-          </div>
-        </section>
+        </div>
       </div>
     </>
   );

@@ -113,6 +113,7 @@ function PlanCost({ cost, session, local }: { cost: Cost; session: Session; loca
   const took = session.run.value?.last.value?.durationMs;
   const step =
     took !== undefined ? took / 1000 : flopsPerSecond && expectedStepSeconds(cost, { flopsPerSecond, local });
+  const place = bytesReceived.length === 1 ? "" : local ? "between tabs, " : "over Wi-Fi, ";
   const all = step ? seconds(step * steps) : "…";
   return (
     <Figures
@@ -122,10 +123,7 @@ function PlanCost({ cost, session, local }: { cost: Cost; session: Session; loca
         ["Text", bytes(textBytes)],
         ["Steps", count(steps)],
         ["Received, a step", bytes(Math.max(...bytesReceived))],
-        [
-          took === undefined ? `In all, ${local ? "between tabs" : "over Wi-Fi"}, at best` : "In all, at this pace",
-          all,
-        ],
+        [took === undefined ? `In all, ${place}at best` : "In all, at this pace", all],
       ]}
     />
   );

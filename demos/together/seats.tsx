@@ -4,6 +4,7 @@ import type { VNode } from "preact";
 import { devicesOf } from "./choice.ts";
 import type { Member } from "./engine.ts";
 import { labelOf } from "./names.ts";
+import { planesOf } from "./planes.ts";
 import type { Session } from "./session.ts";
 
 const stateText: Record<Member["state"], string> = {
@@ -27,35 +28,35 @@ function seated(members: readonly Member[], size: number): { seats: (Member | un
 }
 
 export function Seats({ session }: { session: Session }): VNode {
-  const ranks = session.members.value.filter(({ role }) => role === "rank");
+  const present = session.members.value.filter(({ role }) => role === "rank");
   const dims = session.plan.value?.dims ?? [];
   const size = devicesOf(dims);
-  const { seats, others } = seated(ranks, size);
-  const [rows, columns] = dims.length === 1 ? [1, size] : dims;
-  const plane = rows * columns;
-  const planes = Array.from({ length: size / plane }, (_, depth) => depth);
+  const { seats, others } = seated(present, size);
+  const planes = planesOf(dims);
   return (
     <section class="panel" aria-labelledby="devices">
       <h2 id="devices">Devices</h2>
       <p class="small quiet">
-        {ranks.length} here, {size} needed.
+        {present.length} here, {size} needed.
       </p>
-      {planes.map((depth) => (
-        <div key={depth}>
-          {planes.length > 1 && <h3 class="small quiet">Depth {depth}</h3>}
-          <ul class={`seats over-${Math.min(columns, 4)}`}>
-            {seats.slice(depth * plane, (depth + 1) * plane).map((member, index) => {
-              const rank = depth * plane + index;
-              return (
-                <li key={rank} class={member ? `seat ${member.state}` : "seat open"}>
-                  <span class="small quiet">rank {rank}</span>
-                  {member ? <Who member={member} session={session} /> : <span>Open seat</span>}
-                </li>
-              );
-            })}
-          </ul>
-        </div>
-      ))}
+      <div class="planes">
+        {planes.map(({ depth, ranks, columns }) => (
+          <div key={depth}>
+            {planes.length > 1 && <h3 class="small quiet">Depth {depth}</h3>}
+            <ul class={`seats over-${Math.min(columns, 4)}`}>
+              {ranks.map((rank) => {
+                const member = seats[rank];
+                return (
+                  <li key={rank} class={member ? `seat ${member.state}` : "seat open"}>
+                    <span class="small quiet">rank {rank}</span>
+                    {member ? <Who member={member} session={session} /> : <span>Open seat</span>}
+                  </li>
+                );
+              })}
+            </ul>
+          </div>
+        ))}
+      </div>
       {others.length > 0 && (
         <>
           <h3>Also here</h3>
