@@ -44,7 +44,7 @@ function ModelControls(): VNode {
   const { arch, layers, width, heads, kvHeads, ffn, vocab, context } = state;
   const known = comparison.value.value;
   return (
-    <section class="panel" aria-label="Model">
+    <section class="panel" aria-label="The model">
       <PresetSelect />
       {known && <p class="quiet small">{count(known.parameters)} parameters</p>}
       <Slider label="Layers" value={layers} from={1} to={128} />
@@ -74,7 +74,7 @@ function ModelControls(): VNode {
 function StepControls(): VNode {
   const { batch, accumulate, recompute, dtype } = state;
   return (
-    <section class="panel" aria-label="Step">
+    <section class="panel" aria-label="The step">
       <PowerSlider label="Sequences in a step" value={batch} from={0} to={10} text={count} />
       <details>
         <summary>More of the step</summary>
@@ -108,7 +108,7 @@ function MachineControls(): VNode {
   const each = (text: (level: (typeof levels)[number]) => string) =>
     levels.length > 0 ? levels.map(text).join(", ") : undefined;
   return (
-    <section class="panel" aria-label="Devices">
+    <section class="panel" aria-label="The devices">
       <PowerSlider label="Devices" value={devices} from={0} to={8} text={count} />
       <div class="sizes">
         <NumberField label="or any number" value={devices} from={1} to={mostDevices} />

@@ -29,8 +29,8 @@ export interface Crossover {
   readonly here: CrossoverPoint;
 }
 
-/** What is shown for devices that have no 2D mesh, or no 2.5D one: the paper's number. */
-const usualRanks = 64;
+/** What is shown for devices that have no 2D mesh, or no 2.5D one. */
+const usualRanks = [64, 16] as const;
 
 const curveFactors = Array.from({ length: 37 }, (_, i) => 2 ** (i / 4 - 3));
 const pointFactors = [1, 2, 4, 8, 16, 32];
@@ -40,7 +40,7 @@ function meshesOf(devices: number): { flat: MeshShape; deep: MeshShape } {
   const shapes = shapesOf(devices);
   const flat = shapes.find(({ layout }) => layout === "2d");
   const deep = shapes.filter(({ layout }) => layout === "2.5d").at(-1);
-  return flat && deep ? { flat, deep } : meshesOf(usualRanks);
+  return flat && deep ? { flat, deep } : meshesOf(usualRanks.find((ranks) => ranks <= devices) ?? 16);
 }
 
 /** Of a block's linears and the sum of its gradients. */

@@ -170,7 +170,8 @@ export function Meshes(): VNode {
       )}
       {possible.some(({ figures }) => !figures.whole) && (
         <p class="quiet small">
-          ≈: put together from one and two blocks of the model, within a hundredth or two of the whole step.
+          ≈: put together from one and two blocks of the model, within a hundredth or two of the whole step; memory by
+          its closed form.
         </p>
       )}
     </section>

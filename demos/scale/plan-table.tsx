@@ -20,31 +20,37 @@ function Choices({ choices, refused }: Planned): VNode {
   const best = choices.at(0);
   return (
     <>
-      <Scrolling label="What plan found">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">mesh</th>
-              <th scope="col">step</th>
-              <th scope="col">memory</th>
-              <th scope="col">against the best</th>
-            </tr>
-          </thead>
-          <tbody>
-            {choices.map((choice) => (
-              <tr key={titleOf(choice.shape) + ways(choice)} class={choice === best ? "best" : ""}>
-                <th scope="row">
-                  {titleOf(choice.shape)}
-                  {ways(choice) !== "" && <span class="quiet small block">{ways(choice)}</span>}
+      {best ? (
+        <Scrolling label="What plan found">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">mesh</th>
+                <th scope="col">step</th>
+                <th scope="col">memory</th>
+                <th scope="col" class="why">
+                  against the best
                 </th>
-                <td>{seconds(choice.seconds)}</td>
-                <td>{bytes(choice.memoryBytes)}</td>
-                <td class="why">{choice === best ? "taken" : `+ ${seconds(choice.seconds - best!.seconds)}`}</td>
               </tr>
-            ))}
-          </tbody>
-        </table>
-      </Scrolling>
+            </thead>
+            <tbody>
+              {choices.map((choice) => (
+                <tr key={titleOf(choice.shape) + ways(choice)} class={choice === best ? "best" : ""}>
+                  <th scope="row">
+                    {titleOf(choice.shape)}
+                    {ways(choice) !== "" && <span class="quiet small block">{ways(choice)}</span>}
+                  </th>
+                  <td>{seconds(choice.seconds)}</td>
+                  <td>{bytes(choice.memoryBytes)}</td>
+                  <td class="why">{choice.why ?? "taken"}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </Scrolling>
+      ) : (
+        <p>Nothing is possible, or nothing fits:</p>
+      )}
       {refused.length > 0 && (
         <ul class="refused small">
           {refused.map(({ shape, why, leastBytes }) => (

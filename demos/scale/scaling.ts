@@ -16,15 +16,15 @@ export interface ScalePoint {
   readonly best: readonly Figures[];
 }
 
-/** Powers of two up to four times as many as are in question, where that does not take too long; and the number in question. */
+/** Powers of two up to twice as many as are in question, where that does not take too long; and the number in question. */
 export function countsFor(devices: number): number[] {
   const powers: number[] = [];
-  for (let count = 1; count <= Math.max(16, devices, Math.min(mostBeyond, 4 * devices)); count *= 2) powers.push(count);
+  for (let count = 1; count <= Math.max(16, devices, Math.min(mostBeyond, 2 * devices)); count *= 2) powers.push(count);
   return [...new Set([...powers, devices])].sort((a, b) => a - b);
 }
 
 /** Some seconds of simulating. */
-const mostBeyond = 128;
+const mostBeyond = 256;
 
 export async function scaling(
   { config, parameters, devices, growth }: Pick<Step, "config" | "parameters"> & { devices: number; growth: Growth },

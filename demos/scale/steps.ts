@@ -1,5 +1,5 @@
-// Steps in figures, fast enough for sliders. Blocks of a model are alike, and micro-batches too: those after the second take as long, send as much
-// and hold as much as the second, so one and two of each are simulated. What was recorded is kept: on another machine it is replayed.
+// Steps in figures, fast enough for sliders. Blocks of a model are alike, and micro-batches too: those after the second take as long and
+// send as much as the second, so one and two of each are simulated. What was recorded is kept: on another machine it is replayed.
 
 import {
   type FiguredStep,
@@ -10,6 +10,7 @@ import {
   replayStep,
   simulateStep,
   type TrainParameters,
+  trainingBytes,
 } from "shardgrad/plan";
 import { type Figures, wholeFigures } from "./figures.ts";
 import { withLayers } from "./problem.ts";
@@ -64,18 +65,16 @@ export class Steps {
     if (blocksOf(step) <= wholeBlocks) return wholeFigures((await at(step)).figures);
     const { accumulate, batch, context, dtype = "f32" } = parameters;
     const total = Object.fromEntries(sums.map((name) => [name, 0])) as Record<(typeof sums)[number], number>;
-    let memoryBytes = 0;
-    const micros = shares(accumulate);
-    for (const [micro, microShare] of micros)
+    for (const [micro, microShare] of shares(accumulate))
       for (const [layers, share] of shares(layersOf(config))) {
         if (share === 0 || microShare === 0) continue;
         const part = { shape, config: withLayers(config, layers), parameters: { ...parameters, accumulate: micro } };
         const { figures } = await at(part);
         for (const name of sums) total[name] += share * microShare * figures[name];
-        // A second micro-batch adds to gradients that are there; a third adds nothing to that.
-        if (micro === micros.length) memoryBytes += share * figures.memoryBytes.total;
       }
     for (const name of sums) total[name] = Math.max(0, total[name]);
+    // A peak is no sum over blocks: where in the step it is depends on how many there are.
+    const { total: memoryBytes } = trainingBytes(config, { ...parameters, shape });
     const { value: peak } = profile.device.products[dtype].flopsPerSecond;
     return {
       ...{ ...total, layout: shape.layout, dims: shape.dims, memoryBytes, whole: false },

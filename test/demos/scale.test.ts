@@ -1,0 +1,245 @@
+// The Scale page: its numbers are the library's, sliders change who wins, everything goes by keyboard and is in the address.
+
+import type { Locator, Page } from "playwright-core";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { bytes, percent, seconds } from "../../demos/kit/format.ts";
+import { configOf, parametersOf, profileOf, whyIllegal } from "../../demos/scale/problem.ts";
+import { firstQuestion, type Question } from "../../demos/scale/question.ts";
+import { type MeshShape, parseProfile, searchPlan, shapesOf, simulateStep, trainingBytes } from "../../src/plan.ts";
+import { command, events } from "../unit/command.ts";
+import { checkAccessible, checkFits, type Demo, openDemo, takePictures } from "./demo.ts";
+
+let demo: Demo;
+test.before(async () => {
+  demo = await openDemo("start", "scale");
+});
+test.after(() => demo?.close());
+
+/** Fast on a fast network, where 2.5D wins, and 1D on a slow one. */
+const small: Question = {
+  ...firstQuestion,
+  ...{ arch: "gpt2", layers: 2, width: 512, heads: 8, kvHeads: 8, ffn: 0, vocab: 256, context: 64 },
+  ...{ batch: 8, dtype: "f32", devices: 8, profile: "h100" },
+};
+
+const addressOf = (question: Question): string => {
+  const changed = Object.entries(question).filter(([name, value]) => firstQuestion[name as keyof Question] !== value);
+  return `scale/?${new URLSearchParams(changed.map(([name, value]) => [name, String(value)]))}`;
+};
+
+const nameOf = ({ layout, dims }: MeshShape): string => `${layout} ${dims.join("x")}`;
+
+/** What Node simulates, by the names of meshes. */
+async function simulatedHere(question: Question) {
+  const [config, parameters, profile] = [configOf(question), parametersOf(question), profileOf(question)];
+  const found = new Map<string, Awaited<ReturnType<typeof simulateStep>>["figures"]>();
+  for (const shape of shapesOf(question.devices))
+    if (whyIllegal(shape, { config, ...parameters }) === undefined)
+      found.set(nameOf(shape), (await simulateStep({ shape, config, parameters, profile })).figures);
+  return found;
+}
+
+const winner = (found: Awaited<ReturnType<typeof simulatedHere>>): string =>
+  [...found].reduce((best, each) => (each[1].seconds < best[1].seconds ? each : best))[0];
+
+const mesh = (page: Page, name: string) => page.locator(`li[data-mesh="${name}"]`);
+const fastest = (page: Page, name: string) => mesh(page, name).getByText("fastest", { exact: true }).waitFor();
+const textOf = async (of: Locator): Promise<string> => ((await of.textContent()) ?? "").trim();
+/** Of a table's body, row by row, when there is one. */
+async function cells(within: Locator): Promise<string[][]> {
+  const rows = within.locator("tbody tr");
+  await rows.first().waitFor({ state: "attached" });
+  return await rows.evaluateAll((all) =>
+    all.map((row) => [...row.children].map((cell) => (cell.textContent ?? "").trim())),
+  );
+}
+
+/** All that the page asks its workers is answered. */
+async function settled(page: Page): Promise<void> {
+  await page.locator("li[data-mesh]").first().waitFor();
+  await page.locator("canvas").waitFor();
+  await page.waitForFunction(
+    () => document.querySelectorAll(".plot").length === 3 && !document.querySelector("[aria-busy=true]"),
+  );
+}
+
+test("each mesh's step, traffic and memory are what Node simulates; plan's choices are the library's, with its reasons", async () => {
+  const { use, close } = await demo.open(addressOf(small));
+  await use(async (page) => {
+    const [found, profile] = [await simulatedHere(small), profileOf(small)];
+    assert.ok(found.size >= 3);
+    await mesh(page, "1d 8").waitFor();
+    const shown = await page
+      .locator("li[data-mesh]")
+      .evaluateAll((all) => all.map((li) => li.getAttribute("data-mesh")));
+    assert.equal(shown.toSorted(), [...found.keys()].toSorted());
+    for (const [name, figures] of found) {
+      const { seconds: all, computingSeconds, exposedSeconds, idleSeconds, bytesReceived, memoryBytes, mfu } = figures;
+      assert.is(await textOf(mesh(page, name).locator(".time")), seconds(all));
+      assert.equal(
+        (await mesh(page, name).locator("dd").allTextContents()).map((text) => text.trim()),
+        [
+          ...[computingSeconds, exposedSeconds, idleSeconds].map(seconds),
+          ...[
+            percent(mfu),
+            bytes(bytesReceived),
+            `${bytes(memoryBytes.total)} of ${bytes(profile.device.memoryBytes.value)}`,
+          ],
+        ],
+      );
+    }
+    await fastest(page, winner(found));
+    const { choices } = await searchPlan({
+      ...{ config: configOf(small), parameters: parametersOf(small), batches: [small.batch] },
+      ...{ devices: small.devices, memoryBytes: profile.device.memoryBytes.value, profile },
+    });
+    const rows = await cells(page.getByRole("region", { name: "What plan found" }));
+    assert.equal(
+      rows.map(([, ...row]) => row),
+      choices.map((choice) => [seconds(choice.seconds), bytes(choice.memoryBytes), choice.why ?? "taken"]),
+    );
+  });
+  await close();
+});
+
+test("a deeper model's step, put together from one and two blocks, is within a fiftieth of the whole one", async () => {
+  const deep = { ...small, layers: 12 };
+  const { use, close } = await demo.open(addressOf(deep));
+  await use(async (page) => {
+    const [config, parameters] = [configOf(deep), parametersOf(deep)];
+    const shapeOf = (name: string) => shapesOf(deep.devices).find((shape) => nameOf(shape) === name);
+    const found = await simulatedHere(deep);
+    await mesh(page, "1d 8").waitFor();
+    for (const [name, figures] of found) {
+      const text = await textOf(mesh(page, name).locator(".time"));
+      const [, number, unit] = /^≈ ([\d.]+) (µs|ms|s)$/.exec(text) ?? assert.unreachable(text) ?? [];
+      const value = Number(number) * { µs: 1e-6, ms: 1e-3, s: 1 }[unit as "µs" | "ms" | "s"];
+      // Three digits are shown.
+      assert.ok(Math.abs(value / figures.seconds - 1) <= 0.02 + 0.005, `${name}: ${text}, ${figures.seconds} s`);
+      const held = await textOf(mesh(page, name).locator(".holds dd"));
+      const formula = trainingBytes(config, { ...parameters, shape: shapeOf(name) }).total;
+      assert.ok(held.startsWith(`${bytes(formula)} of`), `${name}: ${held}`);
+      // As closely as the formula's own tests hold it.
+      assert.ok(
+        Math.abs(formula / figures.memoryBytes.total - 1) < 0.1,
+        `${name}: ${formula}, ${figures.memoryBytes.total}`,
+      );
+    }
+  });
+  await close();
+});
+
+test("by keyboard alone: a slower network lets another layout win, the address keeps it, back undoes it; its devices are a file", async () => {
+  const slow = { ...small, bandwidth: 1 / 16 };
+  const [before, after] = [winner(await simulatedHere(small)), winner(await simulatedHere(slow))];
+  assert.is.not(before, after);
+  const { use, close } = await demo.open(addressOf(small));
+  await use(async (page) => {
+    await fastest(page, before);
+    const slider = page.getByRole("slider", { name: "Bandwidth" });
+    for (let i = 0; i < 40 && !(await slider.evaluate((element) => element === document.activeElement)); i++)
+      await page.keyboard.press("Tab");
+    // Sliders that move at once make one entry of the history: the first is not to be joined with the page's own.
+    await page.waitForTimeout(1100);
+    for (let i = 0; i < 4; i++) await page.keyboard.press("ArrowLeft");
+    await fastest(page, after);
+    assert.is(new URL(page.url()).searchParams.get("bandwidth"), "0.0625");
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "Save machine.json" }).press("Enter"),
+    ]);
+    const stream = await download.createReadStream();
+    const pieces: Buffer[] = [];
+    for await (const piece of stream) pieces.push(piece as Buffer);
+    assert.equal(parseProfile(JSON.parse(Buffer.concat(pieces).toString())), profileOf(slow));
+    await page.reload();
+    await fastest(page, after);
+    await page.goBack();
+    await fastest(page, before);
+  });
+  await close();
+});
+
+test("another mesh is looked into by arrow keys; its command simulates the same number in a terminal", async () => {
+  const { use, close } = await demo.open(addressOf(small));
+  await use(async (page) => {
+    await page.locator("canvas").waitFor();
+    const first = mesh(page, "1d 8").getByRole("radio");
+    await first.press("Space");
+    await page.getByRole("heading", { name: "The step, rank by rank: 1D 8" }).waitFor();
+    await first.press("ArrowDown");
+    await page.getByRole("heading", { name: "The step, rank by rank: 1D, sequence 8" }).waitFor();
+    assert.is(new URL(page.url()).searchParams.get("mesh"), "1d-sp 8");
+    await page.getByRole("img", { name: /^1D, sequence 8, .*rank 0 computes \d.*rank 7 computes/ }).waitFor();
+    const text = await textOf(page.locator("pre").first());
+    assert.match(text, /^npx shardgrad simulate --layout 1d-sp --mesh 8 /);
+    const { stdout } = await command([...text.split(/\s+/).slice(2), "--json"]);
+    const [{ seconds: simulated }] = events(stdout) as { seconds: number }[];
+    assert.is(await textOf(mesh(page, "1d-sp 8").locator(".time")), seconds(simulated));
+  });
+  await close();
+});
+
+test("64 ranks: 2D moves 0.70, 1.42 and 1.97 times the words of 2.5D at 1, 8 and 32 tokens a column, simulated too", async () => {
+  const wide = { ...small, layers: 1, width: 1024, context: 64, batch: 64, devices: 64 };
+  const { use, close } = await demo.open(addressOf(wide));
+  await use(
+    async (page) => {
+      const panel = page.getByRole("region", { name: "When depth pays: 2D beside 2.5D" });
+      const rows = await cells(panel);
+      for (const [tokens, ratio] of [
+        ["1", "0.70"],
+        ["8", "1.42"],
+        ["32", "1.97"],
+      ])
+        assert.equal(rows.find(([first]) => first === tokens)?.slice(1, 3), [ratio, ratio], JSON.stringify(rows));
+      await panel.getByText("This model has 4 a micro-batch").waitFor();
+      await page.getByRole("button", { name: "Search 64 devices" }).waitFor();
+    },
+    { timeoutMs: 120_000 },
+  );
+  await close();
+});
+
+test("what cannot be says why: sizes that no model has, meshes that do not divide it, and numbers that are no devices", async () => {
+  const { use, close } = await demo.open(addressOf({ ...small, devices: 6 }));
+  await use(async (page) => {
+    await page.getByText("2 meshes are not possible: why").click();
+    await page.getByText("mesh 6: 8 heads do not divide over 6 ranks").first().waitFor();
+    await page.getByText("No layout of 6 devices divides this model and batch").waitFor();
+    await checkAccessible(page);
+    await page.getByText("Its sizes").click();
+    await page.getByLabel("Heads", { exact: true }).fill("7");
+    await page.keyboard.press("Tab");
+    await page.getByRole("alert").getByText("got n_head 7 with n_embd 512").waitFor();
+    await page.getByLabel("Model", { exact: true }).selectOption("small");
+    await page.getByLabel("or any number").fill("1");
+    await page.keyboard.press("Tab");
+    await page.getByText("one rank is the fastest").waitFor();
+  });
+  await close();
+});
+
+for (const [width, question] of [
+  [360, small],
+  [1920, firstQuestion],
+] as const)
+  test(`at ${width} px it fits, in light and dark, and axe has nothing to say`, async () => {
+    const { use, close } = await demo.open(addressOf(question), { viewport: { width, height: 900 } });
+    await use(
+      async (page) => {
+        await settled(page);
+        for (const summary of await page.locator("summary").all()) await summary.click();
+        await checkFits(page);
+        await checkAccessible(page);
+        for (const summary of await page.locator("summary").all()) await summary.click();
+        await page.getByRole("region", { name: "What plan found" }).waitFor();
+        await takePictures(page, "scale");
+      },
+      { timeoutMs: 120_000 },
+    );
+    await close();
+  });
+
+test.run();
