@@ -28,7 +28,12 @@ const sideOf = (extent: number, longest: number): number => Math.max(shortest, e
 
 export function Matrices({ scene }: { scene: Scene }): VNode {
   const { matrices } = scene;
-  const longest = Math.max(...operandsInOrder.flatMap((operand) => [...matrices[operand].extents]));
+  // With padding: small sizes on many ranks are mostly that.
+  const longest = Math.max(
+    ...operandsInOrder
+      .map((operand) => matrices[operand])
+      .flatMap(({ blockRows, height, blockCols, width }) => [blockRows * height, blockCols * width]),
+  );
   return (
     <div class="matrices">
       {operandsInOrder.map((operand) => (

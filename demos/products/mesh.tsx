@@ -226,8 +226,12 @@ function way(message: ProductMessage, places: Places): { from: Point; over: Poin
   return { from, to, over: { x: (from.x + to.x) / 2 + dy * bow, y: (from.y + to.y) / 2 - dx * bow } };
 }
 
+/** So many trails hide each other: each is drawn lighter. */
+const manyTrails = 48;
+
 function Trails({ scene, places }: Drawn): VNode | null {
   const now = frame.value;
+  const many = now !== undefined && now.messages.length >= manyTrails;
   if (!now || now.messages.some(({ to, from }) => Math.max(to, from) >= scene.watched.length)) return null;
   return (
     <>
@@ -236,7 +240,7 @@ function Trails({ scene, places }: Drawn): VNode | null {
         return (
           <path
             key={keyOf(message)}
-            class={`trail ${operand} ${isPointed(message, scene) ? "pointed" : ""}`}
+            class={`trail ${operand} ${many ? "many" : ""} ${isPointed(message, scene) ? "pointed" : ""}`}
             d={trailOf(message, places)}
             marker-end={`url(#arrow-${operand})`}
           />

@@ -46,12 +46,12 @@ function Content(): VNode {
                 <Results run={run.value} />
               </>
             ) : (
-              <Waiting text="The ranks of this page multiply for the first time…" />
+              !trouble.value && <Waiting text="The ranks of this page multiply for the first time…" />
             )
           ) : race.value ? (
             <RaceView race={race.value} />
           ) : (
-            <Waiting text="Every mesh is simulated, rank by rank…" />
+            !trouble.value && <Waiting text="Every mesh is simulated, rank by rank…" />
           )}
         </div>
       </div>

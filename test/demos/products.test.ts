@@ -228,9 +228,13 @@ test("a device that there is not is refused in a sentence", async () => {
 test("both views fit 360 and 1920 px, in light and dark, and axe has nothing to say", async () => {
   const narrow = { width: 360, height: 900 };
   const wide = { width: 1920, height: 900 };
-  const { use, close } = await demo.open("products/?layout=2.5d&q=2&d=2&step=1", { viewport: wide });
+  const { use, close } = await demo.open("products/?layout=1d&ranks=16&m=1&n=2&k=1", { viewport: wide });
   await use(async (page) => {
-    await page.getByRole("heading", { name: "What came of it" }).waitFor();
+    // Hardly anything but padding.
+    await page.getByText("multiplied A B on 1D 16 in this page").waitFor();
+    await checkFits(page);
+    await page.goto(`${demo.origin}/products/?layout=2.5d&q=2&d=2&step=1`);
+    await page.getByText("multiplied A B on 2.5D 2×2×2 in this page").waitFor();
     await page.getByRole("gridcell", { name: /^A\(1,0\)/ }).focus();
     for (const viewport of [wide, narrow]) {
       await page.setViewportSize(viewport);
