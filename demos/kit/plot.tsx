@@ -13,6 +13,8 @@ export interface Line {
   dash?: readonly number[];
   /** dots only, or a line, or both */
   marks?: "line" | "dots" | "both";
+  /** of dots, in pixels */
+  size?: number;
   width?: number;
   text?: (value: number) => string;
 }
@@ -57,12 +59,12 @@ export function Plot(props: {
         axes: [axis(x), { ...axis(y), size: 64 }],
         series: [
           { label: x.label, ...(x.text && { value: (_, value) => (value === null ? "" : x.text!(value)) }) },
-          ...lines.map(({ label, series, dash, marks = "line", width = 2, text = y.text }): UPlot.Series => {
+          ...lines.map(({ label, series, dash, marks = "line", size = 7, width = 2, text = y.text }): UPlot.Series => {
             const stroke = colour(`--series-${series}`);
             return {
               ...{ label, stroke, spanGaps: true, width: marks === "dots" ? 0 : width },
               ...(dash && { dash: [...dash] }),
-              points: { show: marks !== "line", size: 7, fill: stroke },
+              points: { show: marks !== "line", size, fill: stroke },
               ...(text && { value: (_: UPlot, value: number) => (value === null ? "" : text(value)) }),
             };
           }),
