@@ -5,8 +5,10 @@ import { request as httpRequest } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
-import { equal, is, match, not, ok } from "uvu/assert";
+import { equal, is, match, not, ok, throws } from "uvu/assert";
+import { UserError } from "../../src/backend/errors.ts";
 import { type DemoServerOptions, startDemoServer } from "../../src/cli/demo-server.ts";
+import { portNumber } from "../../src/cli/served.ts";
 import { joinRoom } from "../../src/cluster/rendezvous/client.ts";
 import { parseLink } from "../../src/cluster/rendezvous/link.ts";
 import { isLoopback } from "../../src/cluster/rendezvous/opening.ts";
@@ -201,5 +203,33 @@ test("a room without ranks is closed after a while, one with a rank is not, and 
     cleo.leave();
     ada.leave();
   }));
+
+test("a port that is taken, and pages that are not built, are told in a sentence", () =>
+  serving({}, async ({ origin }) => {
+    const { port } = new URL(origin);
+    const started = { host: "127.0.0.1", port: Number(port), share: false };
+    await rejectsUser(startDemoServer({ ...started, folder }), new RegExp(`^port ${port} of 127.0.0.1 is taken; use`));
+    const empty = join(folder, "together");
+    rmSync(join(empty, "index.html"));
+    await rejectsUser(
+      startDemoServer({ ...started, folder: empty }),
+      /^the demo pages are not built: .* run npm run build:demos$/,
+    );
+  }));
+
+test("a port that is none is refused with what is needed", () => {
+  is(portNumber("8640", { fallback: 1 }), 8640);
+  for (const text of ["", "x", "-1", "65536", "1e3", "123456"])
+    throws(() => portNumber(text, { fallback: 8640 }), /^got --port .*, need 0 to 65535; the default is 8640$/);
+});
+
+async function rejectsUser(work: Promise<unknown>, pattern: RegExp): Promise<void> {
+  const error = await work.then(
+    () => new Error("nothing was refused"),
+    (reason: unknown) => reason as Error,
+  );
+  ok(error instanceof UserError, String(error));
+  match(error.message, pattern);
+}
 
 test.run();
