@@ -29,12 +29,15 @@ function requireName(path: string, what: string): void {
 }
 
 /** @throws UserError naming `path` and `what` it was to be */
-export async function readInput(path: string, what: string): Promise<Uint8Array> {
+export async function readInput(
+  path: string,
+  what: string,
+  { mostBytes = maxInputBytes, advice = "use a part of it" } = {},
+): Promise<Uint8Array> {
   requireName(path, what);
   try {
     const { size } = await stat(path);
-    if (size > maxInputBytes)
-      throw new UserError(`${path}: got ${size} bytes, need at most ${maxInputBytes}; use a part of it`);
+    if (size > mostBytes) throw new UserError(`${path}: got ${size} bytes, need at most ${mostBytes}; ${advice}`);
     return await readFile(path);
   } catch (error) {
     if (error instanceof UserError) throw error;
@@ -99,21 +102,23 @@ async function makeFolder(path: string): Promise<void> {
   });
 }
 
+type Content = string | Uint8Array | Iterable<string>;
+
 /** Writes all of a file or nothing: under another name first. What is no file, but a device or a pipe, is written straight into.
  *  @throws UserError when it cannot */
-export async function writeWhole(path: string, text: string | Iterable<string>): Promise<void> {
+export async function writeWhole(path: string, content: Content): Promise<void> {
   try {
     const { file, replaced } = await targetOf(path);
-    if (replaced) await replace(file, text);
-    else await writeFile(path, text);
+    if (replaced) await replace(file, content);
+    else await writeFile(path, content);
   } catch (error) {
     throw new UserError(`${path}: ${reason(error)}; need a file that can be written`);
   }
 }
 
-async function replace(file: string, text: string | Iterable<string>): Promise<void> {
+async function replace(file: string, content: Content): Promise<void> {
   try {
-    await writeFile(temporary(file), text);
+    await writeFile(temporary(file), content);
     await rename(temporary(file), file);
   } catch (error) {
     await rm(temporary(file), { force: true });

@@ -6,6 +6,7 @@ import { UserError } from "../backend/errors.ts";
 import { type ModelConfig, maxContext, parameterCount, parseModelConfig } from "../nn/config.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import { type MeshShape, requireLegal } from "../parallel/shape.ts";
+import { openCheckpoint } from "../train/checkpoint.ts";
 import { type Corpus, makeCorpus } from "../train/corpus.ts";
 import type { TrainParameters } from "../train/events.ts";
 import { byteTokenizer, charTokenizer, type Tokenizer } from "../train/tokenizer.ts";
@@ -13,6 +14,7 @@ import { type MeshFlags, shapeOf } from "./common.ts";
 import { named, parseJson, readInput } from "./files.ts";
 import { fallbackOf, type NumberFlagName } from "./flags.ts";
 import { bytesText } from "./output.ts";
+import type { Resumed } from "./resume.ts";
 import { readText } from "./text.ts";
 import type { WireFlags } from "./wire.ts";
 
@@ -38,6 +40,8 @@ export interface TrainPlan {
   corpus: Corpus;
   parameters: TrainParameters;
   shape: MeshShape;
+  /** the bytes of a checkpoint that fits all of it */
+  resume?: Uint8Array;
 }
 
 /** Weights, gradients and AdamW's moments take 16 bytes each: beyond this no device holds them. */
@@ -49,14 +53,16 @@ const maxActivationBytes = 2 ** 34;
 /** The host holds a step's token ids, targets too, 8 bytes a token. */
 const maxTokensPerStep = 2 ** 28;
 
-/** @throws UserError for the first thing that does not fit */
-export async function planTrain(flags: TrainFlags): Promise<TrainPlan> {
+/** @param resumed the checkpoint that it goes on from, whose flags `flags` have where none were given
+ *  @throws UserError for the first thing that does not fit */
+export async function planTrain(flags: TrainFlags, resumed?: Resumed): Promise<TrainPlan> {
   const shape = shapeOf(flags);
   const parameters = trainParameters(flags);
-  const file = flags.config === undefined ? undefined : await readConfig(flags.config);
+  const file = flags.config === undefined ? resumed && { ...resumed.head.config } : await readConfig(flags.config);
   const { name, text } = await readText(flags.data);
-  const tokenizer = flags.tokenizer === "char" ? charTokenizer(text) : byteTokenizer();
-  const config = modelConfig(flags, { file, vocabSize: tokenizer.vocabSize });
+  const fresh = () => (flags.tokenizer === "char" ? charTokenizer(text) : byteTokenizer());
+  const tokenizer = resumed?.head.tokenizer ?? fresh();
+  const config = modelConfig(flags, { file, from: flags.config ?? resumed?.path, vocabSize: tokenizer.vocabSize });
   if (flags.numbers.context === undefined) parameters.context = Math.min(parameters.context, maxContext(config));
   if (parameters.context > maxContext(config)) {
     throw new UserError(
@@ -70,9 +76,19 @@ export async function planTrain(flags: TrainFlags): Promise<TrainPlan> {
   }
   requireFits(config, parameters);
   requireLegal(shape, { ...shardedExtents(config), batch: parameters.batch, context: parameters.context });
-  const corpus = makeCorpus({ tokens: tokenizer.encode(text), context: parameters.context });
-  if (flags.numbers.dropout === undefined) parameters.dropout = dropoutOf(config);
-  return { textName: name, text, config, tokenizer, corpus, parameters, shape };
+  const tokens = named(flags.data ?? name, () => tokenizer.encode(text));
+  const corpus = makeCorpus({ tokens, context: parameters.context });
+  if (flags.numbers.dropout === undefined) parameters.dropout = resumed?.head.parameters.dropout ?? dropoutOf(config);
+  if (resumed) requireResumes(resumed, { config, tokenizer, parameters });
+  return { textName: name, text, config, tokenizer, corpus, parameters, shape, resume: resumed?.bytes };
+}
+
+function requireResumes({ path, bytes, head }: Resumed, run: Pick<TrainPlan, "config" | "tokenizer" | "parameters">) {
+  named(path, () => openCheckpoint(bytes, run));
+  if (head.step >= run.parameters.steps)
+    throw new UserError(
+      `${path}: got a checkpoint of ${head.step} steps for a run of ${run.parameters.steps}, need a run of more; use a larger --steps`,
+    );
 }
 
 function trainParameters({ numbers, recompute, dtype, wire }: TrainFlags): TrainParameters {
@@ -140,11 +156,12 @@ async function readConfig(path: string): Promise<Record<string, unknown>> {
 /** The config file with flags over it, or flags over defaults; the tokenizer's vocabulary in both. */
 function modelConfig(
   flags: TrainFlags,
-  { file, vocabSize }: { file: Record<string, unknown> | undefined; vocabSize: number },
+  { file, from, vocabSize }: { file: Record<string, unknown> | undefined; from: string | undefined; vocabSize: number },
 ): ModelConfig {
   if (file && flags.arch !== undefined && flags.arch !== file.model_type) {
+    const what = flags.config === undefined ? "a checkpoint" : "a --config";
     throw new UserError(
-      `got --arch ${flags.arch} with a --config of model_type ${JSON.stringify(file.model_type)} (${flags.config}), need the same in both; leave out --arch`,
+      `got --arch ${flags.arch} with ${what} of model_type ${JSON.stringify(file.model_type)} (${from}), need the same in both; leave out --arch`,
     );
   }
   const arch = file ? file.model_type : (flags.arch ?? "gpt2");
@@ -152,7 +169,7 @@ function modelConfig(
   const base = file ?? (arch === "llama" ? llamaDefaults(flags) : gpt2Defaults(flags));
   const given = Object.entries(over).filter(([, value]) => value !== undefined);
   const parse = () => parseModelConfig({ vocab_size: vocabSize, ...base, ...Object.fromEntries(given) });
-  const source = `${flags.config}${given.length > 0 ? ", with the flags over it" : ""}`;
+  const source = `${from}${given.length > 0 ? ", with the flags over it" : ""}`;
   const config = file ? named(source, parse) : parse();
   if (config.vocab_size !== vocabSize) {
     throw new UserError(

@@ -42,7 +42,9 @@ function keyFigures({ config, steps, start, evals, done }: TrainRecord): string 
   const last = evals.at(-1);
   const validation = done?.validationLoss ?? last?.validationLoss;
   const asked = start?.parameters.steps ?? steps.length;
-  const finished = steps.length < asked ? `${countText(steps.length)} of ${countText(asked)}` : countText(steps.length);
+  const before = start?.resumedAt ?? 0;
+  const taken = before + steps.length;
+  const finished = `${countText(taken)}${taken < asked ? ` of ${countText(asked)}` : ""}${before > 0 ? `, ${countText(before)} before` : ""}`;
   const figures: [string, string][] = [
     ["validation loss", validation === undefined ? "-" : validation.toFixed(4)],
     ["training loss", last ? last.trainLoss.toFixed(4) : "-"],

@@ -29,13 +29,18 @@ export const addTraceStepsOption = (command: Command): Command =>
     ),
   );
 
-/** @throws UserError for what is no range, or lies outside the run */
-export function traceSteps({ traceSteps: text }: TraceFlags, steps: number): StepRange {
-  if (text === undefined) return { from: Math.min(usual.from, steps), to: Math.min(usual.to, steps) };
+/** @param run its steps, the first `before` of which were taken in an earlier run
+ *  @throws UserError for what is no range, or lies outside the run */
+export function traceSteps({ traceSteps: text }: TraceFlags, run: { steps: number; before: number }): StepRange {
+  const { steps, before } = run;
+  const nearest = (step: number) => Math.min(before + step, steps);
+  if (text === undefined) return { from: nearest(usual.from), to: nearest(usual.to) };
   const [, first, last = first] = /^(\d{1,9})(?:-(\d{1,9}))?$/.exec(text) ?? [];
   const range = { from: Number(first), to: Number(last) };
-  if (range.from >= 1 && range.from <= range.to && range.to <= steps) return range;
-  throw new UserError(`got --trace-steps ${text || '""'}, need a step or a range such as 3-5 in this run's 1-${steps}`);
+  if (range.from > before && range.from <= range.to && range.to <= steps) return range;
+  throw new UserError(
+    `got --trace-steps ${text || '""'}, need a step or a range such as 3-5 in this run's ${before + 1}-${steps}`,
+  );
 }
 
 /** "steps 3 to 5" */

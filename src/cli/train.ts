@@ -30,6 +30,14 @@ import { framingLine, Progress, trafficLine } from "./progress.ts";
 import { remember, type TrainRecord } from "./record.ts";
 import { renderReport } from "./report.ts";
 import {
+  addCheckpointOptions,
+  asSaved,
+  type CheckpointFlags,
+  prepareSaving,
+  readResumed,
+  type Saving,
+} from "./resume.ts";
+import {
   addTraceOption,
   addTraceStepsOption,
   prepareTrace,
@@ -51,7 +59,7 @@ export function addTrain(program: Command): void {
     .option("--report <file>", `writes the run as one HTML page (default without --data: ${defaultReport})`)
     .addOption(jsonOption())
     .action(runTrain);
-  addTraceStepsOption(addTraceOption(command));
+  addTraceStepsOption(addTraceOption(addCheckpointOptions(command)));
   addTuneOption(addBackendOptions(addLinkOption(addMeshOptions(command))));
 }
 
@@ -87,23 +95,29 @@ export function addRunOptions(command: Command): Command {
 }
 
 /** Options as commander hands them over: texts, names in camel case. */
-interface TrainOptions extends Omit<TrainFlags, "numbers">, BackendFlags, LinkFlags, TraceFlags {
+interface TrainOptions extends Omit<TrainFlags, "numbers">, BackendFlags, LinkFlags, TraceFlags, CheckpointFlags {
   json: boolean;
   report?: string;
 }
 
-async function runTrain(options: TrainOptions & Record<string, unknown>): Promise<void> {
+async function runTrain(options: TrainOptions & Record<string, unknown>, command: Command): Promise<void> {
   const output = new Output(options.json);
-  const plan = await planTrain(flagsOf(options));
+  const resumed = options.resume === undefined ? undefined : await readResumed(options.resume);
+  const given = (name: string) => command.getOptionValueSource(name) === "cli";
+  const flags = flagsOf(options);
+  const plan = await planTrain(resumed ? asSaved(flags, { resumed, given }) : flags, resumed);
   const reportPath = options.report ?? (options.data === undefined ? defaultReport : undefined);
   if (reportPath !== undefined) {
-    for (const input of [options.data, options.config])
+    for (const input of [options.data, options.config, options.resume])
       if (input !== undefined && resolve(input) === resolve(reportPath))
         throw new UserError(`got --report ${reportPath}, which is an input of this run; use another file`);
     await prepareOutput(reportPath);
   }
-  await prepareTrace(options, [options.data, options.config, reportPath]);
-  const traced = options.trace === undefined ? undefined : traceSteps(options, plan.parameters.steps);
+  await prepareTrace(options, [options.data, options.config, options.resume, reportPath]);
+  const saving = await prepareSaving(options, [options.data, options.config, reportPath, options.trace]);
+  const before = resumed?.head.step ?? 0;
+  const traced =
+    options.trace === undefined ? undefined : traceSteps(options, { steps: plan.parameters.steps, before });
   let timeline: Timeline | undefined;
 
   const { where, note, dispose } = await openRanks(options);
@@ -111,7 +125,7 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
     const record = recordOf(plan, note);
     output.say(note);
     try {
-      timeline = await follow(plan, { where, record, output, traced });
+      timeline = await follow(plan, { where, record, output, traced, saving });
     } catch (error) {
       record.failure = error instanceof Error ? error.message : String(error);
       throw error;
@@ -122,7 +136,8 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
     if (record.done) {
       const { steps, validationLoss, peakBytes, durationMs } = record.done;
       const early = steps < plan.parameters.steps;
-      const ended = early ? `ended at step ${steps}` : `${steps} ${steps === 1 ? "step" : "steps"}`;
+      const earlier = before > 0 ? `, ${before} of them before,` : "";
+      const ended = early ? `ended at step ${steps}` : `${steps} ${steps === 1 ? "step" : "steps"}${earlier}`;
       // The last line above it, of some random batches, may say another number.
       const of = early ? "" : " of the whole split";
       output.say(
@@ -132,6 +147,7 @@ async function runTrain(options: TrainOptions & Record<string, unknown>): Promis
     if (plan.shape.size > 1) output.say(trafficLine(record.steps));
     if (record.done?.sent?.elementBytes) output.say(framingLine(record.done.sent));
     if (reportPath !== undefined && record.steps.length > 0) output.say(`report: ${reportPath}`);
+    if (saving) output.say(`checkpoint: ${saving.path}; --resume ${saving.path} goes on from it`);
     if (options.trace !== undefined && traced)
       await writeTrace(options.trace, { timeline: timeline ?? new Recorder(), what: stepsText(traced), output });
   } finally {
@@ -176,10 +192,16 @@ function recordOf({ textName, tokenizer, corpus, config }: TrainPlan, note: stri
 
 /** Runs to the end, or to the first Ctrl-C: then with what it has. Returns the timeline of the traced steps, if the run came to them. */
 async function follow(
-  { config, tokenizer, corpus, parameters, shape, textName }: TrainPlan,
-  options: { where: OpenRanks["where"]; record: TrainRecord; output: Output; traced: StepRange | undefined },
+  { config, tokenizer, corpus, parameters, shape, textName, resume }: TrainPlan,
+  options: {
+    where: OpenRanks["where"];
+    record: TrainRecord;
+    output: Output;
+    traced: StepRange | undefined;
+    saving: Saving | undefined;
+  },
 ): Promise<Timeline | undefined> {
-  const { where, record, output, traced } = options;
+  const { where, record, output, traced, saving } = options;
   output.say(
     `${config.model_type} of ${countText(parameterCount(config))} parameters on ${textName}: ${countText(record.textTokens)} ${tokenizer.name} tokens, ${tokenizer.vocabSize} different`,
   );
@@ -189,35 +211,46 @@ async function follow(
   const controls = new TrainControls();
   let timeline: Timeline | undefined;
   let sampling = false;
+  let done = 0;
   // Ctrl-C pressed twice while a step kept the thread busy arrives twice in one turn; later, without a listener, the second
   // ends the process by itself, however busy it is.
   const interrupt = () => {
     if (controller.signal.aborted) process.exit(130);
     controller.abort();
+    if (saving) controls.checkpoint();
     setImmediate(() => process.off("SIGINT", interrupt));
     progress.stop();
     if (sampling) return output.say("ending the sample here; press Ctrl-C again to stop at once");
-    const under = record.steps.length < parameters.steps ? "this step, a short evaluation" : "the evaluation";
+    const under = done < parameters.steps ? "this step, a short evaluation" : "the evaluation";
     output.say(`ending after ${under} and the sample; press Ctrl-C again to stop at once`);
   };
   process.on("SIGINT", interrupt);
   try {
     const { signal } = controller;
     // Only who asks for something pays for being able to.
-    const steered = traced && { controls };
-    const run = { config, tokenizer, corpus, parameters, shape, signal, ...steered };
+    const steered = (traced || saving) && { controls };
+    const run = { config, tokenizer, corpus, parameters, shape, signal, resume, ...steered };
     for await (const event of trainOnMesh({ ...where, ...run })) {
       if (event.event === "timeline") {
         timeline = event.timeline;
         continue;
       }
+      if (event.event === "checkpoint" && saving) {
+        const { step, bytes } = event;
+        await writeWhole(saving.path, bytes);
+        output.event({ event: "checkpoint", step, file: saving.path, bytes: bytes.length });
+        continue;
+      }
       if (event.event === "start" || event.event === "step") {
-        const next = event.event === "start" ? 1 : event.step + 1;
-        if (traced?.from === next) controls.trace(traced.to - traced.from + 1);
+        done = event.event === "start" ? (event.resumedAt ?? 0) : event.step;
+        if (traced?.from === done + 1) controls.trace(traced.to - traced.from + 1);
+        const due = done === parameters.steps || (saving?.every !== undefined && done % saving.every === 0);
+        if (saving && due && event.event === "step") controls.checkpoint();
       }
       remember(record, event);
       if (event.event === "start") {
         if (event.dtypeNote !== undefined) output.say(event.dtypeNote);
+        if (event.resumedAt !== undefined) output.say(`going on from step ${event.resumedAt} of ${parameters.steps}`);
       }
       // The sample has them all.
       if (event.event !== "token") output.event(event);
