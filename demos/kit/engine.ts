@@ -19,7 +19,7 @@ export function startEngine<T>(name: string): Engine<T> {
       event.preventDefault();
       resolve(
         event.message
-          ? `The thread that computes has stopped: ${event.message}.`
+          ? `The thread that computes has stopped: ${event.message.replace(/^Uncaught (\w*Error: )?/, "")}.`
           : "The thread that computes could not be started: this page's files may have changed; reload it.",
       );
     });

@@ -15,6 +15,7 @@ import {
   finished,
   kept,
   notKept,
+  openedCheckpoint,
   outlook,
   phase,
   rateFactor,
@@ -68,6 +69,7 @@ function engineEnded(ended: Engine<TrainEngine>, why: string): void {
   batch(() => {
     phase.value = "idle";
     started.value = undefined;
+    openedCheckpoint.value = undefined;
     if (training) failed.value = { title: "The run has stopped", text: why };
   });
   void takeText(lastTake);
@@ -99,9 +101,26 @@ export const loadSources = (): Promise<boolean> => takeText(() => engine.remote.
 export const loadText = (whole: string): Promise<boolean> => takeText(() => engine.remote.text("pasted text", whole));
 export const loadFile = (file: File): Promise<boolean> => takeText(() => engine.remote.file(file));
 
+export async function openCheckpoint(file: File): Promise<void> {
+  try {
+    const opened = await engine.remote.open(file);
+    batch(() => {
+      failed.value = undefined;
+      openedCheckpoint.value = opened;
+      setSettings({ ...opened.settings, steps: stepsBeyond(opened) });
+    });
+  } catch (error) {
+    failed.value = { title: "This checkpoint cannot be opened", text: wordsOf(error) };
+  }
+}
+
 /** A run that was through goes on for as long again. */
 const stepsBeyond = ({ step, settings }: { step: number; settings: { steps: number } }): number =>
   settings.steps > step ? settings.steps : 2 * step;
+
+export const closeCheckpoint = (): void => {
+  openedCheckpoint.value = undefined;
+};
 
 export async function goOnFromKept(): Promise<void> {
   const last = kept.value;
@@ -115,7 +134,7 @@ export async function forgetKept(): Promise<void> {
   kept.value = undefined;
 }
 
-export async function start(from: From = "anew"): Promise<void> {
+export async function start(from: From = openedCheckpoint.value ? "file" : "anew"): Promise<void> {
   if (busy.value) return;
   batch(() => {
     phase.value = "starting";

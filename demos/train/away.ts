@@ -1,5 +1,6 @@
 // A tab in the background: the run goes on behind a checkpoint, and who comes back is told how far.
 
+import { remote } from "./actions.ts";
 import { away, kept, lastStep, phase } from "./state.ts";
 
 let hiddenAt: { ms: number; step: number } | undefined;
@@ -7,6 +8,8 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) {
     if (phase.value !== "running") return;
     hiddenAt = { ms: performance.now(), step: lastStep() };
+    // A browser may throw a hidden tab away without a word.
+    void remote().keep();
     return;
   }
   if (hiddenAt) away.value = awayWords(hiddenAt);

@@ -22,6 +22,11 @@ async function offer(name: (step: number) => string, make: () => Promise<{ step:
     failed.value = { title: "There is nothing to download", text: wordsOf(error) };
   }
 }
+export const downloadCheckpoint = (): Promise<void> =>
+  offer(
+    (step) => `shardgrad-step-${step}.safetensors`,
+    () => remote().checkpointFile(),
+  );
 export const downloadTrace = (): Promise<void> =>
   offer(
     () => `shardgrad-trace-steps-${timeline.value?.from}-${timeline.value?.to}.json`,

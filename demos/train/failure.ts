@@ -10,7 +10,7 @@ export function failureOf(error: unknown): Failure {
     const { step, learningRate, tensor } = error as unknown as { step: number; learningRate: number; tensor: string };
     return {
       title: `The loss ran away at step ${step}`,
-      text: `At a learning rate of ${learningRate} ${tensor} is no longer a finite number. Take a smaller learning rate and start again, or go on from the last checkpoint with a smaller one.`,
+      text: `At a learning rate of ${Number(learningRate.toPrecision(3))} ${tensor} is no longer a finite number. Take a smaller learning rate and start again, or go on from the last checkpoint with a smaller one.`,
     };
   }
   if (name === "OutOfMemoryError" || (name === "RangeError" && /memory|allocat/i.test(message)))
@@ -18,11 +18,13 @@ export function failureOf(error: unknown): Failure {
       title: "There is not enough memory",
       text: `${sentence(message)} Take a smaller width, batch or context, or fewer layers; ranks in one process share one device's memory.`,
     };
-  if (name === "DeviceLostError")
+  if (name === "DeviceLostError") {
+    const [, why] = /lost \((.*)\)/.exec(message) ?? [];
     return {
       title: "The device that computed has gone",
-      text: `${sentence(message)} Browsers and drivers take a GPU away when it hangs, sleeps or is updated. Start again, or go on from the last checkpoint.`,
+      text: `${why ? `The browser says: ${sentence(why)}` : sentence(message)} Browsers and drivers take a GPU away when it hangs, sleeps or is updated. Start again, or go on from the last checkpoint.`,
     };
+  }
   if (name === "CommunicationError" || message.startsWith("the worker of rank"))
     return {
       title: "A rank has stopped",
@@ -30,6 +32,15 @@ export function failureOf(error: unknown): Failure {
     };
   if (name === "UserError") return { title: "This run cannot be made", text: sentence(message) };
   return { title: "The run has failed", text: sentence(message) };
+}
+
+/** What kept a checkpoint from being kept. */
+export function notKeptOf(error: unknown, step: number): Failure {
+  const full = error instanceof DOMException && error.name === "QuotaExceededError";
+  return {
+    title: full ? "This browser's storage is full" : "A checkpoint could not be kept",
+    text: `${full ? `There was no room for the checkpoint of step ${step}.` : sentence(error instanceof Error ? error.message : String(error))} The one kept before stays, and the run goes on. Download a checkpoint, or free space and save again.`,
+  };
 }
 
 /** One that begins with a capital letter and ends with a full stop. */

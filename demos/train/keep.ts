@@ -48,6 +48,15 @@ async function transaction<T>(mode: IDBTransactionMode, work: (runs: IDBObjectSt
 const get = async <T>(key: Key): Promise<T | undefined> =>
   (await transaction("readonly", (runs) => runs.get(key) as IDBRequest<T | undefined>)) ?? undefined;
 
+/** @param text left out where the run's text is kept already */
+export async function keepRun(run: KeptRun, text?: KeptText): Promise<void> {
+  await transaction("readwrite", (runs) => {
+    if (text) runs.put(text, "text" satisfies Key);
+    runs.put(run, "run" satisfies Key);
+    return runs.put(run.about, "about" satisfies Key);
+  });
+}
+
 /** What is kept, without reading all of it. */
 export const keptAbout = (): Promise<Kept | undefined> => get<Kept>("about");
 

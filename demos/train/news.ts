@@ -136,3 +136,10 @@ export interface TextFacts {
   /** its beginning */
   opening: string;
 }
+
+/** What of a checkpoint the page shows and goes by. */
+export interface OpenedCheckpoint {
+  name: string;
+  step: number;
+  settings: Pick<Settings, "layers" | "heads" | "width" | "context" | "batch" | "steps" | "rate" | "seed" | "dtype">;
+}

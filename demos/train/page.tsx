@@ -7,20 +7,21 @@ import { showPage } from "../kit/shell.tsx";
 import { SupportNotice } from "../kit/support.tsx";
 import { begin, forgetKept, goOnFromKept } from "./actions.ts";
 import "./away.ts";
-import { downloadReport } from "./downloads.ts";
+import { downloadCheckpoint, downloadReport } from "./downloads.ts";
 import { Buttons, Loss, Nothing, Numbers, Rate, Samples } from "./live.tsx";
 import "./page.css";
 import { Memory, Traffic } from "./ranks.tsx";
 import { meshWords } from "./settings.ts";
 import { Setup } from "./setup.tsx";
 import { Source } from "./source.tsx";
-import { away, busy, failed, kept, notKept, started } from "./state.ts";
+import { away, busy, failed, finished, kept, notKept, started } from "./state.ts";
 import { TimelinePanel } from "./timeline.tsx";
 
 /** A run that this browser keeps from before. */
 function KeptNotice(): VNode | null {
   const last = kept.value;
-  if (!last || busy.value) return null;
+  // One that has just come to its end here is no news.
+  if (!last || busy.value || (finished.value && !failed.value)) return null;
   const when = new Date(last.savedAtMs).toLocaleString();
   return (
     <Notice title={`A run is kept in this browser: step ${count(last.step)} of ${count(last.settings.steps)}`}>
@@ -40,8 +41,7 @@ function KeptNotice(): VNode | null {
 }
 
 function Notices(): VNode {
-  const safe =
-    kept.value && failed.value ? ` The checkpoint of step ${count(kept.value.step)} is kept in this browser.` : "";
+  const safe = kept.value ? ` The checkpoint of step ${count(kept.value.step)} is kept in this browser.` : "";
   return (
     <>
       {failed.value && (
@@ -64,10 +64,24 @@ function Notices(): VNode {
 const Files = (): VNode => (
   <section class="panel" aria-labelledby="files">
     <h2 id="files">Take it with you</h2>
+    <p class="small quiet">
+      {kept.value
+        ? `This browser keeps the checkpoint of step ${count(kept.value.step)}.`
+        : "Checkpoints are kept in this browser every ten seconds or so."}{" "}
+      A checkpoint is a safetensors file: it goes on here on any mesh, or in the terminal with --resume.
+    </p>
     <div class="row">
+      <button type="button" onClick={() => void downloadCheckpoint()}>
+        Download a checkpoint
+      </button>
       <button type="button" onClick={() => void downloadReport()}>
         Download a report
       </button>
+      {kept.value && finished.value && !busy.value && (
+        <button type="button" onClick={() => void goOnFromKept()}>
+          Go on from step {count(kept.value.step)}
+        </button>
+      )}
     </div>
   </section>
 );

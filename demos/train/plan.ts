@@ -36,7 +36,7 @@ const parametersOf = (settings: Settings): TrainParameters => ({
   warmup: Math.min(50, Math.floor(settings.steps / 10)),
   ...{ beta1: 0.9, beta2: 0.99, weightDecay: 0.1, clip: 1, dropout: 0 },
   ...{ accumulate: 1, recompute: false, dtype: settings.dtype },
-  ...{ evalEvery: Math.max(1, Math.round(settings.steps / 20)), evalBatches: 2, sampleTokens },
+  ...{ evalEvery: Math.max(1, Math.min(50, Math.round(settings.steps / 20))), evalBatches: 2, sampleTokens },
 });
 
 /** @throws UserError for sizes that make no model */

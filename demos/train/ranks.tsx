@@ -30,10 +30,10 @@ function TrafficOf({ of }: { of: RankFigures }): VNode {
           ? `✓ All ${ranks.length} ranks received what the closed form says, to the byte: ${count(total)} bytes a step.`
           : `✗ Rank ${differ[0]} received ${count(received[differ[0]])} bytes, the closed form says ${count(closedForm[differ[0]])}.`}
       </p>
+      <p class="small quiet">Bytes in step {count(step)}: from each rank (rows) to each rank (columns).</p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard */}
       <section class="scroll" aria-label="Bytes from rank to rank" tabIndex={0}>
         <table class={`heat ${words ? "" : "fine"}`}>
-          <caption>Bytes in step {count(step)}: from each rank (rows) to each rank (columns)</caption>
           <thead>
             <tr>
               <th scope="col">from</th>

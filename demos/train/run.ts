@@ -1,15 +1,19 @@
-// One run: follows the library's events, tells the page of them, holds between two of them when it is paused.
+// One run: follows the library's events, tells the page of them, holds between two of them when it is paused, and keeps checkpoints.
 
 import { createBackend, TrainControls, type TrainEvent } from "shardgrad";
 import { type Timeline, trainOnMesh, workerRanks } from "shardgrad/parallel";
-import { failureOf } from "./failure.ts";
-import type { KeptText } from "./keep.ts";
-import type { History, News, RankFigures, Started } from "./news.ts";
+import { failureOf, notKeptOf } from "./failure.ts";
+import { type KeptText, keepRun } from "./keep.ts";
+import type { History, Kept, News, RankFigures, Started } from "./news.ts";
 import { Outbox } from "./outbox.ts";
 import { packTimeline } from "./pack.ts";
 import { type RunPlan, sampleTokens } from "./plan.ts";
 import type { Settings } from "./settings.ts";
 
+/** Between two checkpoints that are kept; longer where keeping one takes long. */
+const keepEveryMs = 10_000;
+/** Time spent on checkpoints: at most one part in so many. */
+const keepShare = 30;
 /** Steps traced by themselves, once the first ones have made what they need. */
 const firstTrace = { behind: 2, steps: 2 };
 /** Figures of ranks change little from step to step. */
@@ -44,11 +48,19 @@ export class Run {
   readonly record: RunRecord;
   /** the last one asked for, in full */
   timeline: { timeline: Timeline; from: number; to: number } | undefined;
+  /** the newest one */
+  checkpoint: { step: number; bytes: Uint8Array } | undefined;
   readonly #options: RunOptions;
   readonly #outbox: Outbox;
   readonly #abort = new AbortController();
+  /** those who wait for the next checkpoint */
+  #waiting: ((checkpoint: { step: number; bytes: Uint8Array }) => void)[] = [];
   #paused: Promise<void> | undefined;
   #goOn: (() => void) | undefined;
+  #step = 0;
+  #textKept = false;
+  #keeping: Promise<void> | undefined;
+  #nextKeepMs = 0;
   #figuresMs = 0;
   /** of the sample that is being written */
   #tokens: number[] = [];
@@ -65,9 +77,10 @@ export class Run {
     };
   }
 
-  /** Holds the run behind the step under way: nobody asks for the next event until it goes on. */
+  /** Holds the run behind a checkpoint of the step under way: nobody asks for the next event until it goes on. */
   pause(): void {
     if (this.#paused) return;
+    this.controls.checkpoint();
     this.#paused = new Promise((resolve) => {
       this.#goOn = resolve;
     });
@@ -85,9 +98,17 @@ export class Run {
     this.goOn();
   }
 
+  /** The checkpoint of now: of the step under way, or the one behind which the run holds. */
+  async checkpointNow(): Promise<{ step: number; bytes: Uint8Array }> {
+    const { checkpoint } = this;
+    if (checkpoint && (checkpoint.step === this.#step || this.record.finished || this.record.failed)) return checkpoint;
+    this.controls.checkpoint();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
   /** Runs to its end; what goes wrong is told, not thrown. */
   async follow(): Promise<void> {
-    const { settings, plan } = this.#options;
+    const { settings, plan, resume } = this.#options;
     const { controls, record } = this;
     this.#outbox.add({ text: this.#options.text.facts, history: structuredClone(record.history) });
     let backend: Awaited<ReturnType<typeof createBackend>> | undefined;
@@ -95,10 +116,11 @@ export class Run {
       const inWorkers = settings.place === "workers";
       backend = inWorkers ? undefined : await createBackend({ backend: settings.backend });
       const where = backend ? { backend: backend.backend } : { ranks: workerRanks({ backend: settings.backend }) };
-      const run = { ...where, ...plan, controls, watch: true, signal: this.#abort.signal };
+      const run = { ...where, ...plan, controls, watch: true, signal: this.#abort.signal, resume: resume?.bytes };
+      this.#nextKeepMs = performance.now() + keepEveryMs;
       for await (const event of trainOnMesh(run)) {
         this.#take(event, backend?.note);
-        if (event.event === "step" && this.#paused) await this.#hold();
+        if (event.event === "checkpoint" && this.#paused) await this.#hold();
         // A backend that never waits for a device would leave no turn to hear the page in.
         await turn();
       }
@@ -107,6 +129,7 @@ export class Run {
       this.#outbox.add({ failed: record.failed });
     } finally {
       backend?.backend.dispose();
+      await this.#keeping;
       this.#outbox.flush();
     }
   }
@@ -136,12 +159,13 @@ export class Run {
       const { timeline, from, to } = event;
       this.timeline = { timeline, from, to };
       this.#outbox.add({ timeline: packTimeline(timeline, { from, to }) });
-    } else if (event.event === "done") this.#takeDone(event);
+    } else if (event.event === "checkpoint") this.#takeCheckpoint(event.step, event.bytes);
+    else if (event.event === "done") this.#takeDone(event);
   }
 
   #takeStart(event: EventOf<"start">, note: string | undefined): void {
-    const { parameterCount, tokensPerStep, parameters, dtype, dtypeNote, backend, adapter } = event;
-    const resumedAt = 0;
+    const { parameterCount, tokensPerStep, parameters, dtype, dtypeNote, resumedAt = 0, backend, adapter } = event;
+    this.#step = resumedAt;
     const started = {
       ...{ parameterCount, tokensPerStep, steps: parameters.steps, resumedAt, dtype, dtypeNote },
       ...{ ranks: this.#options.plan.shape.size, note: note ?? `${backend} in each worker: ${adapter}` },
@@ -160,6 +184,7 @@ export class Run {
     const { record, controls } = this;
     const { step, loss, learningRate, durationMs, bytesReceived, closedFormBytes, traffic, ranks } = event;
     const row = [step, loss, learningRate, durationMs] as const;
+    this.#step = step;
     record.history.steps.push(row);
     this.#outbox.add({ steps: [row] });
     const nowMs = performance.now();
@@ -180,6 +205,40 @@ export class Run {
     const first = step === (started?.resumedAt ?? 0) + 1 && record.history.samples.length === 0;
     if (sampleEvery > 0 && !last && (first || step % sampleEvery === 0)) controls.sample(sampleTokens);
     if (step === (started?.resumedAt ?? 0) + firstTrace.behind) controls.trace(firstTrace.steps);
+    if (last || (nowMs >= this.#nextKeepMs && !this.#keeping)) controls.checkpoint();
+  }
+
+  #takeCheckpoint(step: number, bytes: Uint8Array): void {
+    this.checkpoint = { step, bytes };
+    for (const resolve of this.#waiting.splice(0)) resolve(this.checkpoint);
+    this.#nextKeepMs = performance.now() + keepEveryMs;
+    // One behind the other: what is on its way to the disk is whole there before the next.
+    this.#keeping = (this.#keeping ?? Promise.resolve()).then(() => this.#keep(step, bytes));
+    const keeping = this.#keeping;
+    void keeping.then(() => {
+      if (this.#keeping === keeping) this.#keeping = undefined;
+    });
+  }
+
+  async #keep(step: number, bytes: Uint8Array): Promise<void> {
+    const startedMs = performance.now();
+    const { settings, text } = this.#options;
+    const about: Kept = { step, savedAtMs: Date.now(), textName: text.facts.name, settings };
+    const { steps, evals, samples } = this.record.history;
+    const history = {
+      steps: steps.filter(([of]) => of <= step),
+      evals: evals.filter(([of]) => of <= step),
+      samples: samples.filter((each) => each.step <= step),
+    };
+    try {
+      await keepRun({ about, checkpoint: bytes, history }, this.#textKept ? undefined : text);
+      this.#textKept = true;
+      this.#outbox.add({ kept: about, notKept: undefined });
+    } catch (error) {
+      this.#outbox.add({ notKept: notKeptOf(error, step) });
+    }
+    const tookMs = performance.now() - startedMs;
+    this.#nextKeepMs = performance.now() + Math.max(keepEveryMs, keepShare * tookMs);
   }
 }
 

@@ -3,8 +3,9 @@
 import type { VNode } from "preact";
 import { Choice, Figures, Notice, NumberField, Select } from "../kit/fields.tsx";
 import { bytes, count } from "../kit/format.ts";
+import { closeCheckpoint, openCheckpoint } from "./actions.ts";
 import { bounds, type Settings } from "./settings.ts";
-import { busy, device, narrow, outlook, settings } from "./state.ts";
+import { busy, device, narrow, openedCheckpoint, outlook, settings } from "./state.ts";
 
 const layoutTexts: Record<Settings["layout"], string> = {
   serial: "One rank",
@@ -24,8 +25,18 @@ const layoutSentences: Record<Settings["layout"], string> = {
 };
 
 const Field = ({ name, label, step }: { name: keyof typeof bounds; label: string; step?: "any" }): VNode => (
-  <NumberField label={label} value={settings[name]} {...bounds[name]} step={step} disabled={busy.value} />
+  <NumberField
+    label={label}
+    value={settings[name]}
+    {...bounds[name]}
+    step={step}
+    disabled={busy.value || isOfCheckpoint(name)}
+  />
 );
+
+/** A model that goes on is as it is. */
+const isOfCheckpoint = (name: keyof Settings): boolean =>
+  openedCheckpoint.value !== undefined && ["layers", "heads", "width", "context"].includes(name);
 
 function Mesh(): VNode {
   const layout = settings.layout.value;
@@ -79,6 +90,35 @@ function OutlookPanel(): VNode | null {
   );
 }
 
+function CheckpointFile(): VNode {
+  const opened = openedCheckpoint.value;
+  if (opened)
+    return (
+      <Notice title={`Goes on from step ${count(opened.step)}`}>
+        <p class="small">{opened.name}: on any layout and mesh, with the text chosen here.</p>
+        <button type="button" disabled={busy.value} onClick={closeCheckpoint}>
+          Start anew instead
+        </button>
+      </Notice>
+    );
+  return (
+    <label class="button file">
+      Open a checkpoint…
+      <input
+        class="hidden"
+        type="file"
+        accept=".safetensors"
+        disabled={busy.value}
+        onChange={({ currentTarget }) => {
+          const [file] = currentTarget.files ?? [];
+          if (file) void openCheckpoint(file);
+          currentTarget.value = "";
+        }}
+      />
+    </label>
+  );
+}
+
 export function Setup(): VNode {
   const { f16 = false, note } = device.value ?? {};
   return (
@@ -125,6 +165,7 @@ export function Setup(): VNode {
       </div>
       {note && <p class="small quiet">{note}</p>}
       <OutlookPanel />
+      <CheckpointFile />
     </details>
   );
 }

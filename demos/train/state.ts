@@ -8,6 +8,7 @@ import type {
   Failure,
   Finished,
   Kept,
+  OpenedCheckpoint,
   Outlook,
   PackedTimeline,
   RankFigures,
@@ -64,6 +65,7 @@ export const text = signal<TextFacts | undefined>(undefined);
 export const textWrong = signal<string | undefined>(undefined);
 export const device = signal<{ note: string; f16: boolean } | undefined>(undefined);
 export const outlook = signal<Outlook | { wrong: string } | undefined>(undefined);
+export const openedCheckpoint = signal<OpenedCheckpoint | undefined>(undefined);
 
 /** of the run under way, or the last one */
 export const started = signal<Started | undefined>(undefined);

@@ -2,25 +2,27 @@
 
 import { expose, transfer } from "comlink";
 import { listAdapters } from "shardgrad";
-import { chromeTrace } from "shardgrad/parallel";
+import { chromeTrace, readCheckpoint } from "shardgrad/parallel";
 import { forgetRun, type KeptText, keptAbout, keptRun } from "./keep.ts";
-import type { History, Kept, News, Outlook, TextFacts } from "./news.ts";
+import type { History, Kept, News, OpenedCheckpoint, Outlook, TextFacts } from "./news.ts";
 import { buffersOf } from "./pack.ts";
 import { outlookOf, planRun } from "./plan.ts";
 import { Run } from "./run.ts";
 import type { Settings } from "./settings.ts";
 import { takeFile, takeSources, takeText } from "./text.ts";
 
-/** What a run begins with: nothing, or the run that this browser keeps. */
-export type From = "anew" | "kept";
+/** What a run begins with: nothing, a file that was opened, or the run that this browser keeps. */
+export type From = "anew" | "file" | "kept";
 
 let text: KeptText | undefined;
+let opened: Uint8Array | undefined;
 let run: Run | undefined;
 
 const textNow = async (): Promise<KeptText> => (text ??= await takeSources());
 
 /** What a run goes on from. */
 async function resumed(from: From): Promise<{ bytes: Uint8Array; history: History } | undefined> {
+  if (from === "file" && opened) return { bytes: opened, history: { steps: [], evals: [], samples: [] } };
   if (from !== "kept") return undefined;
   const kept = await keptRun();
   if (!kept)
@@ -70,6 +72,19 @@ const engine = {
     return { note, f16: note.startsWith("webgpu") && adapters[0].features.includes("shader-f16") };
   },
 
+  /** Keeps a file at hand that a run may go on from.
+   *  @throws UserError for what is no checkpoint */
+  async open(file: File): Promise<OpenedCheckpoint> {
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    const { config, parameters, step } = readCheckpoint(bytes);
+    if (config.model_type !== "gpt2")
+      throw new Error(`${file.name}: got a ${config.model_type}, need a GPT-2, which is what this page trains`);
+    opened = bytes;
+    const { n_layer: layers, n_head: heads, n_embd: width, n_positions: context } = config;
+    const { batch, steps, learningRate: rate, seed, dtype = "f32" } = parameters;
+    return { name: file.name, step, settings: { layers, heads, width, context, batch, steps, rate, seed, dtype } };
+  },
+
   kept: (): Promise<Kept | undefined> => keptAbout(),
   forget: (): Promise<void> => forgetRun(),
 
@@ -84,6 +99,7 @@ const engine = {
     const trained = await textNow();
     const plan = planRun(settings, {
       text: trained.text,
+      tokenizer: resume && readCheckpoint(resume.bytes).tokenizer,
     });
     run = new Run({
       ...{ settings, plan, text: trained, resume, rateFactor },
@@ -100,6 +116,14 @@ const engine = {
   trace: (steps: number): void => requireRun().controls.trace(steps),
   sample: (tokens: number): void => requireRun().controls.sample(tokens),
 
+  /** Has a checkpoint of now kept in this browser. */
+  async keep(): Promise<void> {
+    await requireRun().checkpointNow();
+  },
+  async checkpointFile(): Promise<{ step: number; file: Blob }> {
+    const { step, bytes } = await requireRun().checkpointNow();
+    return { step, file: new Blob([bytes as Uint8Array<ArrayBuffer>], { type: "application/octet-stream" }) };
+  },
   /** For ui.perfetto.dev. */
   traceFile(): Blob {
     const { timeline } = requireRun();

@@ -1,14 +1,14 @@
 // The Train page as a person uses it: a run is started, watched, held, steered and gone on with; its numbers are those of the same run in
 // Node.
 
-import { readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { charTokenizer, createBackend, makeCorpus, parseModelConfig, type TrainEvent } from "../../src/index.ts";
-import { meshShape, requireLegal, shardedExtents, trainOnMesh } from "../../src/parallel.ts";
+import { parseModelConfig } from "../../src/index.ts";
+import { meshShape, requireLegal, shardedExtents } from "../../src/parallel.ts";
 import { learningRateAt } from "../../src/train/schedule.ts";
 import { checkAccessible, checkFits, type Demo, openDemo, takePictures } from "./demo.ts";
+import { address, inNode, paste, pause, startButton, stepOf, text } from "./train-page.ts";
 
 let demo: Demo;
 test.before(async () => {
@@ -16,42 +16,6 @@ test.before(async () => {
 });
 test.after(() => demo?.close());
 
-/** Small enough for some hundred steps a second. */
-const small = { layers: 1, heads: 2, width: 16, context: 16, batch: 4, steps: 12, seed: 3 };
-const text = readFileSync("ARCHITECTURE.md", "utf8").slice(0, 6000);
-const query = (changes: Readonly<Record<string, string | number>> = {}): string =>
-  `train/?${new URLSearchParams(Object.entries({ ...small, backend: "cpu", layout: "2d", sampleEvery: 0, ...changes }).map(([name, value]) => [name, String(value)]))}`;
-
-/** The page's run, as the page says that it trains. */
-async function inNode(changes: { steps?: number; learningRate?: number } = {}): Promise<TrainEvent[]> {
-  const { layers, heads, width, context, batch, seed } = small;
-  const { steps = small.steps, learningRate = 2e-3 } = changes;
-  const tokenizer = charTokenizer(text);
-  const corpus = makeCorpus({ tokens: tokenizer.encode(text), context });
-  const config = parseModelConfig({
-    ...{ model_type: "gpt2", vocab_size: tokenizer.vocabSize, n_positions: context },
-    ...{ n_embd: width, n_layer: layers, n_head: heads },
-  });
-  const parameters = {
-    ...{ batch, context, steps, seed, learningRate, minLearningRate: learningRate / 10 },
-    warmup: Math.min(50, Math.floor(steps / 10)),
-    ...{ beta1: 0.9, beta2: 0.99, weightDecay: 0.1, clip: 1, dropout: 0, accumulate: 1, recompute: false },
-    ...{ evalEvery: Math.max(1, Math.round(steps / 20)), evalBatches: 2, sampleTokens: 160 },
-  };
-  const { backend } = await createBackend({ backend: "cpu" });
-  const events: TrainEvent[] = [];
-  const shape = meshShape({ layout: "2d", dims: [2, 2] });
-  for await (const event of trainOnMesh({ backend, config, tokenizer, corpus, parameters, shape })) events.push(event);
-  backend.dispose();
-  return events;
-}
-
-async function paste(page: Page, whole: string): Promise<void> {
-  await page.getByRole("button", { name: "Paste a text" }).click();
-  await page.getByLabel(/^Your text/).fill(whole);
-  await page.getByRole("button", { name: "Use this text" }).click();
-}
-const startButton = (page: Page) => page.getByRole("button", { name: "Train", exact: true });
 const figure = (page: Page, name: string) =>
   page
     .locator("dl div")
@@ -59,7 +23,7 @@ const figure = (page: Page, name: string) =>
     .locator("dd");
 
 test("a text is pasted, trained on and sampled from: losses, traffic and sample are Node's", async () => {
-  const { use, close } = await demo.open(query());
+  const { use, close } = await demo.open(address());
   const events = await inNode();
   await use(async (page) => {
     await paste(page, text);
@@ -91,17 +55,14 @@ test("a text is pasted, trained on and sampled from: losses, traffic and sample 
 
 test("a run is held and goes on; its learning rate is the one that was chosen", async () => {
   const steps = 4000;
-  const { use, close } = await demo.open(query({ steps, rate: 0.001 }));
+  const { use, close } = await demo.open(address({ steps, rate: 0.001 }));
   await use(async (page) => {
     await paste(page, text);
     await startButton(page).click();
-    await page.getByRole("button", { name: "Pause" }).click();
-    await page.getByText("Paused").waitFor();
-    const progress = page.getByRole("progressbar");
-    const stepOf = async () => Number(await progress.getAttribute("value"));
-    const held = await stepOf();
+    await pause(page);
+    const held = await stepOf(page);
     await page.waitForTimeout(300);
-    assert.is(await stepOf(), held);
+    assert.is(await stepOf(page), held);
     await page.getByLabel(/^Learning rate, of what/).focus();
     await page.keyboard.press("ArrowRight");
     await page.keyboard.press("ArrowRight");
@@ -111,14 +72,14 @@ test("a run is held and goes on; its learning rate is the one that was chosen", 
     await page.getByRole("button", { name: "End here" }).click();
     await page.getByText("Ended at step").waitFor();
     const schedule = { learningRate: 0.001, minLearningRate: 0.0001, warmup: 50, steps };
-    const rate = 4 * learningRateAt((await stepOf()) - 1, schedule);
+    const rate = 4 * learningRateAt((await stepOf(page)) - 1, schedule);
     await page.getByText(`${rate.toExponential(2)} in the last step`).waitFor();
   });
   await close();
 });
 
 test("ranks in workers of their own give the same figures", async () => {
-  const { use, close } = await demo.open(query({ place: "workers", layout: "1d", ranks: 2, steps: 6 }));
+  const { use, close } = await demo.open(address({ place: "workers", layout: "1d", ranks: 2, steps: 6 }));
   await use(async (page) => {
     await startButton(page).click();
     await page.getByText("Done: 6 steps").waitFor();
@@ -129,7 +90,7 @@ test("ranks in workers of their own give the same figures", async () => {
 });
 
 test("what does not fit is said in the library's words, and cannot be started", async () => {
-  const { use, close } = await demo.open(query({ heads: 4, q: 3 }));
+  const { use, close } = await demo.open(address({ heads: 4, q: 3 }));
   await use(async (page) => {
     const config = parseModelConfig({
       ...{ model_type: "gpt2", vocab_size: 95, n_positions: 16, n_embd: 16, n_layer: 1, n_head: 4 },
@@ -157,9 +118,11 @@ test("what does not fit is said in the library's words, and cannot be started", 
 });
 
 test("a text that is too short ends in a sentence", async () => {
-  const { use, close } = await demo.open(query());
+  const { use, close } = await demo.open(address());
   await use(async (page) => {
-    await paste(page, "aaaa");
+    await page.getByRole("button", { name: "Paste a text" }).click();
+    await page.getByLabel(/^Your text/).fill("aaaa");
+    await page.getByRole("button", { name: "Use this text" }).click();
     await page.getByRole("alert").filter({ hasText: "need at least two" }).waitFor();
     await page.getByLabel(/^Your text/).fill("abcd");
     await page.getByRole("button", { name: "Use this text" }).click();
@@ -171,7 +134,7 @@ test("a text that is too short ends in a sentence", async () => {
 });
 
 test("by keyboard alone: started, held, its timeline explored", async () => {
-  const { use, close } = await demo.open(query({ steps: 3000 }), { reducedMotion: "reduce" });
+  const { use, close } = await demo.open(address({ steps: 3000 }), { reducedMotion: "reduce" });
   await use(async (page) => {
     const reach = async (name: string) => {
       for (let presses = 0; presses < 80; presses++) {
@@ -208,7 +171,7 @@ test("by keyboard alone: started, held, its timeline explored", async () => {
 
 for (const width of [360, 1920])
   test(`at ${width} px it fits, before and during a run, in light and dark, and axe has nothing to say`, async () => {
-    const { use, close } = await demo.open(query({ steps: 4000, layout: "2.5d", sampleEvery: 20 }), {
+    const { use, close } = await demo.open(address({ steps: 4000, layout: "2.5d", sampleEvery: 20 }), {
       viewport: { width, height: 800 },
     });
     await use(async (page) => {
@@ -219,8 +182,7 @@ for (const width of [360, 1920])
       await startButton(page).click();
       await page.locator("canvas.timeline").waitFor();
       await page.getByText("after step 20").waitFor();
-      await page.getByRole("button", { name: "Pause" }).click();
-      await page.getByText("Paused").waitFor();
+      await pause(page);
       await checkFits(page);
       await checkAccessible(page);
       await takePictures(page, "train");

@@ -1,0 +1,161 @@
+// What goes wrong under the Train page ends in a sentence, and the run's last checkpoint is still there.
+
+import type { Page, Worker } from "playwright-core";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { type Demo, openDemo } from "./demo.ts";
+import { address, keeps, paste, pause, startButton, stepOf, text } from "./train-page.ts";
+
+let demo: Demo;
+test.before(async () => {
+  demo = await openDemo("start", "train");
+});
+test.after(() => demo?.close());
+
+const alert = (page: Page, words: string) => page.getByRole("alert").filter({ hasText: words });
+const engineOf = (page: Page): Worker => page.workers().find((worker) => worker.url().endsWith("/train/worker.js"))!;
+
+/** A run that is held once, so that a checkpoint of it is kept, and goes on. */
+async function startKept(page: Page): Promise<number> {
+  await startButton(page).click();
+  await pause(page);
+  const step = await stepOf(page);
+  await keeps(page, step);
+  await page.getByRole("button", { name: "Go on" }).click();
+  return step;
+}
+
+/** Whatever it was, the run goes on from there. */
+async function goOnFrom(page: Page, step: number): Promise<void> {
+  await page.getByText(`The checkpoint of step ${step} is kept in this browser`).waitFor();
+  await page.getByRole("button", { name: `Go on from step ${step}` }).click();
+  await page.waitForFunction((at) => (document.querySelector("progress")?.value ?? 0) > at, step);
+}
+
+test("a loss that runs away", async () => {
+  const { use, close } = await demo.open(address({ steps: 60, rate: 1000 }));
+  await use(async (page) => {
+    await startButton(page).click();
+    await alert(page, "The loss ran away at step").waitFor();
+    await alert(page, "Take a smaller learning rate").waitFor();
+    await startButton(page)
+      .or(page.getByRole("button", { name: "Train again" }))
+      .waitFor();
+  });
+  await close();
+});
+
+test("more than the device can hold", async () => {
+  const large = { layout: "serial", width: 1024, context: 4096, batch: 1024 };
+  const { use, close } = await demo.open(address(large));
+  await use(async (page) => {
+    await startButton(page).click();
+    await alert(page, "There is not enough memory").waitFor();
+    await alert(page, "Take a smaller width, batch or context").waitFor();
+  });
+  await close();
+});
+
+test("the page's worker ends without a word", async () => {
+  const { use, close } = await demo.open(address({ steps: 5000 }));
+  await use(async (page) => {
+    await paste(page, text);
+    const step = await startKept(page);
+    // Its answer may not come any more.
+    await engineOf(page)
+      .evaluate(() => self.close())
+      .catch(() => undefined);
+    await alert(page, "The thread that computes has ended").waitFor();
+    await goOnFrom(page, step);
+  });
+  await close();
+});
+
+test("a worker that is a rank crashes", async () => {
+  const { use, close } = await demo.open(address({ steps: 5000, place: "workers", layout: "1d", ranks: 2 }));
+  await use(async (page) => {
+    const step = await startKept(page);
+    const threads = page.workers().filter((worker) => worker.url().startsWith("blob:"));
+    // Some have done their work and are gone.
+    const names = await Promise.all(threads.map((worker) => worker.evaluate(() => self.name).catch(() => "gone")));
+    const second = threads[names.indexOf("shardgrad rank 1")];
+    assert.ok(second, `no rank 1 among ${names.join(", ")}`);
+    await second.evaluate(() => {
+      setTimeout(() => {
+        throw new Error("out of luck");
+      });
+    });
+    await alert(page, "A rank has stopped").waitFor();
+    await alert(page, "The worker of rank 1 ended").waitFor();
+    await goOnFrom(page, step);
+  });
+  await close();
+});
+
+test("the GPU's device is lost", async () => {
+  const { use, close } = await demo.open(address({ steps: 5000, backend: "webgpu", layout: "serial" }));
+  await use(async (page) => {
+    await page.getByText("characters").first().waitFor();
+    await engineOf(page).evaluate(() => {
+      const { requestDevice } = GPUAdapter.prototype;
+      GPUAdapter.prototype.requestDevice = async function (...given) {
+        const device = await requestDevice.apply(this, given);
+        Object.assign(globalThis, { device });
+        return device;
+      };
+    });
+    const step = await startKept(page);
+    await engineOf(page).evaluate(() => (globalThis as unknown as { device: GPUDevice }).device.destroy());
+    await alert(page, "The device that computed has gone").waitFor();
+    await page.getByText(`The checkpoint of step ${step} is kept in this browser`).waitFor();
+  });
+  await close();
+});
+
+/** Room for a run of 16 columns and its text, and none for one of 96. */
+const quotaBytes = 600_000;
+
+test("the disk's quota is used up", async () => {
+  const { page, use, close, context } = await demo.open(undefined);
+  await use(async () => {
+    const session = await context.newCDPSession(page);
+    await session.send("Storage.overrideQuotaForOrigin", { origin: demo.origin, quotaSize: quotaBytes });
+    await page.goto(`${demo.origin}/${address({ steps: 2 })}`);
+    await paste(page, text);
+    await startButton(page).click();
+    await page.getByText("Done: 2 steps").waitFor();
+    await keeps(page, 2);
+    await page.goto(`${demo.origin}/${address({ steps: 3, width: 96 })}`);
+    await startButton(page).click();
+    await page.getByText("This browser's storage is full").waitFor();
+    await page.getByText("There was no room for the checkpoint of step 3").waitFor();
+    await page.getByText("Done: 3 steps").waitFor();
+    await page.reload();
+    await page.getByText("A run is kept in this browser: step 2 of 2").waitFor();
+  });
+  await close();
+});
+
+test("a tab that was in the background says how long, and how far the run went", async () => {
+  const { use, close } = await demo.open(address({ steps: 5000 }));
+  await use(async (page) => {
+    // Headless Chromium hides no tab: the page is told that it is hidden, and that it is seen again.
+    const setHidden = (hidden: boolean) =>
+      page.evaluate((now) => {
+        Object.defineProperty(document, "hidden", { configurable: true, get: () => now });
+        document.dispatchEvent(new Event("visibilitychange"));
+      }, hidden);
+    await startButton(page).click();
+    await page.waitForFunction(() => (document.querySelector("progress")?.value ?? 0) > 2);
+    await setHidden(true);
+    await page.getByText(/^This browser keeps the checkpoint of step/).waitFor();
+    const step = await stepOf(page);
+    await page.waitForFunction((at) => document.querySelector("progress")!.value > at, step);
+    await setHidden(false);
+    await page.getByText(/This tab was in the background for \d+ seconds?; the run went on for \d+ steps?\./).waitFor();
+    await page.getByText(/The checkpoint of step \d+ is kept in this browser/).waitFor();
+  });
+  await close();
+});
+
+test.run();
