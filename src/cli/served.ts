@@ -10,8 +10,8 @@ export function portNumber(text: string, { fallback }: { fallback: number }): nu
 
 /** Browsers give GPUs and shared memory to pages that came over https or from the machine itself: a line where they will not. */
 export function insecureNote(url: string): string | undefined {
-  const { hostname, protocol } = new URL(url);
+  const { hostname, protocol, origin } = new URL(url);
   const local = hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
   if (protocol !== "http:" || local) return undefined;
-  return "pages get no GPU and one thread from this address, which is not https; a proxy and --public change that";
+  return `pages from ${origin} get no GPU and one thread, since it is not https; a proxy and --public change that`;
 }
