@@ -2,16 +2,25 @@
 
 import type { MeshShape } from "../parallel/shape.ts";
 import { isGrid } from "../parallel/volume.ts";
+import type { RecordThreads } from "./record-in-threads.ts";
 import { recordStep, type StepToRecord, spreadCorpus } from "./record-step.ts";
 import { Works } from "./recorder.ts";
 
 /** The most that any of these ranks holds, in bytes; the second micro-batch is as the others. */
 export async function peakOf(
   step: StepToRecord,
-  { ranks, tell }: { ranks: Iterable<number>; tell: () => void | Promise<void> },
+  { ranks, threads, tell }: { ranks: Iterable<number>; threads?: RecordThreads; tell: () => void | Promise<void> },
 ): Promise<number> {
   const { parameters, config } = step;
   const brief = { ...step, parameters: { ...parameters, accumulate: Math.min(2, parameters.accumulate) } };
+  if (threads) {
+    const recorded = await threads.record(brief, {
+      ranks: [...ranks],
+      works: new Works(),
+      progress: () => void tell(),
+    });
+    return Math.max(...recorded.map(({ peakBytes }) => peakBytes.total));
+  }
   const corpus = spreadCorpus(parameters, config.vocab_size);
   let peak = 0;
   for (const rank of ranks) {

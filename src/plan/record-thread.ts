@@ -19,8 +19,14 @@ export type RecordAnswer =
 
 const { parentPort } = require("node:worker_threads") as typeof import("node:worker_threads");
 
-parentPort?.on("message", async ({ step, ranks }: RecordRequest) => {
-  const post = (answer: RecordAnswer, transfer: ArrayBuffer[] = []) => parentPort.postMessage(answer, transfer);
+/** One request after another: answers say which rank they are of, and not which step. */
+let last = Promise.resolve();
+parentPort?.on("message", (request: RecordRequest) => {
+  last = last.then(() => answer(request));
+});
+
+async function answer({ step, ranks }: RecordRequest): Promise<void> {
+  const post = (part: RecordAnswer, transfer: ArrayBuffer[] = []) => parentPort?.postMessage(part, transfer);
   const works = new Works();
   const corpus = spreadCorpus(step.parameters, step.config.vocab_size);
   try {
@@ -37,4 +43,4 @@ parentPort?.on("message", async ({ step, ranks }: RecordRequest) => {
     if (!(error instanceof UserError)) throw error;
     post({ refused: error.message });
   }
-});
+}

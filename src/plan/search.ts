@@ -6,6 +6,8 @@ import { shapesOf } from "../parallel/shape.ts";
 import { lossOf, type PlanLoss, whySlower } from "./losses.ts";
 import { partsOf } from "./parts.ts";
 import { differentRanks, peakOf } from "./peaks.ts";
+import type { RecordThreads } from "./record-in-threads.ts";
+import { threadsFor } from "./record-ranks.ts";
 import { Known, type PlanProblem, type PlanRefusal, type PlanWay, ShapeSearch, stepOf } from "./shape-search.ts";
 import { recordRanks, simulate } from "./simulate.ts";
 
@@ -26,12 +28,26 @@ type Progress = (what: string) => void | Promise<void>;
 
 /** progress: told what is simulated next */
 export async function searchPlan(problem: PlanProblem, progress: Progress = () => undefined): Promise<PlanResult> {
+  const threads = await threadsFor(problem.devices);
+  try {
+    return await search(problem, { threads, progress });
+  } finally {
+    await threads?.close();
+  }
+}
+
+interface Means {
+  threads: RecordThreads | undefined;
+  progress: Progress;
+}
+
+async function search(problem: PlanProblem, { threads, progress }: Means): Promise<PlanResult> {
   const known = new Known();
   const choices: PlanWay[] = [];
   const refused: PlanRefusal[] = [];
   const searchOf = ({ shape, batch }: Pick<PlanWay, "shape" | "batch">) => {
     const tell = () => progress(`${shape.layout} ${shape.dims.join("x")}, ${batch} sequences`);
-    return new ShapeSearch(problem, { shape, batch, known, progress: tell });
+    return new ShapeSearch(problem, { shape, batch, known, threads, progress: tell });
   };
   for (const batch of problem.batches)
     for (const shape of shapesOf(problem.devices)) {
@@ -48,18 +64,18 @@ export async function searchPlan(problem: PlanProblem, progress: Progress = () =
       ranked.push(next, ...rest);
       break;
     }
-    const again = await lookedAtAgain(next, { problem, progress });
+    const again = await lookedAtAgain(next, { problem, threads, progress });
     if (again.memoryBytes <= problem.memoryBytes) {
       ranked.push(again);
       continue;
     }
     // Another rank than those asked first holds too much.
-    const search = searchOf(next);
+    const others = searchOf(next);
     const { shape, batch, recompute, accumulate } = next;
-    const smaller = await search.first({ recompute, beyond: accumulate });
+    const smaller = await others.first({ recompute, beyond: accumulate });
     if (smaller) rest.push(smaller);
     else if (![...ranked, ...rest].some((other) => other.shape === shape && other.batch === batch)) {
-      const { why, leastBytes = 0 } = await search.tooLarge();
+      const { why, leastBytes = 0 } = await others.tooLarge();
       refused.push({ shape, batch, why, leastBytes: Math.max(leastBytes, problem.memoryBytes + 1) });
     }
     rest.sort(faster);
@@ -89,15 +105,15 @@ const faster = (a: PlanWay, b: PlanWay): number => b.tokensPerSecond - a.tokensP
 /** Whole, where that does not take long, and for the memory of every rank. */
 async function lookedAtAgain(
   choice: PlanWay,
-  { problem, progress }: { problem: PlanProblem; progress: Progress },
+  { problem, threads, progress }: Means & { problem: PlanProblem },
 ): Promise<PlanWay> {
   const { profile, devices } = problem;
   const { shape, batch, accumulate } = choice;
   const tell = () => progress(`${shape.layout} ${shape.dims.join("x")}, ${batch} sequences, whole`);
   const step = stepOf(problem, choice);
   if (shape.size * layersOf(step.config) * accumulate > mostBlocks)
-    return { ...choice, memoryBytes: await peakOf(step, { ranks: differentRanks(shape), tell }) };
-  const record = await recordRanks(step, tell);
+    return { ...choice, memoryBytes: await peakOf(step, { ranks: differentRanks(shape), threads, tell }) };
+  const record = await recordRanks({ ...step, threads }, tell);
   const parts = partsOf(simulate(record, { profile, devices }));
   const memoryBytes = Math.max(...record.peakBytes.map(({ total }) => total));
   const tokensPerSecond = (batch * step.parameters.context) / parts.seconds;

@@ -9,6 +9,7 @@ import type { TrainParameters } from "../train/events.ts";
 import { extended, partsOf, type StepParts } from "./parts.ts";
 import { peakOf, someRanks } from "./peaks.ts";
 import type { Profile } from "./profile.ts";
+import type { RecordThreads } from "./record-in-threads.ts";
 import type { StepToRecord } from "./record-step.ts";
 import { recordRanks, simulate } from "./simulate.ts";
 
@@ -63,13 +64,20 @@ export const stepOf = (
 
 /** What was found out before, by what it was asked of: batches have micro-batches in common. */
 export class Known {
-  readonly #answers = new Map<string, unknown>();
+  readonly #answers = new Map<string, Promise<unknown>>();
 
-  async of<T>(question: readonly unknown[], find: () => Promise<T>): Promise<T> {
+  of<T>(question: readonly unknown[], find: () => Promise<T>): Promise<T> {
     const key = question.join();
-    if (!this.#answers.has(key)) this.#answers.set(key, await find());
-    return this.#answers.get(key) as T;
+    if (!this.#answers.has(key)) this.#answers.set(key, find());
+    return this.#answers.get(key) as Promise<T>;
   }
+}
+
+/** What searches have in common. */
+export interface SearchMeans {
+  readonly known: Known;
+  readonly threads: RecordThreads | undefined;
+  readonly progress: () => void | Promise<void>;
 }
 
 /** One layout on one mesh, for one batch. */
@@ -77,18 +85,13 @@ export class ShapeSearch {
   readonly #problem: PlanProblem;
   readonly #shape: MeshShape;
   readonly #batch: number;
-  readonly #known: Known;
-  readonly #progress: () => void | Promise<void>;
+  readonly #with: SearchMeans;
 
-  constructor(
-    problem: PlanProblem,
-    of: { shape: MeshShape; batch: number; known: Known; progress: () => void | Promise<void> },
-  ) {
+  constructor(problem: PlanProblem, { shape, batch, ...means }: { shape: MeshShape; batch: number } & SearchMeans) {
     this.#problem = problem;
-    this.#shape = of.shape;
-    this.#batch = of.batch;
-    this.#known = of.known;
-    this.#progress = of.progress;
+    this.#shape = shape;
+    this.#batch = batch;
+    this.#with = means;
   }
 
   async run(): Promise<{ choices: PlanWay[] } | Pick<PlanRefusal, "why" | "leastBytes">> {
@@ -168,8 +171,9 @@ export class ShapeSearch {
   #peak(micro: Micro): Promise<number> {
     const { accumulate, recompute } = micro;
     const question = ["peak", this.#shape.layout, this.#shape.dims, this.#batch / accumulate, recompute];
-    return this.#known.of([...question, Math.min(2, accumulate)], () =>
-      peakOf(this.#step(micro), { ranks: someRanks(this.#shape), tell: this.#progress }),
+    const { known, threads, progress } = this.#with;
+    return known.of([...question, Math.min(2, accumulate)], () =>
+      peakOf(this.#step(micro), { ranks: someRanks(this.#shape), threads, tell: progress }),
     );
   }
 
@@ -184,11 +188,21 @@ export class ShapeSearch {
   async #parts(micro: Micro): Promise<StepParts> {
     const layers = layersOf(this.#problem.config);
     const byBlocks = async (micros: number) => {
-      const one = await this.#simulated(micro, { blocks: 1, micros });
-      return layers === 1 ? one : extended(one, await this.#simulated(micro, { blocks: 2, micros }), layers - 1);
+      const [one, two] = await this.#each([1, 2].slice(0, layers), (blocks) =>
+        this.#simulated(micro, { blocks, micros }),
+      );
+      return two ? extended(one, two, layers - 1) : one;
     };
-    const one = await byBlocks(1);
-    return micro.accumulate === 1 ? one : extended(one, await byBlocks(2), micro.accumulate - 1);
+    const [one, two] = await this.#each([1, 2].slice(0, micro.accumulate), byBlocks);
+    return two ? extended(one, two, micro.accumulate - 1) : one;
+  }
+
+  /** While one is replayed, threads write down the next. */
+  async #each(counts: readonly number[], work: (count: number) => Promise<StepParts>): Promise<StepParts[]> {
+    if (this.#with.threads) return Promise.all(counts.map(work));
+    const parts: StepParts[] = [];
+    for (const count of counts) parts.push(await work(count));
+    return parts;
   }
 
   /** So many blocks and micro-batches of the step. */
@@ -196,9 +210,10 @@ export class ShapeSearch {
     const { profile, devices, config } = this.#problem;
     const { shape, parameters } = this.#step(micro);
     const question = ["parts", shape.layout, shape.dims, parameters.batch, parameters.recompute, blocks, micros];
-    return this.#known.of(question, async () => {
+    const { known, threads, progress } = this.#with;
+    return known.of(question, async () => {
       const step = { shape, config: withLayers(config, blocks), parameters: { ...parameters, accumulate: micros } };
-      return partsOf(simulate(await recordRanks(step, this.#progress), { profile, devices }));
+      return partsOf(simulate(await recordRanks({ ...step, threads }, progress), { profile, devices }));
     });
   }
 }

@@ -16,7 +16,7 @@ import { type KernelParts, kernelParts } from "./parts.ts";
 import type { Profile } from "./profile.ts";
 import { kernelOp, type StepProgram } from "./program.ts";
 import type { TellProgress } from "./progress.ts";
-import { recordEach, type WatchOf } from "./record-ranks.ts";
+import { type RecordOptions, recordEach } from "./record-ranks.ts";
 import type { RecordedRank, StepToRecord } from "./record-step.ts";
 import { type Replay, replay, type Watch } from "./replay.ts";
 
@@ -35,18 +35,18 @@ export interface Simulated extends Replay {
   readonly kernels: KernelParts;
 }
 
-/** Every rank's step, by the trainer itself. watchOf: who is told of a rank's ops
+/** Every rank's step, by the trainer itself. watchOf: who is told of a rank's ops; threads: where steps are many
  *  @throws UserError when model, batch and mesh do not fit each other */
 export async function recordRanks(
-  step: StepToRecord & { watchOf?: WatchOf },
+  step: StepToRecord & Omit<RecordOptions, "progress">,
   progress: TellProgress = () => undefined,
 ): Promise<StepRecord> {
-  const { shape, config, parameters, watchOf } = step;
+  const { shape, config, parameters, watchOf, threads } = step;
   const { batch, context } = parameters;
   if (batch * context > maxTokens)
     throw new UserError(`got ${batch} x ${context} tokens in a micro-batch, at most ${maxTokens} can be simulated`);
   requireLegal(shape, { ...shardedExtents(config), batch, context });
-  const { ranks, works } = await recordEach({ shape, config, parameters }, { watchOf, progress });
+  const { ranks, works } = await recordEach({ shape, config, parameters }, { watchOf, threads, progress });
   requireExact(ranks);
   return {
     program: assemble(
