@@ -2,11 +2,12 @@
 
 import type { VNode } from "preact";
 import { Select } from "../kit/fields.tsx";
-import { blocked, extentsOf } from "./blocks.ts";
+import { HoldingsTable } from "./holdings.tsx";
 import { Matrices, PointedBlock } from "./matrices.tsx";
-import { HoldingsTable, MeshPicture, type Scene } from "./mesh.tsx";
+import { MeshPicture } from "./mesh.tsx";
 import { goTo, play, playing } from "./player.ts";
 import type { Multiplied } from "./problem.ts";
+import { sceneOf } from "./scene.ts";
 import { frame, lastStep, shown, state } from "./state.ts";
 import { frameText, frameTitle } from "./words.ts";
 
@@ -26,13 +27,6 @@ function onKeyDown(event: KeyboardEvent): void {
   if (!act) return;
   event.preventDefault();
   act();
-}
-
-function sceneOf({ shape, result, problem }: Multiplied): Scene {
-  const watched = result.watched ?? [];
-  const extents = extentsOf(problem.form, problem.size);
-  const matrix = (operand: "a" | "b" | "c") => blocked(operand, { watched, extents: extents[operand] });
-  return { shape, watched, matrices: { a: matrix("a"), b: matrix("b"), c: matrix("c") } };
 }
 
 export function Film({ run }: { run: Multiplied }): VNode {

@@ -14,7 +14,7 @@ import {
   operandsInOrder,
   sameBlock,
 } from "./blocks.ts";
-import type { Scene } from "./mesh.tsx";
+import type { Scene } from "./scene.ts";
 import { frame, holdings, pointed } from "./state.ts";
 import { blockWords } from "./words.ts";
 

@@ -3,28 +3,12 @@
 import { computed, signal } from "@preact/signals";
 import type { VNode } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import type { MeshShape, ProductMessage, WatchedRank } from "shardgrad/parallel";
-import { percent } from "../kit/format.ts";
-import {
-  type BlockedMatrix,
-  type BlockName,
-  indexText,
-  nameOf,
-  type Operand,
-  operandsInOrder,
-  sameBlock,
-} from "./blocks.ts";
+import type { ProductMessage } from "shardgrad/parallel";
+import { type BlockName, indexText, nameOf, type Operand, operandsInOrder, sameBlock } from "./blocks.ts";
 import type { Holding } from "./frames.ts";
 import { type Places, type Point, placesOf } from "./places.ts";
+import type { Scene } from "./scene.ts";
 import { frame, holdings, pointed, progress } from "./state.ts";
-import { rankText } from "./words.ts";
-
-/** What is drawn: the product that ran, and its matrices. */
-export interface Scene {
-  shape: MeshShape;
-  watched: readonly WatchedRank[];
-  matrices: Record<Operand, BlockedMatrix>;
-}
 
 /** Until blocks have come, ranks hold what they held before. */
 const arrived = computed(() => progress.value >= 1);
@@ -279,41 +263,3 @@ const keyOf = ({ from, to, operand }: ProductMessage): string => `${from} ${to} 
 const carried = ({ operand, owner }: ProductMessage, { watched }: Scene): BlockName =>
   nameOf(operand, watched[owner].blocks[operand]);
 const isPointed = (message: ProductMessage, scene: Scene): boolean => sameBlock(pointed.value, carried(message, scene));
-
-/** What the picture shows, rank by rank. */
-export function HoldingsTable({ scene }: { scene: Scene }): VNode | null {
-  const both = holdings.value;
-  if (!both || both.now.length !== scene.watched.length) return null;
-  const text = (operand: Operand, owners: readonly number[]) =>
-    owners.length > 3
-      ? `${owners.length} blocks of ${operand.toUpperCase()}`
-      : owners
-          .map((owner) => nameOf(operand, scene.watched[owner].blocks[operand]))
-          .map((block) => `${operand.toUpperCase()}(${indexText(block, scene.matrices[operand])})`)
-          .join(", ");
-  return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard
-    <section class="scroll tall" tabIndex={0} aria-label="What each rank holds, a table">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Rank</th>
-            <th scope="col">Its own</th>
-            <th scope="col">At work</th>
-            <th scope="col">Of its C</th>
-          </tr>
-        </thead>
-        <tbody>
-          {both.now.map((holding, rank) => (
-            <tr key={rank}>
-              <td>{rankText(rank, scene.shape)}</td>
-              <td>{operandsInOrder.map((operand) => text(operand, [rank])).join(" ")}</td>
-              <td>{[text("a", holding.a), text("b", holding.b)].filter(Boolean).join(" ") || "–"}</td>
-              <td>{percent(holding.share)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </section>
-  );
-}
