@@ -50,7 +50,9 @@ test("opening, a room and its run fit at 360 and 1920 px, in light and dark, and
 });
 
 test("by keyboard alone a room is opened, its link copied, agreed to and left", async () => {
-  const { use, close } = await rooms.open("together/?mesh=2x2&steps=10");
+  const { use, close } = await rooms.open("together/?mesh=2x2&steps=10", {
+    permissions: ["clipboard-read", "clipboard-write"],
+  });
   await use(async (page) => {
     await says(page, "shardgrad's sources:");
     /** Tabs on until that is reached. */
@@ -76,6 +78,11 @@ test("by keyboard alone a room is opened, its link copied, agreed to and left", 
     await reach(/^Open the room/);
     await page.keyboard.press("Enter");
     await says(page, "It begins when 8 devices have agreed");
+    await reach(/^Copy/);
+    await page.keyboard.press("Enter");
+    await says(page, "Copied.");
+    const copied = await page.evaluate(() => navigator.clipboard.readText());
+    assert.is(copied, await page.getByLabel("Link: who has it").inputValue());
     await reach(/^Skip/);
     const { hash } = new URL(page.url());
     await page.keyboard.press("Enter");
