@@ -3,23 +3,19 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { Backend } from "../../src/backend/backend.ts";
-import { createBackend } from "../../src/backend/select.ts";
 import { measureProduct } from "../../src/cluster/matmul.ts";
 import type { WatchedRank } from "../../src/cluster/product-watch.ts";
 import type { Form } from "../../src/parallel/operands.ts";
 import { meshShape } from "../../src/parallel/shape.ts";
+import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
 
 const size = { m: 21, n: 10, k: 17 };
 
-let backend: Backend;
-test.before(async () => {
-  ({ backend } = await createBackend({ backend: "cpu", threads: 1, tune: false }));
-});
-test.after(() => backend?.dispose());
+test.after(closeBackend);
 
 async function watchedProduct(dims: readonly number[], form: Form) {
   const run = { shape: meshShape({ dims }), form, size, repeats: 1, seed: 3, maxBytes: 1e9, watch: true };
+  const backend = await backendUnderTest();
   const { watched, ranks, equal, error } = await measureProduct({ backend }, run);
   assert.ok(equal && error.worst <= 1);
   assert.is(watched?.length, run.shape.size);
@@ -77,6 +73,7 @@ for (const dims of [[2], [3], [6], [2, 2], [3, 3], [2, 2, 2], [2, 2, 3], [5, 5]]
     });
 
 test("a product that nobody watches notes nothing", async () => {
+  const backend = await backendUnderTest();
   const run = { shape: meshShape({ dims: [2] }), form: "AB" as const, size, repeats: 1, seed: 3, maxBytes: 1e9 };
   assert.is((await measureProduct({ backend }, run)).watched, undefined);
 });
