@@ -57,6 +57,12 @@ for (const dims of [[2], [3], [6], [2, 2], [3, 3], [2, 2, 2], [2, 2, 3], [5, 5]]
         if (op === "broadcast" || op === "reduce")
           assert.is(step, along === "row" ? owner % q : Math.floor(owner / q) % q);
         else assert.is(step, 0);
+      // Nobody sends a block that is neither its own nor has come before.
+      for (const { op, from, owner, round } of messages)
+        if (op === "allGather" && from !== owner)
+          assert.ok(
+            messages.some((earlier) => earlier.to === from && earlier.owner === owner && earlier.round < round),
+          );
       // By doubling on three planes, the third gets the sum when the others have it.
       const planes = messages.filter(({ op }) => op === "allReduce");
       const last = Math.max(0, ...planes.map(({ round }) => round));
