@@ -7,8 +7,16 @@ import { loopbackRanks } from "../../src/cluster/ranks.ts";
 import { workerRanks } from "../../src/cluster/workers.ts";
 import { meshShape, parseMesh } from "../../src/parallel/shape.ts";
 import { TrainControls } from "../../src/train/controls.ts";
-import type { SampleEvent, StepEvent, TimelineEvent, TrainEvent, TrainParameters } from "../../src/train/events.ts";
+import {
+  DivergedError,
+  type SampleEvent,
+  type StepEvent,
+  type TimelineEvent,
+  type TrainEvent,
+  type TrainParameters,
+} from "../../src/train/events.ts";
 import { learningRateAt } from "../../src/train/schedule.ts";
+import { train } from "../../src/train/trainer.ts";
 import { backendUnderTest, closeBackend } from "../gpu/harness.ts";
 import { corpus, gpt2, llama, parameters, tokenizer } from "../training/toy.ts";
 
@@ -168,6 +176,50 @@ test("who does not ask for the next event holds ranks in workers for longer than
   });
   assert.is(names(events), "start step step step token sample step step step eval done");
   assert.equal(losses(events), losses(await runOf(options)));
+});
+
+test("a reader that leaves, and a run that fails, in the middle of a trace leave a device that traces nothing and holds nothing", async () => {
+  const backend = await backendUnderTest();
+  const options = { shape: shape("2d", "2x2"), config: gpt2 };
+  const leave = new TrainControls();
+  leave.trace(100);
+  const run = { backend, tokenizer, corpus, parameters: brief, ...options };
+  for await (const event of trainOnMesh({ ...run, controls: leave }))
+    if (event.event === "step" && event.step === 2) break;
+  assert.is(backend.memory.total, 0);
+  const fail = new TrainControls();
+  fail.trace(100);
+  fail.learningRateFactor = 1e30;
+  const wild = { ...brief, clip: 0, steps: 50 };
+  const error = await runOf({ ...options, controls: fail, parameters: wild }).catch((reason: unknown) => reason);
+  assert.instance(error, DivergedError);
+  assert.is(backend.memory.total, 0);
+  const controls = new TrainControls();
+  controls.trace(1);
+  const events = await runOf({ ...options, controls });
+  assert.is(names(events), "start step timeline step step step step step eval done");
+  assert.equal(losses(events), losses(await runOf(options)));
+});
+
+test("train alone takes rates and samples, and says who makes timelines", async () => {
+  const controls = new TrainControls();
+  controls.sample(2);
+  controls.learningRateFactor = 0;
+  const kinds: string[] = [];
+  const rates: number[] = [];
+  const run = { ...(await shared()), config: gpt2, tokenizer, corpus, parameters: brief, controls };
+  try {
+    for await (const event of train(run)) {
+      kinds.push(event.event);
+      if (event.event === "step") rates.push(event.learningRate);
+      if (event.event === "sample") controls.trace(1);
+    }
+    assert.unreachable();
+  } catch (error) {
+    assert.match(String(error), /^UserError: train alone makes no timelines; use trainOnMesh/);
+  }
+  assert.equal(kinds, ["start", "step", "token", "token", "sample", "step"]);
+  assert.equal(rates, [0, 0]);
 });
 
 test("controls refuse what cannot be asked for", () => {
