@@ -117,15 +117,15 @@ function MachineControls(): VNode {
           value={profile}
           options={named(known?.profiles.map(({ name }) => name) ?? [], profile.value)}
         />
-        <Select
-          label="Network"
-          value={network}
-          options={[
-            { value: "own", text: "the device's own" },
-            ...named(known?.networks ?? [], network.value).filter(({ value }) => value !== "own"),
-          ]}
-        />
       </div>
+      <Select
+        label="Network"
+        value={network}
+        options={[
+          { value: "own", text: "the device's own" },
+          ...named(known?.networks ?? [], network.value).filter(({ value }) => value !== "own"),
+        ]}
+      />
       {machine && <p class="quiet small">{machine.about}.</p>}
       <PowerSlider
         label="Bandwidth"

@@ -3,6 +3,7 @@
 import type { VNode } from "preact";
 import { type Line, Plot, type PlotData } from "../kit/plot.tsx";
 import type { Crossover, CrossoverPoint } from "./crossover.ts";
+import { Panel } from "./panel.tsx";
 import { Scrolling } from "./scrolling.tsx";
 import { comparison, crossing } from "./state.ts";
 
@@ -10,7 +11,7 @@ const lines: Line[] = [
   { label: "words, closed form", series: 1 },
   { label: "words, simulated", series: 1, marks: "dots" },
   { label: "time, simulated", series: 2, marks: "both", dash: [2, 4], width: 1 },
-  { label: "this model", series: 4, marks: "dots" },
+  { label: "this model", series: 4, marks: "dots", size: 13 },
   { label: "equal", series: 5, width: 1, dash: [6, 4] },
 ];
 
@@ -60,7 +61,7 @@ function Story({ found }: { found: Crossover }): VNode {
       This model has <b>{factor(here.tokensPerColumn)}</b> a micro-batch: there {wide} moves{" "}
       <b>{ratio(here.words)} times</b> the words of {cube}.
       {near?.seconds !== undefined &&
-        ` A block takes ${ratio(near.seconds)} times as long there on this network, at ${factor(near.tokensPerColumn)}.`}
+        ` On this network, at ${factor(near.tokensPerColumn)} tokens a column, a block takes ${ratio(near.seconds)} times as long on ${wide} as on ${cube}.`}
     </p>
   );
 }
@@ -69,9 +70,7 @@ export function CrossoverPlot(): VNode {
   const { value, busy, wrong } = crossing;
   const found = value.value;
   return (
-    <section class="panel" aria-labelledby="crossover-title" aria-busy={busy.value !== undefined}>
-      <h2 id="crossover-title">When depth pays: 2D beside 2.5D</h2>
-      {wrong.value !== undefined && <p class="small">{wrong.value}</p>}
+    <Panel title="When depth pays: 2D beside 2.5D" busy={busy.value} wrong={wrong.value}>
       {found && (
         <>
           <Story found={found} />
@@ -111,6 +110,6 @@ export function CrossoverPlot(): VNode {
           {found.why !== undefined && <p class="quiet small">Not simulated: {found.why}.</p>}
         </>
       )}
-    </section>
+    </Panel>
   );
 }

@@ -7,6 +7,7 @@ import { type Line, Plot, type PlotData } from "../kit/plot.tsx";
 import type { Figures } from "./figures.ts";
 import { layoutLines, layouts, ofLayout } from "./lines.ts";
 import { titleOf } from "./meshes.tsx";
+import { Panel } from "./panel.tsx";
 import type { ScalePoint } from "./scaling.ts";
 import { Scrolling } from "./scrolling.tsx";
 import { comparison, curve, state } from "./state.ts";
@@ -83,13 +84,7 @@ export function Curve(): VNode {
   const points = value.value;
   const batch = comparison.value.value?.question.batch ?? 0;
   return (
-    <section class="panel" aria-labelledby="curve-title" aria-busy={busy.value !== undefined}>
-      <div class="title">
-        <h2 id="curve-title">More devices</h2>
-        <span class="quiet small" aria-hidden="true">
-          {busy.value}
-        </span>
-      </div>
+    <Panel title="More devices" busy={busy.value} wrong={wrong.value}>
       <Choice
         label="What of the step stays"
         value={state.growth}
@@ -98,7 +93,6 @@ export function Curve(): VNode {
           { value: "weak", text: "sequences for each device (weak)" },
         ]}
       />
-      {wrong.value !== undefined && <p class="small">{wrong.value}</p>}
       {points && (
         <>
           <Plot
@@ -121,6 +115,6 @@ export function Curve(): VNode {
           </p>
         </>
       )}
-    </section>
+    </Panel>
   );
 }

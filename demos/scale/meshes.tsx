@@ -3,6 +3,7 @@
 import type { VNode } from "preact";
 import { bytes, percent, seconds } from "../kit/format.ts";
 import type { Figures } from "./figures.ts";
+import { Panel } from "./panel.tsx";
 import { chosen, comparison, fastest, nameOf, state, trace } from "./state.ts";
 import type { MeshAnswer } from "./worker.ts";
 
@@ -130,15 +131,8 @@ export function Meshes(): VNode {
   const possible = meshes.flatMap((mesh) => (mesh.figures ? [{ ...mesh, figures: figuresOf(mesh.figures) }] : []));
   const refused = meshes.filter(({ why }) => why !== undefined);
   const longest = Math.max(...possible.map(({ figures }) => figures.seconds));
-  const busy = comparison.busy.value;
   return (
-    <section class="panel meshes" aria-labelledby="meshes-title" aria-busy={busy !== undefined}>
-      <div class="title">
-        <h2 id="meshes-title">Step time by layout</h2>
-        <span class="quiet small" aria-hidden="true">
-          {busy}
-        </span>
-      </div>
+    <Panel title="Step time by layout" busy={comparison.busy.value} kind="meshes">
       <div aria-live="polite">
         <Headline />
       </div>
@@ -174,6 +168,6 @@ export function Meshes(): VNode {
           its closed form.
         </p>
       )}
-    </section>
+    </Panel>
   );
 }

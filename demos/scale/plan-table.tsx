@@ -4,8 +4,8 @@ import type { VNode } from "preact";
 import { Notice } from "../kit/fields.tsx";
 import { bytes, seconds } from "../kit/format.ts";
 import { titleOf } from "./meshes.tsx";
+import { Panel } from "./panel.tsx";
 import type { Question } from "./question.ts";
-import { Scrolling } from "./scrolling.tsx";
 import { askPlan, comparison, planned } from "./state.ts";
 import type { Planned } from "./worker.ts";
 
@@ -20,37 +20,19 @@ function Choices({ choices, refused }: Planned): VNode {
   const best = choices.at(0);
   return (
     <>
-      {best ? (
-        <Scrolling label="What plan found">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">mesh</th>
-                <th scope="col">step</th>
-                <th scope="col">memory</th>
-                <th scope="col" class="why">
-                  against the best
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {choices.map((choice) => (
-                <tr key={titleOf(choice.shape) + ways(choice)} class={choice === best ? "best" : ""}>
-                  <th scope="row">
-                    {titleOf(choice.shape)}
-                    {ways(choice) !== "" && <span class="quiet small block">{ways(choice)}</span>}
-                  </th>
-                  <td>{seconds(choice.seconds)}</td>
-                  <td>{bytes(choice.memoryBytes)}</td>
-                  <td class="why">{choice.why ?? "taken"}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </Scrolling>
-      ) : (
-        <p>Nothing is possible, or nothing fits:</p>
-      )}
+      {!best && <p>Nothing is possible, or nothing fits:</p>}
+      <ol class="choices-found" aria-label="What plan found, the fastest first">
+        {choices.map((choice) => (
+          <li key={titleOf(choice.shape) + ways(choice)}>
+            <b>{titleOf(choice.shape)}</b>
+            <span class="quiet">{ways(choice)}</span>
+            <span class="numbers">
+              <b>{seconds(choice.seconds)}</b>, {bytes(choice.memoryBytes)}
+            </span>
+            <p class="small">{choice.why ?? "Taken."}</p>
+          </li>
+        ))}
+      </ol>
       {refused.length > 0 && (
         <ul class="refused small">
           {refused.map(({ shape, why, leastBytes }) => (
@@ -72,13 +54,9 @@ export function PlanTable(): VNode {
   const { value, busy, wrong } = planned;
   const current = value.value && known && same(value.value.question, known.question) ? value.value : undefined;
   return (
-    <section class="panel" aria-labelledby="plan-title">
-      <h2 id="plan-title">What plan would pick</h2>
+    <Panel title="What plan would pick" busy={busy.value}>
       <p class="quiet small">
         Each layout with the fewest micro-batches that fit, with and without recomputation; the best looked at whole.
-      </p>
-      <p aria-live="polite" class="small">
-        {busy.value !== undefined && `Looking at ${busy.value}…`}
       </p>
       {wrong.value !== undefined && <Notice title="No plan">{wrong.value}</Notice>}
       {current && <Choices {...current} />}
@@ -87,6 +65,6 @@ export function PlanTable(): VNode {
           Search {known.question.devices} devices
         </button>
       )}
-    </section>
+    </Panel>
   );
 }

@@ -6,12 +6,13 @@ import { type Line, Plot, type PlotData } from "../kit/plot.tsx";
 import { better, type Figures } from "./figures.ts";
 import { layoutLines, layouts, ofLayout } from "./lines.ts";
 import { titleOf } from "./meshes.tsx";
+import { Panel } from "./panel.tsx";
 import { rate } from "./rate.ts";
 import { Scrolling } from "./scrolling.tsx";
 import { comparison, swept } from "./state.ts";
 import type { SweepPoint } from "./sweep.ts";
 
-const lines: Line[] = [...layoutLines, { label: "the slider", series: 6, marks: "dots" }];
+const lines: Line[] = [...layoutLines, { label: "now", series: 6, marks: "dots", size: 13 }];
 
 /** Of those with a mesh that fits, or of all where none does. */
 const winner = ({ best }: SweepPoint): Figures | undefined => (best.length > 0 ? best.reduce(better) : undefined);
@@ -92,9 +93,7 @@ export function SweepPlot(): VNode {
     here: known.question.bandwidth,
   };
   return (
-    <section class="panel" aria-labelledby="sweep-title" aria-busy={busy.value !== undefined}>
-      <h2 id="sweep-title">A slower network, a faster one</h2>
-      {wrong.value !== undefined && <p class="small">{wrong.value}</p>}
+    <Panel title="A slower network, a faster one" busy={busy.value} wrong={wrong.value}>
       {shown && (
         <>
           <p>{story(shown)}</p>
@@ -112,6 +111,6 @@ export function SweepPlot(): VNode {
           <p class="quiet small">Every level of the network by the same factor, latencies as they are.</p>
         </>
       )}
-    </section>
+    </Panel>
   );
 }

@@ -5,6 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { percent, seconds } from "../kit/format.ts";
 import { colour, themeChanges } from "../kit/shell.tsx";
 import { titleOf } from "./meshes.tsx";
+import { Panel } from "./panel.tsx";
 import { chosen, comparison, nameOf, trace } from "./state.ts";
 import type { RankTrace, StepTrace } from "./trace.ts";
 
@@ -94,9 +95,12 @@ export function Timeline(): VNode {
   const { layers = 0 } = shown.value ?? {};
   const whole = known?.question.layers === layers;
   return (
-    <section class="panel timeline" aria-labelledby="timeline-title" aria-busy={stale === true}>
-      <h2 id="timeline-title">The step, rank by rank{mesh && `: ${titleOf(mesh)}`}</h2>
-      {wrong.value !== undefined && <p class="small">{wrong.value}</p>}
+    <Panel
+      title={`The step, rank by rank${mesh ? `: ${titleOf(mesh)}` : ""}`}
+      busy={stale ? (busy.value ?? "simulating") : undefined}
+      wrong={wrong.value}
+      kind="timeline"
+    >
       {shown.value && (
         <>
           <p class="legend small">
@@ -117,6 +121,6 @@ export function Timeline(): VNode {
           </p>
         </>
       )}
-    </section>
+    </Panel>
   );
 }

@@ -94,10 +94,15 @@ test("each mesh's step, traffic and memory are what Node simulates; plan's choic
       ...{ config: configOf(small), parameters: parametersOf(small), batches: [small.batch] },
       ...{ devices: small.devices, memoryBytes: profile.device.memoryBytes.value, profile },
     });
-    const rows = await cells(page.getByRole("region", { name: "What plan found" }));
+    const planned = page.getByRole("list", { name: "What plan found" }).getByRole("listitem");
+    await planned.first().waitFor();
     assert.equal(
-      rows.map(([, ...row]) => row),
-      choices.map((choice) => [seconds(choice.seconds), bytes(choice.memoryBytes), choice.why ?? "taken"]),
+      await planned.locator(".numbers").allTextContents(),
+      choices.map((choice) => `${seconds(choice.seconds)}, ${bytes(choice.memoryBytes)}`),
+    );
+    assert.equal(
+      await planned.locator("p").allTextContents(),
+      choices.map((choice) => choice.why ?? "Taken."),
     );
   });
   await close();
@@ -234,7 +239,7 @@ for (const [width, question] of [
         await checkFits(page);
         await checkAccessible(page);
         for (const summary of await page.locator("summary").all()) await summary.click();
-        await page.getByRole("region", { name: "What plan found" }).waitFor();
+        await page.getByRole("list", { name: "What plan found" }).waitFor();
         await takePictures(page, "scale");
       },
       { timeoutMs: 120_000 },
