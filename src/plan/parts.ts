@@ -34,10 +34,18 @@ export interface KernelParts {
   readonly otherSeconds: number;
 }
 
-/** On devices without faults. */
-export function kernelParts({ works, kinds, what }: StepProgram, { devices, kernelSeconds }: Machine): KernelParts {
+/** How often each kernel runs, of all ranks. */
+export function countsOf({ works, kinds, what }: StepProgram): Float64Array {
   const counts = new Float64Array(works.length);
   for (let op = 0; op < kinds.length; op++) if (kinds[op] === kernelOp) counts[what[op]]++;
+  return counts;
+}
+
+/** On devices without faults. */
+export function kernelParts(
+  { works }: Pick<StepProgram, "works">,
+  { counts, machine: { devices, kernelSeconds } }: { counts: Float64Array; machine: Machine },
+): KernelParts {
   let [productFlops, productSeconds, otherSeconds] = [0, 0, 0];
   for (const [work, { product, flops }] of works.entries()) {
     const seconds = counts[work] * kernelSeconds(work, 0);

@@ -12,9 +12,9 @@ import type { TrainParameters } from "../train/events.ts";
 import { assemble } from "./assemble.ts";
 import { type Faults, withFaults } from "./faults.ts";
 import { machineOf } from "./machine.ts";
-import { type KernelParts, kernelParts } from "./parts.ts";
+import { countsOf, type KernelParts, kernelParts } from "./parts.ts";
 import type { Profile } from "./profile.ts";
-import { kernelOp, type StepProgram } from "./program.ts";
+import type { StepProgram } from "./program.ts";
 import type { TellProgress } from "./progress.ts";
 import { type RecordOptions, recordEach } from "./record-ranks.ts";
 import type { RecordedRank, StepToRecord } from "./record-step.ts";
@@ -29,7 +29,7 @@ export interface StepRecord {
 }
 
 export interface Simulated extends Replay {
-  /** of all ranks, as work.ts counts them, recomputation included */
+  /** of all ranks, as work.ts counts them, recomputation included; beyond 2^53 the nearest that a number can be */
   readonly flops: number;
   /** what a device computes, faults left out */
   readonly kernels: KernelParts;
@@ -90,7 +90,7 @@ export function simulate(
   { program }: Pick<StepRecord, "program">,
   { profile, devices, watch, faults, progress }: SimulateOptions,
 ): Simulated {
-  const { ranks, works, kinds, what } = program;
+  const { ranks, works, kinds } = program;
   const machine = machineOf(profile, { ranks, devices, works });
   const all = kinds.length;
   const told = progress && ((done: number) => void progress({ doing: "replaying", done, all }));
@@ -99,9 +99,10 @@ export function simulate(
     message: watch?.message,
     progress: told,
   });
-  let flops = 0;
-  for (let op = 0; op < kinds.length; op++) if (kinds[op] === kernelOp) flops += works[what[op]].flops;
-  return { ...times, flops, kernels: kernelParts(program, machine) };
+  const counts = countsOf(program);
+  // Exact, and then rounded once: a thousand ranks go beyond 2^53.
+  const flops = works.reduce((sum, work, i) => sum + BigInt(work.flops) * BigInt(counts[i]), 0n);
+  return { ...times, flops: Number(flops), kernels: kernelParts(program, { counts, machine }) };
 }
 
 /** Model FLOPs utilization: of what the devices' products could do in the time, the part that the model needs. */
