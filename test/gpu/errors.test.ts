@@ -93,6 +93,21 @@ if (globalThis.process?.env.SHARDGRAD_TEST_BACKEND === "webgpu") {
     backend.dispose();
   });
 
+  test("a device lost while its kernels are timed: whoever waits for their times gets DeviceLostError", async () => {
+    const { device, backend } = await open();
+    assert.ok(backend.trace, "this device has no timestamps");
+    await backend.trace(() => () => {});
+    const buffer = scratch(backend);
+    backend.run("fill", { y: buffer, n: 4, value: 1 });
+    const ended = backend.trace(undefined);
+    device.destroy();
+    const error = await rejected(() => ended);
+    assert.instance(error, DeviceLostError);
+    assert.is((error as DeviceLostError).call, "trace");
+    assert.instance(await rejected(() => backend.trace!(() => () => {})), DeviceLostError);
+    backend.dispose();
+  });
+
   test("a shader that does not validate: sync throws ValidationError with the call and the device's words, once", async () => {
     const { backend } = await open({ fill: shaders.fill.replace("T(params.bits)", "T(params.bitz)") });
     const buffer = scratch(backend);

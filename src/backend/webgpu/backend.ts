@@ -228,17 +228,22 @@ export class WebGpuBackend implements Backend {
   }
 
   async #trace(watch: KernelWatch | undefined): Promise<number> {
+    const call = this.#faults.call(describeOther, "trace", "");
     this.#stream.submit();
     const before = this.#timing;
     this.#use(undefined);
-    await before?.end();
-    if (!watch) return 0;
-    const { startTiming } = await import("./timing.ts");
-    const timing = await startTiming(this.#device, this.#stream.maxDispatches);
-    this.#stream.submit();
-    this.#watch = watch;
-    this.#use(timing);
-    return timing.withinUs;
+    try {
+      await before?.end();
+      if (!watch) return 0;
+      const { startTiming } = await import("./timing.ts");
+      const timing = await startTiming(this.#device, this.#stream.maxDispatches);
+      this.#stream.submit();
+      this.#watch = watch;
+      this.#use(timing);
+      return timing.withinUs;
+    } catch (cause) {
+      return this.#faults.explain(call, cause);
+    }
   }
 
   #use(timing: Timing | undefined): void {
