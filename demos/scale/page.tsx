@@ -9,6 +9,7 @@ import { CrossoverPlot } from "./crossover-plot.tsx";
 import { Curve } from "./curve.tsx";
 import { Meshes } from "./meshes.tsx";
 import { PlanTable } from "./plan-table.tsx";
+import { addressOf, examples } from "./question.ts";
 import { comparison, crashed, start } from "./state.ts";
 import { SweepPlot } from "./sweep-plot.tsx";
 import { Timeline } from "./timeline.tsx";
@@ -18,6 +19,14 @@ function Content(): VNode {
   const wrong = comparison.wrong.value;
   return (
     <div class="scale">
+      <nav class="examples small" aria-label="Examples">
+        <span class="quiet">Look at</span>
+        {examples.map(({ label, question }) => (
+          <a key={label} href={addressOf(question)}>
+            {label}
+          </a>
+        ))}
+      </nav>
       <Controls />
       <div class="answers">
         {crashed.value && (

@@ -61,9 +61,14 @@ export function PlanTable(): VNode {
       {wrong.value !== undefined && <Notice title="No plan">{wrong.value}</Notice>}
       {current && <Choices {...current} />}
       {!current && known && busy.value === undefined && wrong.value === undefined && (
-        <button type="button" onClick={() => void askPlan(known.question)}>
-          Search {known.question.devices} devices
-        </button>
+        <>
+          <p>
+            A search over {known.question.devices} devices simulates hundreds of thousands of kernels: some ten seconds.
+          </p>
+          <button type="button" onClick={() => void askPlan(known.question)}>
+            Search {known.question.devices} devices
+          </button>
+        </>
       )}
     </Panel>
   );

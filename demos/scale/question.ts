@@ -39,7 +39,7 @@ const gpt2 = { arch: "gpt2", ffn: 0, vocab: 50257, context: 1024 } as const;
 const llama = { arch: "llama", vocab: 32000, context: 4096 } as const;
 
 export const presets: readonly Preset[] = [
-  { ...gpt2, key: "tiny", label: "Tiny, 11 M", layers: 6, width: 384, heads: 6, kvHeads: 6, vocab: 256, context: 256 },
+  { ...gpt2, key: "tiny", label: "Tiny, 11 M", layers: 6, width: 384, heads: 8, kvHeads: 8, vocab: 256, context: 256 },
   { ...gpt2, key: "small", label: "GPT-2 small, 124 M", layers: 12, width: 768, heads: 12, kvHeads: 12 },
   { ...gpt2, key: "medium", label: "GPT-2 medium, 355 M", layers: 24, width: 1024, heads: 16, kvHeads: 16 },
   { ...gpt2, key: "xl", label: "GPT-2 XL, 1.6 B", layers: 48, width: 1600, heads: 25, kvHeads: 25 },
@@ -57,6 +57,14 @@ export const firstQuestion: Question = {
   ...{ profile: "h100", network: "own", bandwidth: 1, latency: 1, memory: 1 },
 };
 
+/** What of the address differs from the first question's, as `?...`; the page's own where nothing does. */
+export function addressOf(question: Question): string {
+  const changed = Object.entries(question).filter(([name, value]) => firstQuestion[name as keyof Question] !== value);
+  const text = (value: Question[keyof Question]) =>
+    typeof value === "boolean" ? String(Number(value)) : String(value);
+  return `?${new URLSearchParams(changed.map(([name, value]) => [name, text(value)]))}`;
+}
+
 const sizeNames = ["arch", "layers", "width", "heads", "kvHeads", "ffn", "vocab", "context"] as const;
 
 /** What of a preset the page's state takes. */
@@ -66,6 +74,35 @@ export const sizesOf = (preset: Sizes): Sizes =>
 /** The preset that these sizes are. */
 export const presetOf = (sizes: Sizes): Preset | undefined =>
   presets.find((preset) => sizeNames.every((name) => preset[name] === sizes[name]));
+
+const sizesNamed = (key: string): Sizes => sizesOf(presets.find((preset) => preset.key === key)!);
+
+/** Questions worth a look. */
+export const examples: readonly { label: string; question: Question }[] = [
+  { label: "7 B on 16 H100", question: firstQuestion },
+  {
+    label: "70 B on 64 H100",
+    question: { ...firstQuestion, ...sizesNamed("70b"), devices: 64, batch: 64, recompute: true },
+  },
+  {
+    label: "64 A100, a batch too small for depth",
+    question: { ...firstQuestion, ...sizesNamed("tesseract"), devices: 64, batch: 16, profile: "a100" },
+  },
+  {
+    label: "four laptops on one Wi-Fi",
+    question: {
+      ...{ ...firstQuestion, ...sizesNamed("tiny"), dtype: "f32", devices: 4, batch: 32 },
+      ...{ profile: "laptop", network: "wifi" },
+    },
+  },
+  {
+    label: "GPT-2 medium between eight homes",
+    question: {
+      ...{ ...firstQuestion, ...sizesNamed("medium"), dtype: "f32", devices: 8, batch: 8, recompute: true },
+      ...{ profile: "m4", network: "homes" },
+    },
+  },
+];
 
 export const isChanged = ({ bandwidth, latency, memory }: Question): boolean =>
   bandwidth !== 1 || latency !== 1 || memory !== 1;

@@ -5,7 +5,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { bytes, percent, seconds } from "../../demos/kit/format.ts";
 import { configOf, parametersOf, profileOf, whyIllegal } from "../../demos/scale/problem.ts";
-import { firstQuestion, type Question } from "../../demos/scale/question.ts";
+import { addressOf, examples, firstQuestion, type Question } from "../../demos/scale/question.ts";
 import { type MeshShape, parseProfile, searchPlan, shapesOf, simulateStep, trainingBytes } from "../../src/plan.ts";
 import { command, events } from "../unit/command.ts";
 import { checkAccessible, checkFits, type Demo, openDemo, takePictures } from "./demo.ts";
@@ -23,11 +23,7 @@ const small: Question = {
   ...{ batch: 8, dtype: "f32", devices: 8, profile: "h100" },
 };
 
-const addressOf = (question: Question): string => {
-  const changed = Object.entries(question).filter(([name, value]) => firstQuestion[name as keyof Question] !== value);
-  return `scale/?${new URLSearchParams(changed.map(([name, value]) => [name, String(value)]))}`;
-};
-
+const pathOf = (question: Question): string => `scale/${addressOf(question)}`;
 const nameOf = ({ layout, dims }: MeshShape): string => `${layout} ${dims.join("x")}`;
 
 /** What Node simulates, by the names of meshes. */
@@ -65,7 +61,7 @@ async function settled(page: Page): Promise<void> {
 }
 
 test("each mesh's step, traffic and memory are what Node simulates; plan's choices are the library's, with its reasons", async () => {
-  const { use, close } = await demo.open(addressOf(small));
+  const { use, close } = await demo.open(pathOf(small));
   await use(async (page) => {
     const [found, profile] = [await simulatedHere(small), profileOf(small)];
     assert.ok(found.size >= 3);
@@ -110,7 +106,7 @@ test("each mesh's step, traffic and memory are what Node simulates; plan's choic
 
 test("a deeper model's step, put together from one and two blocks, is within a fiftieth of the whole one", async () => {
   const deep = { ...small, layers: 12 };
-  const { use, close } = await demo.open(addressOf(deep));
+  const { use, close } = await demo.open(pathOf(deep));
   await use(async (page) => {
     const [config, parameters] = [configOf(deep), parametersOf(deep)];
     const shapeOf = (name: string) => shapesOf(deep.devices).find((shape) => nameOf(shape) === name);
@@ -139,7 +135,7 @@ test("by keyboard alone: a slower network lets another layout win, the address k
   const slow = { ...small, bandwidth: 1 / 16 };
   const [before, after] = [winner(await simulatedHere(small)), winner(await simulatedHere(slow))];
   assert.is.not(before, after);
-  const { use, close } = await demo.open(addressOf(small));
+  const { use, close } = await demo.open(pathOf(small));
   await use(async (page) => {
     await fastest(page, before);
     const slider = page.getByRole("slider", { name: "Bandwidth" });
@@ -167,7 +163,7 @@ test("by keyboard alone: a slower network lets another layout win, the address k
 });
 
 test("another mesh is looked into by arrow keys; its command simulates the same number in a terminal", async () => {
-  const { use, close } = await demo.open(addressOf(small));
+  const { use, close } = await demo.open(pathOf(small));
   await use(async (page) => {
     await page.locator("canvas").waitFor();
     const first = mesh(page, "1d 8").getByRole("radio");
@@ -188,7 +184,7 @@ test("another mesh is looked into by arrow keys; its command simulates the same 
 
 test("64 ranks: 2D moves 0.70, 1.42 and 1.97 times the words of 2.5D at 1, 8 and 32 tokens a column, simulated too", async () => {
   const wide = { ...small, layers: 1, width: 1024, context: 64, batch: 64, devices: 64 };
-  const { use, close } = await demo.open(addressOf(wide));
+  const { use, close } = await demo.open(pathOf(wide));
   await use(
     async (page) => {
       const panel = page.getByRole("region", { name: "When depth pays: 2D beside 2.5D" });
@@ -207,8 +203,26 @@ test("64 ranks: 2D moves 0.70, 1.42 and 1.97 times the words of 2.5D at 1, 8 and
   await close();
 });
 
+test("every example is a question that can be simulated, and its link asks it", async () => {
+  for (const { label, question } of examples) {
+    const config = configOf(question);
+    const possible = shapesOf(question.devices).filter(
+      (shape) => whyIllegal(shape, { config, ...parametersOf(question) }) === undefined,
+    );
+    assert.ok(possible.length >= 3 && profileOf(question), label);
+  }
+  const { use, close } = await demo.open("scale/");
+  await use(async (page) => {
+    const { label, question } = examples.find(({ question: each }) => each.devices === 4)!;
+    await page.getByRole("link", { name: label }).click();
+    await fastest(page, winner(await simulatedHere(question)));
+    assert.is(await page.getByRole("combobox", { name: "Network" }).inputValue(), question.network);
+  });
+  await close();
+});
+
 test("what cannot be says why: sizes that no model has, meshes that do not divide it, and numbers that are no devices", async () => {
-  const { use, close } = await demo.open(addressOf({ ...small, devices: 6 }));
+  const { use, close } = await demo.open(pathOf({ ...small, devices: 6 }));
   await use(async (page) => {
     await page.getByText("2 meshes are not possible: why").click();
     await page.getByText("mesh 6: 8 heads do not divide over 6 ranks").first().waitFor();
@@ -231,7 +245,7 @@ for (const [width, question] of [
   [1920, firstQuestion],
 ] as const)
   test(`at ${width} px it fits, in light and dark, and axe has nothing to say`, async () => {
-    const { use, close } = await demo.open(addressOf(question), { viewport: { width, height: 900 } });
+    const { use, close } = await demo.open(pathOf(question), { viewport: { width, height: 900 } });
     await use(
       async (page) => {
         await settled(page);
