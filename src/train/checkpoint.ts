@@ -205,11 +205,11 @@ function finite(
 ): { shape: readonly number[]; data: Float32Array } {
   const tensor = requireTensor(tensors, { name: prefix + name, dtype: "f32", shape, file: "checkpoint" });
   const least = prefix === beside.second ? 0 : Number.NEGATIVE_INFINITY;
-  for (const [at, value] of tensor.data.entries())
-    if (!(value >= least && Math.abs(value) < Number.POSITIVE_INFINITY))
-      throw new UserError(
-        `checkpoint: got ${value} at ${at} in ${show(prefix + name)}, need a finite number${least === 0 ? " from 0" : ""}; use an intact file, or an earlier one`,
-      );
+  const at = tensor.data.findIndex((value) => !(value >= least && Math.abs(value) < Number.POSITIVE_INFINITY));
+  if (at >= 0)
+    throw new UserError(
+      `checkpoint: got ${tensor.data[at]} at ${at} in ${show(prefix + name)}, need a finite number${least === 0 ? " from 0" : ""}; use an intact file, or an earlier one`,
+    );
   return tensor;
 }
 
