@@ -1,6 +1,7 @@
 // The demo pages' server: their files, and rooms that the Together page opens.
 
-import { type RoomServer, type ServerOptions, startServer } from "../cluster/rendezvous/server.ts";
+import type { RoomServer } from "../cluster/rendezvous/open-room.ts";
+import { type ServerOptions, startServer } from "../cluster/rendezvous/server.ts";
 import { demoPages } from "./demo-pages.ts";
 import { requestedRoom } from "./room-request.ts";
 

@@ -7,7 +7,8 @@ import { equal, is, match } from "uvu/assert";
 import { bundle } from "../../scripts/bundle.mjs";
 import { joinRoom } from "../../src/cluster/rendezvous/client.ts";
 import { parseLink } from "../../src/cluster/rendezvous/link.ts";
-import { type Rendezvous, startRendezvous } from "../../src/cluster/rendezvous/server.ts";
+import type { Rendezvous } from "../../src/cluster/rendezvous/open-room.ts";
+import { startRendezvous } from "../../src/cluster/rendezvous/server.ts";
 import { planOf } from "../unit/rendezvous-bench.ts";
 import { openBrowser } from "./page.ts";
 

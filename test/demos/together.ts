@@ -2,7 +2,7 @@
 
 import type { BrowserContextOptions, Page } from "playwright-core";
 import { type DemoServerOptions, startDemoServer } from "../../src/cli/demo-server.ts";
-import type { RoomServer } from "../../src/cluster/rendezvous/server.ts";
+import type { RoomServer } from "../../src/cluster/rendezvous/open-room.ts";
 import { type Demo, type DemoPage, openDemo } from "./demo.ts";
 
 export interface Together {

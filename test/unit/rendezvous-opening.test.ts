@@ -11,8 +11,8 @@ import { type DemoServerOptions, startDemoServer } from "../../src/cli/demo-serv
 import { portNumber } from "../../src/cli/served.ts";
 import { joinRoom } from "../../src/cluster/rendezvous/client.ts";
 import { parseLink } from "../../src/cluster/rendezvous/link.ts";
+import type { RoomServer } from "../../src/cluster/rendezvous/open-room.ts";
 import { isLoopback } from "../../src/cluster/rendezvous/opening.ts";
-import type { RoomServer } from "../../src/cluster/rendezvous/server.ts";
 import { rejects, until } from "./rendezvous-server.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "shardgrad-demo-"));
@@ -185,7 +185,7 @@ test("there are at most as many rooms as the server has, and few requests at onc
   }));
 
 test("a room without ranks is closed after a while, one with a rank is not, and its text goes with it", () =>
-  serving({ opening: { emptyMs: 60 } }, async (server) => {
+  serving({ opening: { emptyMs: 1000 } }, async (server) => {
     const [empty, used] = [(await post(server, wanted)).joinUrl ?? "", (await post(server, wanted)).joinUrl ?? ""];
     const ada = await joinRoom({ ...parseLink(used), name: "Ada", adapter: "" });
     const reasons: string[] = [];

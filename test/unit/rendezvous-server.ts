@@ -7,8 +7,9 @@ import { joinRoom } from "../../src/cluster/rendezvous/client.ts";
 import { RendezvousError } from "../../src/cluster/rendezvous/connection.ts";
 import { parseLink } from "../../src/cluster/rendezvous/link.ts";
 import type { JoinOptions, RoomClient } from "../../src/cluster/rendezvous/membership.ts";
+import type { Rendezvous } from "../../src/cluster/rendezvous/open-room.ts";
 import type { Member } from "../../src/cluster/rendezvous/protocol.ts";
-import { type Rendezvous, type RendezvousOptions, startRendezvous } from "../../src/cluster/rendezvous/server.ts";
+import { type RendezvousOptions, startRendezvous } from "../../src/cluster/rendezvous/server.ts";
 import { planOf, secret } from "./rendezvous-bench.ts";
 
 /** Pings often enough for a test that waits for silence to be found. */

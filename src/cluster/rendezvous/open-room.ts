@@ -1,4 +1,4 @@
-// A room as its server's owner has it: what it is made of, and what can be done with it.
+// Rooms and their server as its owner has them: what a room is made of, and what can be done with both.
 
 import type { RoomLimits } from "./limits.ts";
 import type { Page } from "./pages.ts";
@@ -29,3 +29,19 @@ export interface OpenRoom {
   /** Sends everybody out. */
   close(): void;
 }
+
+export interface RoomServer {
+  /** how others reach it: http://HOST:PORT or its public address */
+  readonly origin: string;
+  /** its first page, from this machine: also where its public address leads nowhere */
+  readonly localUrl: string;
+  /** A room.
+   *  @param name 1 to 40 of a-z, 0-9 and -
+   *  @throws UserError for a name that is taken or no name, or too many rooms */
+  open(name: string, spec: RoomSpec): OpenRoom;
+  /** Ends all rooms and all connections, and frees the port. */
+  close(): Promise<void>;
+}
+
+/** A server and its first room, whose close is the server's. */
+export interface Rendezvous extends RoomServer, Omit<OpenRoom, "close"> {}

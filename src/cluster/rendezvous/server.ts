@@ -11,7 +11,7 @@ import { Addresses } from "./addresses.ts";
 import type { Rate } from "./bucket.ts";
 import { defaultLimits, type RoomLimits } from "./limits.ts";
 import { joinLink } from "./link.ts";
-import type { OpenRoom, RoomSpec } from "./open-room.ts";
+import type { OpenRoom, Rendezvous, RoomServer, RoomSpec } from "./open-room.ts";
 import { type Asker, isLoopback, type Opening, Openings } from "./opening.ts";
 import { isOwnOrigin, notListening, publicOrigin, reachable } from "./own-origin.ts";
 import { isolationHeaders, ownPage, type Page } from "./pages.ts";
@@ -47,22 +47,6 @@ export interface RendezvousOptions extends ServerOptions, RoomSpec {
   pages?: (path: string) => Page | undefined;
   limits?: Partial<RoomLimits>;
 }
-
-export interface RoomServer {
-  /** how others reach it: http://HOST:PORT or its public address */
-  readonly origin: string;
-  /** its first page, from this machine: also where its public address leads nowhere */
-  readonly localUrl: string;
-  /** A room.
-   *  @param name 1 to 40 of a-z, 0-9 and -
-   *  @throws UserError for a name that is taken or no name, or too many rooms */
-  open(name: string, spec: RoomSpec): OpenRoom;
-  /** Ends all rooms and all connections, and frees the port. */
-  close(): Promise<void>;
-}
-
-/** A server and its first room, whose close is the server's. */
-export interface Rendezvous extends RoomServer, Omit<OpenRoom, "close"> {}
 
 const mostConnections = 1024;
 
