@@ -9,7 +9,7 @@ import { differentRanks, peakOf } from "./peaks.ts";
 import type { RecordThreads } from "./record-in-threads.ts";
 import { threadsFor } from "./record-ranks.ts";
 import { Known, type PlanProblem, type PlanRefusal, type PlanWay, ShapeSearch, stepOf } from "./shape-search.ts";
-import { recordRanks, simulate } from "./simulate.ts";
+import { recordRanks, requireBlocks, simulate } from "./simulate.ts";
 
 /** A way to train beside the best one. */
 export interface PlanChoice extends PlanWay {
@@ -26,8 +26,10 @@ export interface PlanResult {
 
 type Progress = (what: string) => void | Promise<void>;
 
-/** progress: told what is simulated next */
+/** progress: told what is simulated next
+ *  @throws UserError for more blocks than can be simulated */
 export async function searchPlan(problem: PlanProblem, progress: Progress = () => undefined): Promise<PlanResult> {
+  requireBlocks(problem.devices * layersOf(problem.config));
   const threads = await threadsFor(problem.devices);
   try {
     return await search(problem, { threads, progress });

@@ -126,7 +126,11 @@ export class ShapeSearch {
       .map((way) => ({ way, ...this.#bounds(way) }))
       .sort((a, b) => a.formula - b.formula);
     let leastBytes = Number.POSITIVE_INFINITY;
-    for (const { way, least } of ways) if (least < leastBytes) leastBytes = Math.min(leastBytes, await this.#peak(way));
+    for (const { way, formula, least } of ways) {
+      if (least >= leastBytes) continue;
+      // Beyond whole numbers there is no step to be made.
+      leastBytes = Math.min(leastBytes, formula > Number.MAX_SAFE_INTEGER ? least : await this.#peak(way));
+    }
     return { why: "does not fit", leastBytes };
   }
 

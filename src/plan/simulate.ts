@@ -4,9 +4,10 @@
 import { UserError } from "../backend/errors.ts";
 import type { BytesByPurpose } from "../backend/memory.ts";
 import type { LedgerEntry } from "../comm/ledger.ts";
-import type { ModelConfig } from "../nn/config.ts";
+import { layersOf, type ModelConfig } from "../nn/config.ts";
 import { shardedExtents } from "../nn/extents.ts";
 import { modelFlops } from "../nn/flops.ts";
+import { trainingBytes } from "../nn/footprint.ts";
 import { requireLegal } from "../parallel/shape.ts";
 import type { TrainParameters } from "../train/events.ts";
 import { assemble } from "./assemble.ts";
@@ -17,7 +18,7 @@ import type { Profile } from "./profile.ts";
 import type { StepProgram } from "./program.ts";
 import type { TellProgress } from "./progress.ts";
 import { type RecordOptions, recordEach } from "./record-ranks.ts";
-import type { RecordedRank, StepToRecord } from "./record-step.ts";
+import type { StepToRecord } from "./record-step.ts";
 import { type Replay, replay, type Watch } from "./replay.ts";
 
 export interface StepRecord {
@@ -46,8 +47,17 @@ export async function recordRanks(
   if (batch * context > maxTokens)
     throw new UserError(`got ${batch} x ${context} tokens in a micro-batch, at most ${maxTokens} can be simulated`);
   requireLegal(shape, { ...shardedExtents(config), batch, context });
+  requireBlocks(shape.size * layersOf(config) * parameters.accumulate);
+  // Before kernels are asked for sizes that are no whole numbers any more.
+  requireExact(trainingBytes(config, { ...parameters, shape }).total);
   const { ranks, works } = await recordEach({ shape, config, parameters }, { watchOf, threads, progress });
-  requireExact(ranks);
+  for (const { peakBytes, entries } of ranks)
+    requireExact(
+      Math.max(
+        peakBytes.total,
+        entries.reduce((sum, each) => sum + each.bytes, 0),
+      ),
+    );
   return {
     program: assemble(
       ranks.map(({ record }) => record),
@@ -62,18 +72,24 @@ export async function recordRanks(
 /** Ids of a micro-batch are in memory, 4 bytes a token. */
 const maxTokens = 2 ** 28;
 
-/** @throws UserError when bytes of memory or of messages are no longer whole numbers that JavaScript can tell apart */
-function requireExact(ranks: readonly RecordedRank[]): void {
-  for (const { peakBytes, entries } of ranks) {
-    const bytes = Math.max(
-      peakBytes.total,
-      entries.reduce((sum, each) => sum + each.bytes, 0),
+/** Each has 30 ops and more, of at most 2^31. */
+const maxBlocks = 2 ** 26;
+
+/** @param blocks of all ranks and micro-batches
+ *  @throws UserError for more than can be simulated */
+export function requireBlocks(blocks: number): void {
+  if (blocks > maxBlocks)
+    throw new UserError(
+      `got ${blocks} blocks, of all ranks and micro-batches together, at most ${maxBlocks} can be simulated; use fewer layers, ranks or micro-batches`,
     );
-    if (bytes > Number.MAX_SAFE_INTEGER)
-      throw new UserError(
-        `a rank would hold or receive ${bytes.toExponential(1)} bytes, more than 2^53 can be counted exactly; use a smaller model, or more ranks`,
-      );
-  }
+}
+
+/** @throws UserError when bytes of a rank's memory or messages are no longer whole numbers that JavaScript can tell apart */
+function requireExact(bytes: number): void {
+  if (bytes > Number.MAX_SAFE_INTEGER)
+    throw new UserError(
+      `a rank would hold or receive ${bytes.toExponential(1)} bytes, more than 2^53 can be counted exactly; use a smaller model, or more ranks`,
+    );
 }
 
 export interface SimulateOptions {

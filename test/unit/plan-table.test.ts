@@ -2,7 +2,7 @@
 
 import { test } from "uvu";
 import { equal, is, match, ok } from "uvu/assert";
-import { command, events } from "./command.ts";
+import { command, events, refuses } from "./command.ts";
 
 const model = ["--layers", "1", "--heads", "16", "--width", "64", "--context", "16", "--vocab", "100"];
 
@@ -57,6 +57,17 @@ test("plan tells programs what was refused where nothing is legal", async () => 
   );
   for (const { why } of refused) match(String(why), /16 heads do not divide over 5 ranks/);
   match(stderr, /error: no layout of 5 ranks is legal/);
+});
+
+test("models beyond whole numbers, and of more blocks than can be simulated, are refused in a sentence", async () => {
+  const wide = ["--heads", "64", "--width", "64000000", "--vocab", "2000000000", "--layers", "1", "--batch", "64"];
+  const cases: [string[], RegExp][] = [
+    [["simulate", ...wide], /a rank would hold or receive 2\.8e\+18 bytes, more than 2\^53 can be counted exactly/],
+    [["plan", ...wide, "--devices", "64"], /nothing fits \S+ GiB a device; the least that would is \d+ GiB, with/],
+    [["simulate", "--layers", "2147483647"], /got 2147483647 blocks, .* at most 67108864 can be simulated/],
+    [["plan", "--layers", "2147483647", "--devices", "4"], /got 8589934588 blocks, .* use fewer layers/],
+  ];
+  for (const [args, said] of cases) await refuses(args, said);
 });
 
 test("scale's table has at most 100 columns, whatever grows", async () => {
