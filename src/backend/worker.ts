@@ -34,7 +34,11 @@ export async function startScript(
   }
   const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   const page = new Worker(url, { name });
-  page.addEventListener("error", ({ message }) => lost(message || "its script could not be loaded"));
+  page.addEventListener("error", (event) => {
+    // It is told: to the thread that started this one it is no error of its own.
+    event.preventDefault();
+    lost(event.message || "its script could not be loaded");
+  });
   const end = () => {
     page.terminate();
     URL.revokeObjectURL(url);
