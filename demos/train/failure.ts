@@ -28,7 +28,7 @@ export function failureOf(error: unknown): Failure {
   if (name === "CommunicationError" || message.startsWith("the worker of rank"))
     return {
       title: "A rank has stopped",
-      text: `${sentence(message)} A run needs all of its ranks. Start again, or go on from the last checkpoint.`,
+      text: `${sentence(message.replace(/Uncaught (\w*Error: )?/, ""))} A run needs all of its ranks. Start again, or go on from the last checkpoint.`,
     };
   if (name === "UserError") return { title: "This run cannot be made", text: sentence(message) };
   return { title: "The run has failed", text: sentence(message) };
