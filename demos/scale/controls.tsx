@@ -112,11 +112,7 @@ function MachineControls(): VNode {
       <PowerSlider label="Devices" value={devices} from={0} to={8} text={count} />
       <div class="sizes">
         <NumberField label="or any number" value={devices} from={1} to={mostDevices} />
-        <Select
-          label="Device"
-          value={profile}
-          options={named(known?.profiles.map(({ name }) => name) ?? [], profile.value)}
-        />
+        <Select label="Device" value={profile} options={named(known?.profiles ?? [], profile.value)} />
       </div>
       <Select
         label="Network"

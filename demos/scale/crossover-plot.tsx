@@ -48,7 +48,7 @@ function evenAt({ curve }: Crossover): number | undefined {
 function Story({ found }: { found: Crossover }): VNode {
   const { flat, deep, ranks, here } = found;
   const even = evenAt(found);
-  const [wide, cube] = [flat.join(" × "), deep.join(" × ")];
+  const [wide, cube] = [flat, deep].map((dims) => dims.join("\u00a0×\u00a0"));
   const distance = ({ tokensPerColumn }: CrossoverPoint) => Math.abs(Math.log(tokensPerColumn / here.tokensPerColumn));
   const near = found.points.toSorted((a, b) => distance(a) - distance(b)).at(0);
   const devices = comparison.value.value?.question.devices;

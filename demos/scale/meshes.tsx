@@ -10,7 +10,7 @@ import type { MeshAnswer } from "./worker.ts";
 const layoutTitle = { serial: "one rank", "1d": "1D", "1d-sp": "1D, sequence", "2d": "2D", "2.5d": "2.5D" } as const;
 
 export const titleOf = ({ layout, dims }: Pick<MeshAnswer, "layout" | "dims">): string =>
-  layout === "serial" ? layoutTitle.serial : `${layoutTitle[layout]} ${dims.join(" × ")}`;
+  layout === "serial" ? layoutTitle.serial : `${layoutTitle[layout]} ${dims.join("\u00a0×\u00a0")}`;
 
 /** A step's time, and the classes of its parts. */
 const parts = [
@@ -99,17 +99,21 @@ function Mesh({ mesh, longest, limit }: { mesh: MeshAnswer & { figures: Figures 
   );
 }
 
-function Headline(): VNode {
+/** The answer in a sentence; where the page is narrow it stays in sight while sliders move. */
+export const Headline = (): VNode => (
+  <div class="headline" aria-live="polite">
+    <Answer />
+  </div>
+);
+
+function Answer(): VNode {
   const [known, best] = [comparison.value.value, fastest.value];
-  if (!known) return <p class="headline quiet">Simulating…</p>;
+  if (!known) return <p class="quiet">Simulating…</p>;
   const { devices } = known.question;
-  if (!best)
-    return (
-      <p class="headline">No layout of {devices} devices divides this model and batch: what is missing is below.</p>
-    );
+  if (!best) return <p>No layout of {devices} devices divides this model and batch: what is missing is below.</p>;
   if (!best.fits)
     return (
-      <p class="headline">
+      <p>
         Nothing fits {bytes(known.machine.memoryBytes)} a device: the fastest, {titleOf(best)}, needs{" "}
         {bytes(best.memoryBytes)}. More devices, micro-batches or recomputation help.
       </p>
@@ -117,7 +121,7 @@ function Headline(): VNode {
   const others = known.meshes.flatMap(({ figures }) => (figures?.fits && figures !== best ? [figures] : []));
   const next = others.toSorted((a, b) => a.seconds - b.seconds).at(0);
   return (
-    <p class="headline">
+    <p>
       <b>{titleOf(best)}</b> is the fastest: <b>{seconds(best.seconds)}</b> a step, {percent(best.mfu)} of what the
       devices can do
       {next && `; ${titleOf(next)} takes ${(next.seconds / best.seconds).toFixed(2)} times as long`}.
@@ -133,9 +137,6 @@ export function Meshes(): VNode {
   const longest = Math.max(...possible.map(({ figures }) => figures.seconds));
   return (
     <Panel title="Step time by layout" busy={comparison.busy.value} kind="meshes">
-      <div aria-live="polite">
-        <Headline />
-      </div>
       {possible.length > 0 && (
         <p class="legend small" aria-hidden="true">
           {parts.map(({ kind, text }) => (

@@ -7,7 +7,7 @@ import { Commands } from "./commands.tsx";
 import { Controls } from "./controls.tsx";
 import { CrossoverPlot } from "./crossover-plot.tsx";
 import { Curve } from "./curve.tsx";
-import { Meshes } from "./meshes.tsx";
+import { Headline, Meshes } from "./meshes.tsx";
 import { PlanTable } from "./plan-table.tsx";
 import { addressOf, examples } from "./question.ts";
 import { comparison, crashed, start } from "./state.ts";
@@ -27,6 +27,7 @@ function Content(): VNode {
           </a>
         ))}
       </nav>
+      <Headline />
       <Controls />
       <div class="answers">
         {crashed.value && (

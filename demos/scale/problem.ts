@@ -68,10 +68,7 @@ export function profileOf(
 }
 
 /** What can be chosen. */
-export const machines = () => ({
-  profiles: profileNames.map((name) => ({ name, about: profileNamed(name).description })),
-  networks: networkNames,
-});
+export const machines = () => ({ profiles: profileNames, networks: networkNames });
 
 /** Why a mesh cannot train the model; undefined when it can. */
 export function whyIllegal(

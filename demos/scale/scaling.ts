@@ -19,7 +19,7 @@ export interface ScalePoint {
 /** Powers of two up to twice as many as are in question, where that does not take too long; and the number in question. */
 export function countsFor(devices: number): number[] {
   const powers: number[] = [];
-  for (let count = 1; count <= Math.max(16, devices, Math.min(mostBeyond, 2 * devices)); count *= 2) powers.push(count);
+  for (let count = 1; count <= Math.max(16, Math.min(mostBeyond, 2 * devices)); count *= 2) powers.push(count);
   return [...new Set([...powers, devices])].sort((a, b) => a - b);
 }
 

@@ -54,9 +54,12 @@ async function cells(within: Locator): Promise<string[][]> {
 /** All that the page asks its workers is answered. */
 async function settled(page: Page): Promise<void> {
   await page.locator("li[data-mesh]").first().waitFor();
-  await page.locator("canvas").waitFor();
+  await page.locator(".timeline canvas").waitFor();
   await page.waitForFunction(
     () => document.querySelectorAll(".plot").length === 3 && !document.querySelector("[aria-busy=true]"),
+    undefined,
+    // As long as the test may take.
+    { timeout: 0 },
   );
 }
 
@@ -156,6 +159,17 @@ test("by keyboard alone: a slower network lets another layout win, the address k
     assert.equal(parseProfile(JSON.parse(Buffer.concat(pieces).toString())), profileOf(slow));
     await page.reload();
     await fastest(page, after);
+    const devices = page.getByLabel("or any number");
+    // The second question ends the first.
+    for (const number of ["64", "4"]) {
+      await devices.fill(number);
+      await devices.press("Enter");
+    }
+    await mesh(page, "2d 2x2").waitFor();
+    await settled(page);
+    assert.is(await mesh(page, "2d 8x8").count(), 0);
+    await page.goBack();
+    await fastest(page, after);
     await page.goBack();
     await fastest(page, before);
   });
@@ -165,7 +179,7 @@ test("by keyboard alone: a slower network lets another layout win, the address k
 test("another mesh is looked into by arrow keys; its command simulates the same number in a terminal", async () => {
   const { use, close } = await demo.open(pathOf(small));
   await use(async (page) => {
-    await page.locator("canvas").waitFor();
+    await page.locator(".timeline canvas").waitFor();
     const first = mesh(page, "1d 8").getByRole("radio");
     await first.press("Space");
     await page.getByRole("heading", { name: "The step, rank by rank: 1D 8" }).waitFor();
