@@ -160,7 +160,8 @@ function save(places: readonly Place[], { machine, commit, load, repeats }: Head
     "",
     `${date}, commit ${commit}, load average ${load.toFixed(1)} when it began. Median of at least ${repeats} rounds in turns (fastest to slowest) of f32 tensors`,
     "from one rank's device to another's. Bare port: a new array filled, transferred and copied out. Bare copy: from memory to memory on one",
-    "thread. Bare data channel: 64 KB messages, from and to nowhere. Device alone: read and written, without a link.",
+    "thread. Bare data channel: 64 KB messages, from and to nowhere. Device alone: read and written, without a link. Over webrtc ranks are in the",
+    "thread that holds their channels, as in a room; over workers, webrtc that thread passes on what ranks in workers send.",
   ];
   for (const { title, adapter, rows } of places) {
     lines.push("", `## ${title}`, "", `${adapter}.`, "");
