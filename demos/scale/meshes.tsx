@@ -146,11 +146,14 @@ export function Meshes(): VNode {
           ))}
         </p>
       )}
-      <ul>
-        {possible.map((mesh) => (
-          <Mesh key={nameOf(mesh)} mesh={mesh} longest={longest} limit={known!.machine.memoryBytes} />
-        ))}
-      </ul>
+      <fieldset>
+        <legend class="hidden">The mesh that is looked into</legend>
+        <ul class="found">
+          {possible.map((mesh) => (
+            <Mesh key={nameOf(mesh)} mesh={mesh} longest={longest} limit={known!.machine.memoryBytes} />
+          ))}
+        </ul>
+      </fieldset>
       {refused.length > 0 && (
         <details>
           <summary>{refused.length === 1 ? "One mesh is" : `${refused.length} meshes are`} not possible: why</summary>

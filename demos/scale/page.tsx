@@ -27,8 +27,10 @@ function Content(): VNode {
           </a>
         ))}
       </nav>
-      <Headline />
-      <Controls />
+      <div class="asked">
+        <Headline />
+        <Controls />
+      </div>
       <div class="answers">
         {crashed.value && (
           <Notice kind="bad" title="The simulator has stopped">

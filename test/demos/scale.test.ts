@@ -268,6 +268,7 @@ for (const [width, question] of [
         await checkAccessible(page);
         for (const summary of await page.locator("summary").all()) await summary.click();
         await page.getByRole("list", { name: "What plan found" }).waitFor();
+        await page.evaluate(() => scrollTo(0, 0));
         await takePictures(page, "scale");
       },
       { timeoutMs: 120_000 },
