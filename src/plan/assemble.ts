@@ -3,7 +3,7 @@
 import { UserError } from "../backend/errors.ts";
 import { receiveOp, type StepProgram, sendOp } from "./program.ts";
 import { type TellProgress, tellEvery } from "./progress.ts";
-import type { Messages, RankRecord, Works } from "./recorder.ts";
+import type { RankRecord, Works } from "./recorder.ts";
 
 /** @throws Error when a rank receives what nobody sends, or sends what nobody receives */
 export function assemble(
@@ -75,6 +75,7 @@ function matched(records: readonly RankRecord[], progress: TellProgress) {
   if (count !== expected) throw new Error(`ranks send ${count} messages and receive ${expected}`);
   const [from, to, bytes] = [new Int32Array(count), new Int32Array(count), new Float64Array(count)];
   const table = new MessageIndex(count);
+  const key: Key = new Int32Array(parts);
   const tell = (done: number) => void (done % tellEvery === 0 && progress({ doing: "matching", done, all: 2 * count }));
   let message = 0;
   for (const [rank, { sends }] of records.entries())
@@ -83,7 +84,12 @@ function matched(records: readonly RankRecord[], progress: TellProgress) {
       to[message] = sends.peer[i];
       bytes[message] = sends.bytes[i];
       tell(message);
-      table.add(message, keyOf(sends, i, { from: rank, to: sends.peer[i], group: groups[rank][sends.group[i]] }));
+      key[0] = rank;
+      key[1] = sends.peer[i];
+      key[2] = groups[rank][sends.group[i]];
+      key[3] = sends.which[i];
+      key[4] = sends.part[i];
+      table.add(message, key);
     }
   const received = new Int32Array(count);
   let at = 0;
@@ -92,7 +98,12 @@ function matched(records: readonly RankRecord[], progress: TellProgress) {
       const sender = receives.peer[i];
       const group = receives.group[i];
       tell(count + at);
-      received[at] = table.find(keyOf(receives, i, { from: sender, to: rank, group: groups[rank][group] }));
+      key[0] = sender;
+      key[1] = rank;
+      key[2] = groups[rank][group];
+      key[3] = receives.which[i];
+      key[4] = receives.part[i];
+      received[at] = table.find(key);
       if (received[at] < 0)
         throw new Error(
           `rank ${rank} waits for rank ${sender} in call ${receives.which[i]} of ${names[group]} for ever`,
@@ -101,13 +112,9 @@ function matched(records: readonly RankRecord[], progress: TellProgress) {
   return { messages: { from, to, bytes }, received };
 }
 
-type Key = readonly [from: number, to: number, group: number, which: number, part: number];
-
-const keyOf = (
-  { which, part }: Messages,
-  i: number,
-  { from, to, group }: { from: number; to: number; group: number },
-): Key => [from, to, group, which[i], part[i]];
+/** A message's sender, receiver, group, call and part, written into one place: arrays of their own cost more than finding it. */
+type Key = Int32Array;
+const parts = 5;
 
 /** Messages by their names: open addressing, since there are millions. */
 class MessageIndex {
@@ -116,11 +123,11 @@ class MessageIndex {
 
   constructor(count: number) {
     this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * count + 2))).fill(-1);
-    this.#keys = new Int32Array(5 * count);
+    this.#keys = new Int32Array(parts * count);
   }
 
   add(message: number, key: Key): void {
-    this.#keys.set(key, 5 * message);
+    for (let i = 0; i < parts; i++) this.#keys[parts * message + i] = key[i];
     const { length } = this.#slots;
     let slot = hash(key) & (length - 1);
     while (this.#slots[slot] >= 0) slot = (slot + 1) & (length - 1);
@@ -141,7 +148,7 @@ class MessageIndex {
   }
 
   #same(message: number, key: Key): boolean {
-    for (let i = 0; i < 5; i++) if (this.#keys[5 * message + i] !== key[i]) return false;
+    for (let i = 0; i < parts; i++) if (this.#keys[parts * message + i] !== key[i]) return false;
     return true;
   }
 }
@@ -151,6 +158,6 @@ const taken = -2;
 
 function hash(key: Key): number {
   let value = 0;
-  for (const part of key) value = Math.imul(value ^ part, 0x9e3779b1) ^ (value >>> 15);
+  for (let i = 0; i < parts; i++) value = Math.imul(value ^ key[i], 0x9e3779b1) ^ (value >>> 15);
   return value ^ (value >>> 13);
 }

@@ -32,10 +32,11 @@ async function answer({ step, ranks }: RecordRequest): Promise<void> {
   try {
     for (const rank of ranks) {
       const recorded = await recordStep(rank, { step, works, corpus });
-      const { kinds, what, needs, needsFrom } = recorded.record;
+      const { kinds, what, needs, needsFrom, sends, receives } = recorded.record;
+      const columns = [kinds, what, needs, needsFrom, ...Object.values(sends), ...Object.values(receives)];
       post(
         { rank, recorded },
-        [kinds, what, needs, needsFrom].map(({ buffer }) => buffer as ArrayBuffer),
+        columns.map(({ buffer }) => buffer as ArrayBuffer),
       );
     }
     post({ works: works.all });
