@@ -3,7 +3,7 @@
 import type { Locator, Page } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { bytes, percent, seconds } from "../../demos/kit/format.ts";
+import { bytes, count, percent, seconds } from "../../demos/kit/format.ts";
 import { configOf, parametersOf, profileOf, whyIllegal } from "../../demos/scale/problem.ts";
 import { addressOf, examples, firstQuestion, type Question } from "../../demos/scale/question.ts";
 import { type MeshShape, parseProfile, searchPlan, shapesOf, simulateStep, trainingBytes } from "../../src/plan.ts";
@@ -176,6 +176,37 @@ test("by keyboard alone: a slower network lets another layout win, the address k
   await close();
 });
 
+test("the curves: every bandwidth's fastest mesh and each number of devices', strong and weak, are what Node simulates", async () => {
+  const { use, close } = await demo.open(pathOf(small));
+  await use(async (page) => {
+    for (const bandwidth of [1 / 4096, 1 / 16, 1]) {
+      const found = await simulatedHere({ ...small, bandwidth });
+      const row = page.locator(`tr[data-bandwidth="${bandwidth}"]`);
+      await row.waitFor({ state: "attached" });
+      const [, mesh, time] = await row.locator("td, th").allTextContents();
+      assert.is(time, seconds(found.get(winner(found))!.seconds));
+      assert.ok(
+        mesh.endsWith(winner(found).split(" ")[1].replaceAll("x", "\u00a0×\u00a0")),
+        `${mesh}, ${winner(found)}`,
+      );
+    }
+    for (const [growth, batch] of [
+      ["strong", small.batch],
+      ["weak", small.batch / 2],
+    ] as const) {
+      await page.getByRole("radio", { name: growth }).check();
+      const found = await simulatedHere({ ...small, devices: 4, batch });
+      const best = found.get(winner(found))!;
+      await page
+        .locator('tr[data-devices="4"]', { hasText: seconds(best.seconds) })
+        .filter({ hasText: count(best.tokensPerSecond) })
+        .waitFor({ state: "attached" });
+    }
+    assert.is(new URL(page.url()).searchParams.get("growth"), "weak");
+  });
+  await close();
+});
+
 test("another mesh is looked into by arrow keys; its command simulates the same number in a terminal", async () => {
   const { use, close } = await demo.open(pathOf(small));
   await use(async (page) => {
@@ -270,6 +301,11 @@ for (const [width, question] of [
         await page.getByRole("list", { name: "What plan found" }).waitFor();
         await page.evaluate(() => scrollTo(0, 0));
         await takePictures(page, "scale");
+        await page.setViewportSize({ width: 500, height: 900 });
+        await page.waitForFunction(() =>
+          [...document.querySelectorAll("canvas")].every((each) => each.clientWidth < 500),
+        );
+        await checkFits(page);
       },
       { timeoutMs: 120_000 },
     );
