@@ -167,6 +167,8 @@ async function main(): Promise<number> {
     await (await import("./links.ts")).benchLinks(options, { machine, commit: commit() });
   if (options.others.includes("simulate"))
     await (await import("./simulate.ts")).benchSimulate(options, { machine, commit: commit() });
+  if (options.others.includes("demo"))
+    await (await import("./demo.ts")).benchDemo(options, { machine, commit: commit() });
   return code;
 }
 

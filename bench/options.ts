@@ -8,7 +8,7 @@ import { formOf, type Subject, shapeOf, type Task } from "./tasks.ts";
 export class UsageError extends Error {}
 
 const compared: readonly Subject[] = ["products", "attention", "norms", "step"];
-const alone = ["mesh", "encode", "links", "simulate"] as const;
+const alone = ["mesh", "encode", "links", "simulate", "demo"] as const;
 
 export interface Options {
   readonly help: boolean;
@@ -39,6 +39,7 @@ subjects     products attention norms step   beside other libraries, in Chromium
              encode                          what a step costs the thread that encodes it, on Dawn's null device
              simulate                        real training steps in one process beside simulated ones, after calibrating
              links                           tensors from device to device over each link, beside a bare port and a bare copy
+             demo                            the Train page while it trains: frames, long tasks, its step beside a bare worker's
 
 --backend    webgpu, cpu or auto (both, the default)
 --where      chromium, node or both (the default)
