@@ -16,7 +16,7 @@ export const Traffic = (): VNode => (
 );
 
 function TrafficOf({ of }: { of: RankFigures }): VNode {
-  const { step, traffic, received, closedForm } = of;
+  const { traffic, received, closedForm } = of;
   if (traffic.length === 1) return <p>One rank holds everything: nothing is sent.</p>;
   const ranks = traffic.map((_, rank) => rank);
   const most = Math.max(1, ...traffic.flat());
@@ -30,7 +30,7 @@ function TrafficOf({ of }: { of: RankFigures }): VNode {
           ? `✓ All ${ranks.length} ranks received what the closed form says, to the byte: ${count(total)} bytes a step.`
           : `✗ Rank ${differ[0]} received ${count(received[differ[0]])} bytes, the closed form says ${count(closedForm[differ[0]])}.`}
       </p>
-      <p class="small quiet">Bytes in step {count(step)}: from each rank (rows) to each rank (columns).</p>
+      <p class="small quiet">Bytes a step, from each rank (rows) to each rank (columns).</p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard */}
       <section class="scroll" aria-label="Bytes from rank to rank" tabIndex={0}>
         <table class={`heat ${words ? "" : "fine"}`}>
@@ -126,7 +126,7 @@ function MemoryOf({ of }: { of: RankFigures }): VNode {
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard */}
       <section class="scroll" aria-label="Memory by rank and purpose" tabIndex={0}>
         <table class="memory">
-          <caption class="hidden">Bytes held after step {count(of.step)}</caption>
+          <caption class="hidden">Bytes held by rank and purpose</caption>
           <thead>
             <tr>
               <th scope="col">rank</th>

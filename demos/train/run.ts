@@ -16,8 +16,6 @@ const keepEveryMs = 10_000;
 const keepShare = 30;
 /** Steps traced by themselves, once the first ones have made what they need. */
 const firstTrace = { behind: 2, steps: 2 };
-/** Figures of ranks change little from step to step. */
-const figuresEveryMs = 250;
 
 type EventOf<Name extends TrainEvent["event"]> = Extract<TrainEvent, { event: Name }>;
 
@@ -61,7 +59,8 @@ export class Run {
   #textKept = false;
   #keeping: Promise<void> | undefined;
   #nextKeepMs = 0;
-  #figuresMs = 0;
+  /** of ranks, as last told, as text */
+  #toldFigures = "";
   /** of the sample that is being written */
   #tokens: number[] = [];
 
@@ -195,10 +194,7 @@ export class Run {
         ...{ step, traffic, memory: ranks.map(({ memory }) => memory) },
         ...{ received: bytesReceived ?? [0], closedForm: closedFormBytes ?? [0] },
       };
-      if (last || nowMs - this.#figuresMs >= figuresEveryMs) {
-        this.#figuresMs = nowMs;
-        this.#outbox.add({ figures: record.figures });
-      }
+      this.#tellFigures(record.figures);
     }
     const { sampleEvery } = this.#options.settings;
     // The first shows what a model writes that has learned nothing; the last comes by itself.
@@ -206,6 +202,15 @@ export class Run {
     if (sampleEvery > 0 && !last && (first || step % sampleEvery === 0)) controls.sample(sampleTokens);
     if (step === (started?.resumedAt ?? 0) + firstTrace.behind) controls.trace(firstTrace.steps);
     if (last || (nowMs >= this.#nextKeepMs && !this.#keeping)) controls.checkpoint();
+  }
+
+  /** Most steps are like the one before: the page has less to draw. */
+  #tellFigures(figures: RankFigures): void {
+    const { step, ...rest } = figures;
+    const told = JSON.stringify(rest);
+    if (told === this.#toldFigures) return;
+    this.#toldFigures = told;
+    this.#outbox.add({ figures });
   }
 
   #takeCheckpoint(step: number, bytes: Uint8Array): void {
