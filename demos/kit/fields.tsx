@@ -1,8 +1,9 @@
 // Controls with their labels: each says what it is, what it stands at, and what is wrong with it.
 
-import type { Signal } from "@preact/signals";
+import { computed, type Signal, signal, useSignal, useSignalEffect } from "@preact/signals";
 import type { ComponentChildren, VNode } from "preact";
-import { useId } from "preact/hooks";
+import { useEffect, useId } from "preact/hooks";
+import { count } from "./format.ts";
 
 /** A number drawn along a line. `at` and `text` are for lines whose places are not their numbers: powers of two, say. */
 export function Slider(props: {
@@ -67,7 +68,21 @@ export function PowerSlider(props: {
   );
 }
 
-/** A number that is typed. What is none, or out of bounds, is told and changes nothing. */
+/** Fields in which something stands that is no value. */
+const unmended = signal<ReadonlySet<string>>(new Set());
+
+/** What stands in some field is not what would be taken: whoever starts something waits until it is mended. */
+export const fieldsUnmended = computed(() => unmended.value.size > 0);
+
+function setUnmended(id: string, is: boolean): void {
+  if (unmended.value.has(id) === is) return;
+  const next = new Set(unmended.value);
+  if (is) next.add(id);
+  else next.delete(id);
+  unmended.value = next;
+}
+
+/** A number that is typed. What is none, or out of bounds, stays there and is told, and changes nothing until it is mended. */
 export function NumberField(props: {
   label: string;
   value: Signal<number>;
@@ -78,8 +93,36 @@ export function NumberField(props: {
   wrong?: string;
   disabled?: boolean;
 }): VNode {
-  const { label, value, from, to, step = 1, wrong, disabled } = props;
+  const { label, value, from, to, step = 1, disabled } = props;
   const id = useId();
+  /** as it was typed, while it is no value */
+  const draft = useSignal<string | undefined>(undefined);
+  const bounds = `${step === "any" ? "a number" : "a whole number"} from ${count(from)} to ${count(to)}`;
+  const mended = () => {
+    draft.value = undefined;
+    setUnmended(id, false);
+  };
+  // Another value from elsewhere, or a run that has begun with the one before, ends the typing.
+  useSignalEffect(() => {
+    void value.value;
+    mended();
+  });
+  useEffect(() => {
+    if (disabled) mended();
+  }, [disabled]);
+  useEffect(() => () => setUnmended(id, false), [id]);
+  const take = (input: HTMLInputElement, { typing }: { typing: boolean }) => {
+    if (typing && draft.value === undefined) return;
+    if (input.validity.valid && input.value !== "") {
+      value.value = input.valueAsNumber;
+      mended();
+    } else {
+      draft.value = input.value;
+      setUnmended(id, true);
+    }
+  };
+  const got = draft.value === undefined ? undefined : draft.value === "" ? "nothing" : draft.value;
+  const wrong = got === undefined ? props.wrong : `Got ${got}, need ${bounds}.`;
   return (
     <div class="field">
       <label for={id}>{label}</label>
@@ -89,17 +132,15 @@ export function NumberField(props: {
         min={from}
         max={to}
         step={step}
-        value={value.value}
+        value={draft.value ?? value.value}
         disabled={disabled}
         aria-invalid={wrong !== undefined}
         aria-describedby={wrong === undefined ? undefined : `${id}-wrong`}
-        onChange={({ currentTarget }) => {
-          if (currentTarget.validity.valid && currentTarget.value !== "") value.value = currentTarget.valueAsNumber;
-          else currentTarget.reportValidity();
-        }}
+        onInput={({ currentTarget }) => take(currentTarget, { typing: true })}
+        onChange={({ currentTarget }) => take(currentTarget, { typing: false })}
       />
       {wrong !== undefined && (
-        <span class="wrong" id={`${id}-wrong`}>
+        <span class="wrong" id={`${id}-wrong`} role="alert">
           {wrong}
         </span>
       )}

@@ -22,6 +22,10 @@ export interface Line {
 /** x and then the lines' values; `null`: none there. */
 export type PlotData = [x: number[], ...lines: (number | null)[][]];
 
+const readLast = (plot: UPlot): void => {
+  if (plot.cursor.idx == null && plot.data[0].length > 0) plot.setLegend({ idx: plot.data[0].length - 1 }, false);
+};
+
 export function Plot(props: {
   /** what it shows, in a sentence */
   about: string;
@@ -57,15 +61,18 @@ export function Plot(props: {
         ...{ width: element.clientWidth, height },
         scales: { x: { time: false, ...scale(x) }, y: scale(y) },
         axes: [axis(x), { ...axis(y), size: 64 }],
+        legend: { markers: { width: 3, dash: (_, index) => (lines[index - 1]?.dash ? "dashed" : "solid") } },
+        // Where nobody points, the legend reads what is drawn last.
+        hooks: { ready: [readLast], setData: [readLast], setCursor: [readLast] },
         series: [
-          { label: x.label, ...(x.text && { value: (_, value) => (value === null ? "" : x.text!(value)) }) },
+          { label: x.label, ...(x.text && { value: (_, value) => (value === null ? "–" : x.text!(value)) }) },
           ...lines.map(({ label, series, dash, marks = "line", size = 7, width = 2, text = y.text }): UPlot.Series => {
             const stroke = colour(`--series-${series}`);
             return {
               ...{ label, stroke, spanGaps: true, width: marks === "dots" ? 0 : width },
               ...(dash && { dash: [...dash] }),
               points: { show: marks !== "line", size, fill: stroke },
-              ...(text && { value: (_: UPlot, value: number) => (value === null ? "" : text(value)) }),
+              value: (_: UPlot, value: number | null) => (value === null ? "–" : (text ?? String)(value)),
             };
           }),
         ],

@@ -1,7 +1,7 @@
 // The run under way: its buttons, its figures, its curve and what the model writes.
 
 import type { VNode } from "preact";
-import { Figures, Notice, PowerSlider } from "../kit/fields.tsx";
+import { Figures, fieldsUnmended, Notice, PowerSlider } from "../kit/fields.tsx";
 import { bytes, count, seconds } from "../kit/format.ts";
 import { Plot } from "../kit/plot.tsx";
 import { end, goOn, pause, start, writeSample } from "./actions.ts";
@@ -15,14 +15,14 @@ const phaseTexts: Record<typeof phase.value, string> = {
   idle: "",
   starting: "Starting…",
   running: "Training",
-  pausing: "Pausing behind this step…",
+  pausing: "Pausing after this step…",
   paused: "Paused",
-  ending: "Ending behind this step…",
+  ending: "Ending after this step…",
 };
 
 export function Buttons(): VNode {
   const now = phase.value;
-  const impossible = outlook.value === undefined || "wrong" in outlook.value;
+  const impossible = fieldsUnmended.value || outlook.value === undefined || "wrong" in outlook.value;
   return (
     <div class="row buttons">
       {now === "idle" ? (
@@ -71,7 +71,7 @@ export function Numbers(): VNode | null {
       </div>
       <Figures
         items={[
-          ["loss of the last batch", last ? last[1].toFixed(4) : "–"],
+          ["loss, last batch", last ? last[1].toFixed(4) : "–"],
           ["validation loss", lastEval ? `${lastEval[2].toFixed(4)}` : "–"],
           ["tokens a second", stepMs ? count((1000 * run.tokensPerStep) / stepMs) : "–"],
           ["step time, median", stepMs ? seconds(stepMs / 1000) : "–"],
