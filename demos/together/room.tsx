@@ -33,7 +33,7 @@ export function RoomView({ session, room, secret }: { session: Session; room: st
             {run.value && <RunPanel view={run.value} session={session} />}
           </div>
           <div class="columns">
-            <Seats session={session} />
+            {!outside && <Seats session={session} />}
             {!outside && <Invitation room={room} secret={secret} open={phase.value !== "running"} />}
             <Log session={session} />
           </div>

@@ -22,7 +22,7 @@ export function RunPanel({ view, session }: { view: RunView; session: Session })
     <section class="panel" aria-labelledby="run">
       <h2 id="run">{names.length === 1 ? "The run" : `The run, as rank ${rank} of ${names.length}`}</h2>
       {ended.value !== undefined && (
-        <Notice kind="warn" title="The run has ended before its time">
+        <Notice kind="warn" title="Ended early">
           {ended.value}
           {session.phase.value === "waiting" && " It begins again, from the start, as soon as enough have agreed."}
         </Notice>

@@ -37,6 +37,8 @@ export class Session {
   readonly #secret: string;
   #client: RoomClient | undefined;
   #lines: Connections | undefined;
+  /** numbers of members that have, once */
+  readonly #agreed = new Set<number>();
   #logged = 0;
 
   constructor(engine: Engine<TogetherWorker>, { url, secret }: { url: string; secret: string }) {
@@ -72,8 +74,7 @@ export class Session {
           left: (member, reason) => {
             this.#lines?.left(member.number);
             // Who only looked, or came again under another name, is no news.
-            if (member.role === "rank" && member.state !== "here")
-              this.#say(leftText(labelOf(member, this.members.value), reason));
+            if (this.#agreed.delete(member.number)) this.#say(leftText(labelOf(member, this.members.value), reason));
           },
           plan: (plan) => void this.#plan(plan).catch((error: unknown) => this.#fail(wordsOf(error))),
           note: (text) => this.#say(text),
@@ -165,12 +166,12 @@ export class Session {
   }
 
   #members(members: readonly Member[]): void {
-    const before = new Set(this.members.value.map(({ number }) => number));
-    const told = this.members.value.length > 0;
     this.members.value = members;
-    for (const member of members)
-      if (told && !before.has(member.number) && member.role === "rank")
-        this.#say(`${labelOf(member, members)} is here`);
+    for (const member of members) {
+      if (member.state === "here" || this.#agreed.has(member.number)) continue;
+      this.#agreed.add(member.number);
+      if (member.number !== this.number) this.#say(`${labelOf(member, members)} has agreed`);
+    }
   }
 
   async #plan(plan: Plan): Promise<void> {
