@@ -48,7 +48,7 @@ async function search(problem: PlanProblem, { threads, progress }: Means): Promi
   const choices: PlanWay[] = [];
   const refused: PlanRefusal[] = [];
   const searchOf = ({ shape, batch }: Pick<PlanWay, "shape" | "batch">) => {
-    const tell = () => progress(`${shape.layout} ${shape.dims.join("x")}, ${batch} sequences`);
+    const tell = (what: string) => progress(`${shape.layout} ${shape.dims.join("x")}, ${batch} sequences: ${what}`);
     return new ShapeSearch(problem, { shape, batch, known, threads, progress: tell });
   };
   for (const batch of problem.batches)
@@ -111,7 +111,7 @@ async function lookedAtAgain(
 ): Promise<PlanWay> {
   const { profile, devices } = problem;
   const { shape, batch, accumulate } = choice;
-  const tell = () => progress(`${shape.layout} ${shape.dims.join("x")}, ${batch} sequences, whole`);
+  const tell = () => progress(`${shape.layout} ${shape.dims.join("x")}, ${batch} sequences: the whole step`);
   const step = stepOf(problem, choice);
   if (shape.size * layersOf(step.config) * accumulate > mostBlocks)
     return { ...choice, memoryBytes: await peakOf(step, { ranks: differentRanks(shape), threads, tell }) };

@@ -77,7 +77,8 @@ export class Known {
 export interface SearchMeans {
   readonly known: Known;
   readonly threads: RecordThreads | undefined;
-  readonly progress: () => void | Promise<void>;
+  /** told what of the layout and mesh is looked at */
+  readonly progress: (what: string) => void | Promise<void>;
 }
 
 /** One layout on one mesh, for one batch. */
@@ -176,8 +177,9 @@ export class ShapeSearch {
     const { accumulate, recompute } = micro;
     const question = ["peak", this.#shape.layout, this.#shape.dims, this.#batch / accumulate, recompute];
     const { known, threads, progress } = this.#with;
+    const tell = () => progress(`memory with ${waysText(micro)}`);
     return known.of([...question, Math.min(2, accumulate)], () =>
-      peakOf(this.#step(micro), { ranks: someRanks(this.#shape), threads, tell: progress }),
+      peakOf(this.#step(micro), { ranks: someRanks(this.#shape), threads, tell }),
     );
   }
 
@@ -217,7 +219,8 @@ export class ShapeSearch {
     const { known, threads, progress } = this.#with;
     return known.of(question, async () => {
       const step = { shape, config: withLayers(config, blocks), parameters: { ...parameters, accumulate: micros } };
-      return partsOf(simulate(await recordRanks({ ...step, threads }, progress), { profile, devices }));
+      const tell = () => progress(`time with ${waysText(micro)} (${blocks} by ${micros} blocks and micro-batches)`);
+      return partsOf(simulate(await recordRanks({ ...step, threads }, tell), { profile, devices }));
     });
   }
 }
@@ -225,6 +228,9 @@ export class ShapeSearch {
 /** The closed form is a tenth above or below what a step takes: beyond the first factor it is trusted, and beyond the second in what is
  *  not weights, gradients and the optimizer's, which it knows exactly. */
 const [slack, varyingSlack] = [1.25, 1.6];
+
+const waysText = ({ accumulate, recompute }: Micro): string =>
+  `${accumulate} ${accumulate === 1 ? "micro-batch" : "micro-batches"}${recompute ? ", recomputed" : ""}`;
 
 const withLayers = (config: ModelConfig, layers: number): ModelConfig =>
   config.model_type === "gpt2" ? { ...config, n_layer: layers } : { ...config, num_hidden_layers: layers };
