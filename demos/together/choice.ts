@@ -50,8 +50,8 @@ export function parametersOf({ model, steps, wire }: Choice): TrainParameters {
     ...{ batch, context: models[model].context, steps, learningRate, minLearningRate: learningRate / 10 },
     ...{ warmup: Math.min(20, Math.floor(steps / 10)), beta1: 0.9, beta2: 0.99, weightDecay: 0.1, clip: 1, dropout: 0 },
     ...{ accumulate: 1, recompute: false, wire, seed: 1337 },
-    // A look at the validation split now and then, and a sample that fits a phone's screen.
-    ...{ evalEvery: Math.max(10, Math.ceil(steps / 10)), evalBatches: 2, sampleTokens: 160 },
+    // A look at the validation split now and then, and a sample that fits a phone's screen: shorter of what has hardly learned.
+    ...{ evalEvery: Math.max(10, Math.ceil(steps / 10)), evalBatches: 2, sampleTokens: Math.min(160, 8 * steps) },
   };
 }
 

@@ -50,6 +50,8 @@ export class Session {
       this.#client?.leave();
       this.#lines?.close();
     });
+    // Kept by the browser, and shown again: it has left meanwhile.
+    addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
     void engine.crashed.then((sentence) => this.#fail(`${sentence} Reload this page to take part again.`));
   }
 

@@ -43,7 +43,7 @@ export interface OpeningLimits {
   emptyMs: number;
 }
 
-/** A server of sixteen rooms holds at most 128 MiB of texts. Five minutes are enough to reload a page or fetch a cable. */
+/** A text of 4 MiB has room, with whatever JSON escapes. Five minutes are enough to reload a page or fetch a cable. */
 export const defaultOpeningLimits: OpeningLimits = { bodyBytes: 8 * 2 ** 20, uploads: 4, emptyMs: 300_000 };
 
 /** What one member may still say at once. */
