@@ -65,14 +65,15 @@ export function Plot(props: {
         // Where nobody points, the legend reads what is drawn last.
         hooks: { ready: [readLast], setData: [readLast], setCursor: [readLast] },
         series: [
-          { label: x.label, ...(x.text && { value: (_, value) => (value === null ? "–" : x.text!(value)) }) },
+          { label: x.label, ...(x.text && { value: (_, value) => (value == null ? "–" : x.text!(value)) }) },
           ...lines.map(({ label, series, dash, marks = "line", size = 7, width = 2, text = y.text }): UPlot.Series => {
             const stroke = colour(`--series-${series}`);
             return {
               ...{ label, stroke, spanGaps: true, width: marks === "dots" ? 0 : width },
               ...(dash && { dash: [...dash] }),
               points: { show: marks !== "line", size, fill: stroke },
-              value: (_: UPlot, value: number | null) => (value === null ? "–" : (text ?? String)(value)),
+              // Data that have become fewer leave an index behind for a moment.
+              value: (_: UPlot, value?: number | null) => (value == null ? "–" : (text ?? String)(value)),
             };
           }),
         ],
