@@ -120,7 +120,7 @@ test("a tab and a terminal train together", async () => {
   await ada.use(async (page) => {
     const link = await openRoom(page, sheepAndGoats);
     const terminal = commands.start(["join", link, "--yes", "--backend", "cpu", "--name", "a terminal"]);
-    await says(page, "a terminal");
+    await page.getByText("a terminal", { exact: true }).waitFor();
     await agree(page, "Ada");
     await says(page, "The run is done");
     assert.is(await terminal.ended, 0, terminal.errors);
