@@ -5,8 +5,7 @@ import { Notice } from "../kit/fields.tsx";
 import { bytes, seconds } from "../kit/format.ts";
 import { titleOf } from "./meshes.tsx";
 import { Panel } from "./panel.tsx";
-import type { Question } from "./question.ts";
-import { askPlan, comparison, planned } from "./state.ts";
+import { askPlan, comparison, planned, searched, take } from "./state.ts";
 import type { Planned } from "./worker.ts";
 
 type PlanChoice = Planned["choices"][number];
@@ -24,12 +23,20 @@ function Choices({ choices, refused }: Planned): VNode {
       <ol class="choices-found" aria-label="What plan found, the fastest first">
         {choices.map((choice) => (
           <li key={titleOf(choice.shape) + ways(choice)}>
-            <b>{titleOf(choice.shape)}</b>
-            <span class="quiet">{ways(choice)}</span>
+            <div>
+              <b>{titleOf(choice.shape)}</b> <span class="quiet">{ways(choice)}</span>
+            </div>
             <span class="numbers">
               <b>{seconds(choice.seconds)}</b>, {bytes(choice.memoryBytes)}
             </span>
-            <p class="small">{choice.why ?? "Taken."}</p>
+            <p class="small">{choice.why ?? "The fastest that fits."}</p>
+            <button
+              type="button"
+              aria-label={`Show ${titleOf(choice.shape)} ${ways(choice)}`}
+              onClick={() => take(choice)}
+            >
+              Show
+            </button>
           </li>
         ))}
       </ol>
@@ -47,12 +54,11 @@ function Choices({ choices, refused }: Planned): VNode {
   );
 }
 
-const same = (a: Question, b: Question): boolean => JSON.stringify(a) === JSON.stringify(b);
-
 export function PlanTable(): VNode {
   const known = comparison.value.value;
   const { value, busy, wrong } = planned;
-  const current = value.value && known && same(value.value.question, known.question) ? value.value : undefined;
+  const current =
+    value.value && known && searched(value.value.question) === searched(known.question) ? value.value : undefined;
   return (
     <Panel title="What plan would pick" busy={busy.value}>
       <p class="quiet small">

@@ -150,6 +150,18 @@ const askCurve = (asked: Question, growth: Growth) =>
       ),
   });
 
+/** What a search depends on: micro-batches and recomputation it finds itself. */
+export const searched = ({ accumulate: _, recompute: __, ...rest }: Question): string => JSON.stringify(rest);
+
+/** What the page is to show of what was found. */
+export function take({ shape, accumulate, recompute }: Planned["choices"][number]): void {
+  batch(() => {
+    state.mesh.value = nameOf(shape);
+    state.accumulate.value = accumulate;
+    state.recompute.value = recompute;
+  });
+}
+
 /** What `shardgrad plan` would take. */
 export const askPlan = (asked: Question) =>
   ask(planned, {
@@ -201,7 +213,12 @@ export function start(): void {
   whenRested(answered, ({ question: asked }) =>
     ask(swept, { doing: "simulating", work: () => later.remote.sweep(asked) }),
   );
-  whenRested(answered, ({ question: asked }) => (asked.devices <= soonPlanned ? askPlan(asked) : dropPlan()));
+  whenRested(answered, ({ question: asked }) => {
+    const known = planned.value.value;
+    if (known && searched(known.question) === searched(asked)) return;
+    if (asked.devices <= soonPlanned) void askPlan(asked);
+    else dropPlan();
+  });
 }
 
 /** Does `work` with what was read last, when that has rested. */

@@ -20,7 +20,7 @@ import { type Growth, type ScalePoint, scaling } from "./scaling.ts";
 import { Steps } from "./steps.ts";
 import { type SweepPoint, sweep } from "./sweep.ts";
 import { type StepTrace, traceStep } from "./trace.ts";
-import { Turns } from "./turns.ts";
+import { Lane, Turns } from "./turns.ts";
 
 /** A mesh of so many devices, and its step or why there is none. */
 export interface MeshAnswer {
@@ -53,13 +53,10 @@ export interface Planned {
 }
 
 const steps = new Steps();
+const curves = new Lane();
 const turns = {
-  compare: new Turns(),
-  crossover: new Turns(),
-  scaling: new Turns(),
-  sweep: new Turns(),
-  trace: new Turns(),
-  plan: new Turns(),
+  ...{ compare: new Turns(), trace: new Turns(), plan: new Turns() },
+  ...{ crossover: new Turns(curves), sweep: new Turns(curves), scaling: new Turns(curves) },
 };
 
 const modelOf = (question: Question) => ({ config: configOf(question), parameters: parametersOf(question) });

@@ -45,7 +45,7 @@ const textOf = async (of: Locator): Promise<string> => ((await of.textContent())
 /** Of a table's body, row by row, when there is one. */
 async function cells(within: Locator): Promise<string[][]> {
   const rows = within.locator("tbody tr");
-  await rows.first().waitFor({ state: "attached" });
+  await rows.first().waitFor({ state: "attached", timeout: 0 });
   return await rows.evaluateAll((all) =>
     all.map((row) => [...row.children].map((cell) => (cell.textContent ?? "").trim())),
   );
@@ -101,7 +101,7 @@ test("each mesh's step, traffic and memory are what Node simulates; plan's choic
     );
     assert.equal(
       await planned.locator("p").allTextContents(),
-      choices.map((choice) => choice.why ?? "Taken."),
+      choices.map((choice) => choice.why ?? "The fastest that fits."),
     );
   });
   await close();
@@ -223,6 +223,26 @@ test("another mesh is looked into by arrow keys; its command simulates the same 
     const { stdout } = await command([...text.split(/\s+/).slice(2), "--json"]);
     const [{ seconds: simulated }] = events(stdout) as { seconds: number }[];
     assert.is(await textOf(mesh(page, "1d-sp 8").locator(".time")), seconds(simulated));
+  });
+  await close();
+});
+
+test("what plan found is shown: with its micro-batches a model fits that did not, and takes as long as plan says", async () => {
+  const sizes = { layers: 12, width: 768, heads: 12, kvHeads: 12, context: 1024, vocab: 50257 };
+  const { use, close } = await demo.open(pathOf({ ...small, ...sizes, devices: 1, memory: 1 / 16 }));
+  await use(async (page) => {
+    const only = mesh(page, "serial 1");
+    await only.getByText("fastest, but does not fit").waitFor();
+    const best = page.getByRole("list", { name: "What plan found" }).getByRole("listitem").first();
+    await best.getByText("4 micro-batches of 2").waitFor();
+    await best.getByRole("button", { name: "Show one rank" }).click();
+    await fastest(page, "serial 1");
+    assert.is(new URL(page.url()).searchParams.get("accumulate"), "4");
+    assert.ok((await textOf(best.locator(".numbers"))).startsWith(`${await textOf(only.locator(".time"))},`));
+    await page
+      .locator("pre", { hasText: "simulate" })
+      .getByText(/--batch 2 --accumulate 4$/)
+      .waitFor();
   });
   await close();
 });
