@@ -9,7 +9,9 @@ document.addEventListener("visibilitychange", () => {
     if (phase.value !== "running") return;
     hiddenAt = { ms: performance.now(), step: lastStep() };
     // A browser may throw a hidden tab away without a word.
-    void remote().keep();
+    remote()
+      .keep()
+      .catch(() => undefined); // the run was over before
     return;
   }
   if (hiddenAt) away.value = awayWords(hiddenAt);

@@ -65,7 +65,7 @@ export function Numbers(): VNode | null {
     <>
       <div class="field">
         <label for="progress">
-          Step <output>{count(step)}</output> of {count(run.steps)}
+          Step <strong>{count(step)}</strong> of {count(run.steps)}
         </label>
         <progress id="progress" max={run.steps} value={step} />
       </div>
@@ -76,6 +76,7 @@ export function Numbers(): VNode | null {
           ["tokens a second", stepMs ? count((1000 * run.tokensPerStep) / stepMs) : "–"],
           ["step time, median", stepMs ? seconds(stepMs / 1000) : "–"],
           ["time left in steps", stepMs && busy.value ? seconds((left * stepMs) / 1000) : "–"],
+          ["learning rate", last ? last[2].toExponential(2) : "–"],
           ["parameters", count(run.parameterCount)],
           [
             "held by all ranks",
@@ -91,10 +92,7 @@ export function Numbers(): VNode | null {
   );
 }
 
-function factorText(factor: number): string {
-  const rate = curve.value.of.last?.[2];
-  return `${factor >= 1 ? `× ${factor}` : `÷ ${1 / factor}`}${rate === undefined ? "" : `, ${rate.toExponential(2)} in the last step`}`;
-}
+const factorText = (factor: number): string => (factor >= 1 ? `× ${factor}` : `÷ ${1 / factor}`);
 
 export const Rate = (): VNode => (
   <div class="rate">

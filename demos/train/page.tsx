@@ -92,10 +92,10 @@ function Content(): ComponentChildren {
     <>
       <SupportNotice />
       <Notices />
+      <Buttons />
       <div class="train">
         <Setup />
         <div class="live">
-          <Buttons />
           {running ? (
             <>
               <Numbers />

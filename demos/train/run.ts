@@ -13,7 +13,7 @@ import type { Settings } from "./settings.ts";
 /** Between two checkpoints that are kept; longer where keeping one takes long. */
 const keepEveryMs = 10_000;
 /** Time spent on checkpoints: at most one part in so many. */
-const keepShare = 30;
+const keepShare = 10;
 /** Steps traced by themselves, once the first ones have made what they need. */
 const firstTrace = { behind: 2, steps: 2 };
 
@@ -52,10 +52,11 @@ export class Run {
   readonly #outbox: Outbox;
   readonly #abort = new AbortController();
   /** those who wait for the next checkpoint */
-  #waiting: ((checkpoint: { step: number; bytes: Uint8Array }) => void)[] = [];
+  #waiting: { resolve(checkpoint: { step: number; bytes: Uint8Array }): void; reject(error: Error): void }[] = [];
   #paused: Promise<void> | undefined;
   #goOn: (() => void) | undefined;
   #step = 0;
+  #ended = false;
   #textKept = false;
   #keeping: Promise<void> | undefined;
   #nextKeepMs = 0;
@@ -91,8 +92,9 @@ export class Run {
     this.#outbox.add({ paused: false });
   }
 
-  /** Ends it with what it has, behind the step under way. */
+  /** Ends it with what it has, behind a checkpoint of the step under way. */
   end(): void {
+    this.controls.checkpoint();
     this.#abort.abort();
     this.goOn();
   }
@@ -100,9 +102,10 @@ export class Run {
   /** The checkpoint of now: of the step under way, or the one behind which the run holds. */
   async checkpointNow(): Promise<{ step: number; bytes: Uint8Array }> {
     const { checkpoint } = this;
-    if (checkpoint && (checkpoint.step === this.#step || this.record.finished || this.record.failed)) return checkpoint;
+    if (checkpoint && (checkpoint.step === this.#step || this.#ended)) return checkpoint;
+    if (this.#ended) throw noCheckpoint();
     this.controls.checkpoint();
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
   /** Runs to its end; what goes wrong is told, not thrown. */
@@ -128,6 +131,8 @@ export class Run {
       this.#outbox.add({ failed: record.failed });
     } finally {
       backend?.backend.dispose();
+      this.#ended = true;
+      for (const { reject } of this.#waiting.splice(0)) reject(noCheckpoint());
       await this.#keeping;
       this.#outbox.flush();
     }
@@ -215,7 +220,7 @@ export class Run {
 
   #takeCheckpoint(step: number, bytes: Uint8Array): void {
     this.checkpoint = { step, bytes };
-    for (const resolve of this.#waiting.splice(0)) resolve(this.checkpoint);
+    for (const { resolve } of this.#waiting.splice(0)) resolve(this.checkpoint);
     this.#nextKeepMs = performance.now() + keepEveryMs;
     // One behind the other: what is on its way to the disk is whole there before the next.
     this.#keeping = (this.#keeping ?? Promise.resolve()).then(() => this.#keep(step, bytes));
@@ -246,6 +251,8 @@ export class Run {
     this.#nextKeepMs = performance.now() + Math.max(keepEveryMs, keepShare * tookMs);
   }
 }
+
+const noCheckpoint = (): Error => new Error("the run was over before a checkpoint of it was made: start it again");
 
 /** The thread's other tasks, the page's calls among them, have their turn. */
 function turn(): Promise<void> {

@@ -50,7 +50,7 @@ export const bounds = {
 export const initial: Settings = {
   ...{ layout: "2.5d", ranks: 4, q: 2, depth: 2, place: "process", backend: "auto", dtype: "f32" },
   ...{ layers: 4, heads: 4, width: 128, context: 64, batch: 12 },
-  ...{ steps: 500, rate: 2e-3, seed: 1, sampleEvery: 100 },
+  ...{ steps: 500, rate: 2e-3, seed: 1, sampleEvery: 50 },
 };
 
 /** For browsers without WebGPU, whose processors are often slow too. */

@@ -200,7 +200,7 @@ const Zoom = (props: { view: Signal<View>; whole: () => void; zoom: (factor: num
     <button type="button" onClick={props.whole}>
       All of it
     </button>
-    <span class="small quiet">
+    <span class="small quiet seen">
       {time(props.view.value.fromUs)} to {time(props.view.value.toUs)}
     </span>
   </div>
