@@ -26,10 +26,6 @@ const readLast = (plot: UPlot): void => {
   if (plot.cursor.idx == null && plot.data[0].length > 0) plot.setLegend({ idx: plot.data[0].length - 1 }, false);
 };
 
-/** Nothing where there is no value: null in the data, undefined where the pointer stands behind data that have become fewer. */
-const shown = (value: number | null | undefined, text: (value: number) => string): string =>
-  typeof value === "number" ? text(value) : "";
-
 export function Plot(props: {
   /** what it shows, in a sentence */
   about: string;
