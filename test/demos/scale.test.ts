@@ -1,67 +1,20 @@
 // The Scale page: its numbers are the library's, sliders change who wins, everything goes by keyboard and is in the address.
 
-import type { Locator, Page } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { bytes, count, percent, seconds } from "../../demos/kit/format.ts";
+import { bytes, percent, seconds } from "../../demos/kit/format.ts";
 import { configOf, parametersOf, profileOf, whyIllegal } from "../../demos/scale/problem.ts";
-import { addressOf, examples, firstQuestion, type Question } from "../../demos/scale/question.ts";
-import { type MeshShape, parseProfile, searchPlan, shapesOf, simulateStep, trainingBytes } from "../../src/plan.ts";
+import { examples, firstQuestion } from "../../demos/scale/question.ts";
+import { parseProfile, searchPlan, shapesOf, trainingBytes } from "../../src/plan.ts";
 import { command, events } from "../unit/command.ts";
 import { checkAccessible, checkFits, type Demo, openDemo, takePictures } from "./demo.ts";
+import { fastest, mesh, nameOf, pathOf, settled, simulatedHere, small, textOf, winner } from "./scale-page.ts";
 
 let demo: Demo;
 test.before(async () => {
   demo = await openDemo("start", "scale");
 });
 test.after(() => demo?.close());
-
-/** Fast on a fast network, where 2.5D wins, and 1D on a slow one. */
-const small: Question = {
-  ...firstQuestion,
-  ...{ arch: "gpt2", layers: 2, width: 512, heads: 8, kvHeads: 8, ffn: 0, vocab: 256, context: 64 },
-  ...{ batch: 8, dtype: "f32", devices: 8, profile: "h100" },
-};
-
-const pathOf = (question: Question): string => `scale/${addressOf(question)}`;
-const nameOf = ({ layout, dims }: MeshShape): string => `${layout} ${dims.join("x")}`;
-
-/** What Node simulates, by the names of meshes. */
-async function simulatedHere(question: Question) {
-  const [config, parameters, profile] = [configOf(question), parametersOf(question), profileOf(question)];
-  const found = new Map<string, Awaited<ReturnType<typeof simulateStep>>["figures"]>();
-  for (const shape of shapesOf(question.devices))
-    if (whyIllegal(shape, { config, ...parameters }) === undefined)
-      found.set(nameOf(shape), (await simulateStep({ shape, config, parameters, profile })).figures);
-  return found;
-}
-
-const winner = (found: Awaited<ReturnType<typeof simulatedHere>>): string =>
-  [...found].reduce((best, each) => (each[1].seconds < best[1].seconds ? each : best))[0];
-
-const mesh = (page: Page, name: string) => page.locator(`li[data-mesh="${name}"]`);
-const fastest = (page: Page, name: string) => mesh(page, name).getByText("fastest", { exact: true }).waitFor();
-const textOf = async (of: Locator): Promise<string> => ((await of.textContent()) ?? "").trim();
-/** Of a table's body, row by row, when there is one. */
-async function cells(within: Locator): Promise<string[][]> {
-  const rows = within.locator("tbody tr");
-  await rows.first().waitFor({ state: "attached", timeout: 0 });
-  return await rows.evaluateAll((all) =>
-    all.map((row) => [...row.children].map((cell) => (cell.textContent ?? "").trim())),
-  );
-}
-
-/** All that the page asks its workers is answered. */
-async function settled(page: Page): Promise<void> {
-  await page.locator("li[data-mesh]").first().waitFor();
-  await page.locator(".timeline canvas").waitFor();
-  await page.waitForFunction(
-    () => document.querySelectorAll(".plot").length === 3 && !document.querySelector("[aria-busy=true]"),
-    undefined,
-    // As long as the test may take.
-    { timeout: 0 },
-  );
-}
 
 test("each mesh's step, traffic and memory are what Node simulates; plan's choices are the library's, with its reasons", async () => {
   const { use, close } = await demo.open(pathOf(small));
@@ -176,37 +129,6 @@ test("by keyboard alone: a slower network lets another layout win, the address k
   await close();
 });
 
-test("the curves: every bandwidth's fastest mesh and each number of devices', strong and weak, are what Node simulates", async () => {
-  const { use, close } = await demo.open(pathOf(small));
-  await use(async (page) => {
-    for (const bandwidth of [1 / 4096, 1 / 16, 1]) {
-      const found = await simulatedHere({ ...small, bandwidth });
-      const row = page.locator(`tr[data-bandwidth="${bandwidth}"]`);
-      await row.waitFor({ state: "attached" });
-      const [, mesh, time] = await row.locator("td, th").allTextContents();
-      assert.is(time, seconds(found.get(winner(found))!.seconds));
-      assert.ok(
-        mesh.endsWith(winner(found).split(" ")[1].replaceAll("x", "\u00a0×\u00a0")),
-        `${mesh}, ${winner(found)}`,
-      );
-    }
-    for (const [growth, batch] of [
-      ["strong", small.batch],
-      ["weak", small.batch / 2],
-    ] as const) {
-      await page.getByRole("radio", { name: growth }).check();
-      const found = await simulatedHere({ ...small, devices: 4, batch });
-      const best = found.get(winner(found))!;
-      await page
-        .locator('tr[data-devices="4"]', { hasText: seconds(best.seconds) })
-        .filter({ hasText: count(best.tokensPerSecond) })
-        .waitFor({ state: "attached" });
-    }
-    assert.is(new URL(page.url()).searchParams.get("growth"), "weak");
-  });
-  await close();
-});
-
 test("another mesh is looked into by arrow keys; its command simulates the same number in a terminal", async () => {
   const { use, close } = await demo.open(pathOf(small));
   await use(async (page) => {
@@ -224,47 +146,6 @@ test("another mesh is looked into by arrow keys; its command simulates the same 
     const [{ seconds: simulated }] = events(stdout) as { seconds: number }[];
     assert.is(await textOf(mesh(page, "1d-sp 8").locator(".time")), seconds(simulated));
   });
-  await close();
-});
-
-test("what plan found is shown: with its micro-batches a model fits that did not, and takes as long as plan says", async () => {
-  const sizes = { layers: 12, width: 768, heads: 12, kvHeads: 12, context: 1024, vocab: 50257 };
-  const { use, close } = await demo.open(pathOf({ ...small, ...sizes, devices: 1, memory: 1 / 16 }));
-  await use(async (page) => {
-    const only = mesh(page, "serial 1");
-    await only.getByText("fastest, but does not fit").waitFor();
-    const best = page.getByRole("list", { name: "What plan found" }).getByRole("listitem").first();
-    await best.getByText("4 micro-batches of 2").waitFor();
-    await best.getByRole("button", { name: "Show one rank" }).click();
-    await fastest(page, "serial 1");
-    assert.is(new URL(page.url()).searchParams.get("accumulate"), "4");
-    assert.ok((await textOf(best.locator(".numbers"))).startsWith(`${await textOf(only.locator(".time"))},`));
-    await page
-      .locator("pre", { hasText: "simulate" })
-      .getByText(/--batch 2 --accumulate 4$/)
-      .waitFor();
-  });
-  await close();
-});
-
-test("64 ranks: 2D moves 0.70, 1.42 and 1.97 times the words of 2.5D at 1, 8 and 32 tokens a column, simulated too", async () => {
-  const wide = { ...small, layers: 1, width: 1024, context: 64, batch: 64, devices: 64 };
-  const { use, close } = await demo.open(pathOf(wide));
-  await use(
-    async (page) => {
-      const panel = page.getByRole("region", { name: "When depth pays: 2D beside 2.5D" });
-      const rows = await cells(panel);
-      for (const [tokens, ratio] of [
-        ["1", "0.70"],
-        ["8", "1.42"],
-        ["32", "1.97"],
-      ])
-        assert.equal(rows.find(([first]) => first === tokens)?.slice(1, 3), [ratio, ratio], JSON.stringify(rows));
-      await panel.getByText("This model has 4 a micro-batch").waitFor();
-      await page.getByRole("button", { name: "Search 64 devices" }).waitFor();
-    },
-    { timeoutMs: 120_000 },
-  );
   await close();
 });
 
