@@ -74,7 +74,7 @@ export function Numbers(): VNode | null {
           ["loss, last batch", last ? last[1].toFixed(4) : "–"],
           ["validation loss", lastEval ? `${lastEval[2].toFixed(4)}` : "–"],
           ["tokens a second", stepMs ? count((1000 * run.tokensPerStep) / stepMs) : "–"],
-          ["step time, median", stepMs ? seconds(stepMs / 1000) : "–"],
+          ["step time", stepMs ? seconds(stepMs / 1000) : "–"],
           ["time left in steps", stepMs && busy.value ? seconds((left * stepMs) / 1000) : "–"],
           ["learning rate", last ? last[2].toExponential(2) : "–"],
           ["parameters", count(run.parameterCount)],

@@ -131,12 +131,12 @@ function MemoryOf({ of }: { of: RankFigures }): VNode {
             <tr>
               <th scope="col">rank</th>
               <td aria-hidden="true" />
+              <th scope="col">sum</th>
               {shown.map((purpose) => (
                 <th key={purpose} scope="col">
                   {purpose}
                 </th>
               ))}
-              <th scope="col">sum</th>
             </tr>
           </thead>
           <tbody>
@@ -154,10 +154,10 @@ function MemoryOf({ of }: { of: RankFigures }): VNode {
                     ))}
                   </span>
                 </td>
+                <td>{bytes(held.total)}</td>
                 {shown.map((purpose) => (
                   <td key={purpose}>{bytes(held[purpose])}</td>
                 ))}
-                <td>{bytes(held.total)}</td>
               </tr>
             ))}
           </tbody>
