@@ -174,6 +174,23 @@ test("by keyboard alone: started, held, its timeline explored", async () => {
   await close();
 });
 
+test("without WebGPU, on a host without headers: said so, and a smaller model on one thread of the processor", async () => {
+  const { page, use, close } = await demo.open(undefined, { isolated: false });
+  await use(async () => {
+    await page.addInitScript(() => Reflect.deleteProperty(Navigator.prototype, "gpu"));
+    await page.goto(`${demo.origin}/train/`);
+    await page.getByText("This browser has no WebGPU").waitFor();
+    assert.is(await page.getByLabel("Width").inputValue(), "64");
+    assert.ok(page.url().includes("width=64"));
+    await page.getByLabel("Steps", { exact: true }).fill("2");
+    await page.keyboard.press("Tab");
+    await startButton(page).click();
+    await page.getByText("Done: 2 steps").waitFor();
+    await page.getByText("All 8 ranks received what the closed form says").waitFor();
+  });
+  await close();
+});
+
 for (const width of [360, 1920])
   test(`at ${width} px it fits, before and during a run, in light and dark, and axe has nothing to say`, async () => {
     const { use, close } = await demo.open(address({ steps: 4000, layout: "2.5d", sampleEvery: 20 }), {
