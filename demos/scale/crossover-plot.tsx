@@ -57,11 +57,11 @@ function Story({ found }: { found: Crossover }): VNode {
       {devices !== ranks && `${devices} devices do not make both a 2D and a 2.5D mesh; here are ${ranks}. `}
       {even === undefined
         ? `${cube} moves fewer words than ${wide} wherever this curve goes.`
-        : `${cube} moves fewer words than ${wide} beyond ${factor(even)} tokens a column.`}{" "}
-      This model has <b>{factor(here.tokensPerColumn)}</b> a micro-batch: there {wide} moves{" "}
-      <b>{ratio(here.words)} times</b> the words of {cube}.
+        : `${cube} moves fewer words than ${wide} once a micro-batch has more than ${factor(even)} times as many tokens as the model has columns.`}{" "}
+      Here it has <b>{factor(here.tokensPerColumn)} times</b> as many: {wide} moves <b>{ratio(here.words)} times</b> the
+      words of {cube}.
       {near?.seconds !== undefined &&
-        ` On this network, at ${factor(near.tokensPerColumn)} tokens a column, a block takes ${ratio(near.seconds)} times as long on ${wide} as on ${cube}.`}
+        ` On this network, at ${factor(near.tokensPerColumn)} times, a block takes ${ratio(near.seconds)} times as long on ${wide} as on ${cube}.`}
     </p>
   );
 }

@@ -119,11 +119,12 @@ function Answer(): VNode {
       </p>
     );
   const others = known.meshes.flatMap(({ figures }) => (figures?.fits && figures !== best ? [figures] : []));
+  const faster = known.meshes.some(({ figures }) => figures && !figures.fits && figures.seconds < best.seconds);
   const next = others.toSorted((a, b) => a.seconds - b.seconds).at(0);
   return (
     <p>
-      <b>{titleOf(best)}</b> is the fastest: <b>{seconds(best.seconds)}</b> a step, {percent(best.mfu)} of what the
-      devices can do
+      <b>{titleOf(best)}</b> is the fastest{faster ? " that fits" : ""}: <b>{seconds(best.seconds)}</b> a step,{" "}
+      {percent(best.mfu)} of what the devices can do
       {next && `; ${titleOf(next)} takes ${(next.seconds / best.seconds).toFixed(2)} times as long`}.
     </p>
   );

@@ -76,7 +76,7 @@ test("64 ranks: 2D moves 0.70, 1.42 and 1.97 times the words of 2.5D at 1, 8 and
         ["32", "1.97"],
       ])
         assert.equal(rows.find(([first]) => first === tokens)?.slice(1, 3), [ratio, ratio], JSON.stringify(rows));
-      await panel.getByText("This model has 4 a micro-batch").waitFor();
+      await panel.getByText("Here it has 4 times as many").waitFor();
       await page.getByRole("button", { name: "Search 64 devices" }).waitFor();
     },
     { timeoutMs: 120_000 },
