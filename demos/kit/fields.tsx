@@ -75,8 +75,10 @@ const unmended = signal<ReadonlySet<string>>(new Set());
 export const fieldsUnmended = computed(() => unmended.value.size > 0);
 
 function setUnmended(id: string, is: boolean): void {
-  if (unmended.value.has(id) === is) return;
-  const next = new Set(unmended.value);
+  // Not read as a component reads it: an effect that mends a field would run whenever another one is spoilt.
+  const before = unmended.peek();
+  if (before.has(id) === is) return;
+  const next = new Set(before);
   if (is) next.add(id);
   else next.delete(id);
   unmended.value = next;
