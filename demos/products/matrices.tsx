@@ -20,11 +20,14 @@ import { blockWords } from "./words.ts";
 
 /** The shortest side of a matrix and the least of a block that has its name in it, of the longest side: page.css's --longest. */
 const shortest = 0.16;
-const [namedHeight, namedWidth] = [0.09, 0.16];
+const [namedHeight, namedWidth] = [0.11, 0.16];
+/** A matrix of few rows is drawn higher than it is, up to this, so that the names of its blocks can be read. */
+const mostStretched = 0.5;
 /** Blocks along a side whose edges would be all that is seen. */
 const manyBlocks = 24;
 
-const sideOf = (extent: number, longest: number): number => Math.max(shortest, extent / longest);
+const sideOf = (extent: number, options: { longest: number; named: number }): number =>
+  Math.max(shortest, extent / options.longest, Math.min(mostStretched, options.named));
 
 export function Matrices({ scene }: { scene: Scene }): VNode {
   const { matrices } = scene;
@@ -72,7 +75,8 @@ function Matrix({ matrix, scene, longest }: { matrix: BlockedMatrix; scene: Scen
     event.stopPropagation();
     go(...to);
   };
-  const [wide, high] = [sideOf(blockCols * width, longest), sideOf(blockRows * height, longest)];
+  const wide = sideOf(blockCols * width, { longest, named: blockCols * namedWidth });
+  const high = sideOf(blockRows * height, { longest, named: blockRows * namedHeight });
   const named = wide / blockCols >= namedWidth && high / blockRows >= namedHeight;
   const style = {
     width: `calc(var(--longest) * ${wide.toFixed(3)})`,

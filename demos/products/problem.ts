@@ -41,8 +41,22 @@ export interface Racer {
 
 export interface Race {
   problem: RaceProblem;
+  /** what the devices are, and what is between them */
+  about: string;
   lowerBoundWords: number;
   racers: Racer[];
+}
+
+/** A profile of the package, and what its device or its network is called. */
+export interface Named {
+  name: string;
+  text: string;
+}
+
+/** What a race can be run on. */
+export interface Profiles {
+  devices: Named[];
+  networks: Named[];
 }
 
 /** Ranks at a glance: more of them are too small to be read. */

@@ -5,14 +5,14 @@ import type { VNode } from "preact";
 import { useEffect } from "preact/hooks";
 import { Choice, PowerSlider, Select } from "../kit/fields.tsx";
 import { count, percent, seconds } from "../kit/format.ts";
-import type { Race } from "./problem.ts";
+import type { Named, Profiles, Race } from "./problem.ts";
 import { clock, playRace, racing, setClock } from "./race-clock.ts";
 import { FormChoice } from "./settings.tsx";
 import { computedAt, type Standing, standingsOf, whyText, wordsAt } from "./standing.ts";
 import { availableProfiles, state } from "./state.ts";
 
 export function RaceSettings(): VNode {
-  const profiles = useSignal<{ devices: string[]; networks: string[] }>({ devices: [], networks: [] });
+  const profiles = useSignal<Profiles>({ devices: [], networks: [] });
   useEffect(() => {
     let gone = false;
     // What stops the worker is told elsewhere.
@@ -25,7 +25,10 @@ export function RaceSettings(): VNode {
     };
   }, []);
   // What the address asks for is shown at once, before the worker says what there is.
-  const withOwn = (names: string[], own: string) => (own === "" || names.includes(own) ? names : [own, ...names]);
+  const withOwn = (named: readonly Named[], own: string) =>
+    (own === "" || named.some(({ name }) => name === own) ? named : [{ name: own, text: own }, ...named]).map(
+      ({ name, text }) => ({ value: name, text }),
+    );
   const { devices, networks } = profiles.value;
   return (
     <section class="panel settings" aria-label="The race">
@@ -38,18 +41,11 @@ export function RaceSettings(): VNode {
       <PowerSlider label="m, rows of C" value={state.rows} from={6} to={16} text={count} />
       <PowerSlider label="n, columns of C" value={state.columns} from={6} to={16} text={count} />
       <PowerSlider label="k, summed over" value={state.inner} from={6} to={16} text={count} />
-      <Select
-        label="Device of each rank"
-        value={state.profile}
-        options={withOwn(devices, state.profile.value).map((value) => ({ value, text: value }))}
-      />
+      <Select label="Device of each rank" value={state.profile} options={withOwn(devices, state.profile.value)} />
       <Select
         label="Network between them"
         value={state.network}
-        options={[
-          { value: "", text: "the device's own" },
-          ...withOwn(networks, state.network.value).map((value) => ({ value, text: value })),
-        ]}
+        options={[{ value: "", text: "the device's own" }, ...withOwn(networks, state.network.value)]}
       />
     </section>
   );
@@ -76,7 +72,7 @@ export function RaceView({ race }: { race: Race }): VNode {
         reaches it, and its words so far, beside the most that any of them receives.
       </p>
       <p class="quiet small">
-        {`${count(m)} × ${count(k)} by ${count(k)} × ${count(n)} on ${race.problem.ranks} devices; times of the rank that receives most. Any algorithm brings some rank at least ${count(race.lowerBoundWords)} words, the copies of B that planes hold from the beginning counted: they are in the last column too.`}
+        {`${count(m)} × ${count(k)} by ${count(k)} × ${count(n)} on ${race.problem.ranks} devices: ${race.about}. Times are of the rank that receives most. Any algorithm brings some rank at least ${count(race.lowerBoundWords)} words, copies of B that planes hold from the start included: the last column compares both together with it.`}
       </p>
       <RaceTable standings={standings} />
     </section>
@@ -122,10 +118,10 @@ function Lane(props: { standing: Standing; longest: number; mostWords: number })
   return (
     <article class={`lane ${finished ? "finished" : ""}`}>
       <h3>
-        {name}{" "}
+        {name} <span class="quiet small">rank {rank}</span>{" "}
         <span class="badge">{finished ? `${placeText(place)}, ${seconds(simulated.seconds)}` : "under way"}</span>
       </h3>
-      <Strip kind="computing" label="computes" text={`${percent(computedAt(standing, now))} of all arithmetic`}>
+      <Strip kind="computing" label="computes" text={`${percent(computedAt(standing, now))} of its products`}>
         <Spans spans={kernels} now={now} longest={longest} />
       </Strip>
       <Strip
@@ -173,8 +169,8 @@ function RaceTable({ standings }: { standings: readonly Standing[] }): VNode {
             <th scope="col">Computing</th>
             <th scope="col">Waiting</th>
             <th scope="col">Words</th>
+            <th scope="col">and B's copies</th>
             <th scope="col">Messages</th>
-            <th scope="col">B's copies</th>
             <th scope="col">Times the bound</th>
           </tr>
         </thead>
@@ -187,8 +183,8 @@ function RaceTable({ standings }: { standings: readonly Standing[] }): VNode {
               <td>{seconds(computing)}</td>
               <td>{seconds(waiting)}</td>
               <td>{count(words)}</td>
-              <td>{count(messages)}</td>
               <td>{count(racer.replicationWords)}</td>
+              <td>{count(messages)}</td>
               <td>{racer.score?.toFixed(2) ?? "–"}</td>
             </tr>
           ))}

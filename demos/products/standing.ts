@@ -66,10 +66,11 @@ export const wordsAt = ({ racer, rank }: Standing, now: number): number =>
     0,
   );
 
-/** Share of all ranks' arithmetic that is done at a moment. */
-export function computedAt({ racer }: Standing, now: number): number {
+/** Share of that rank's arithmetic that is done at a moment. */
+export function computedAt({ racer, rank }: Standing, now: number): number {
   let [done, all] = [0, 0];
   for (const kernel of racer.simulated.kernels) {
+    if (kernel.rank !== rank) continue;
     done += kernel.flops * doneAt(kernel, now);
     all += kernel.flops;
   }

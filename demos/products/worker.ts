@@ -3,7 +3,7 @@
 import { expose } from "comlink";
 import { createBackend, DeviceLostError } from "shardgrad";
 import { lowerBound, measureProduct, meshShape, replicationWords, score, shapesOf } from "shardgrad/parallel";
-import type { Multiplied, Problem, Race, RaceProblem, Racer } from "./problem.ts";
+import type { Multiplied, Named, Problem, Profiles, Race, RaceProblem, Racer } from "./problem.ts";
 
 /** Opened when it is first needed; without tuning, since products as small as these gain nothing by it. */
 let opened: ReturnType<typeof createBackend> | undefined;
@@ -49,13 +49,20 @@ const engine = {
       const words = Math.max(...simulated.wordsReceived) + copies;
       racers.push({ shape, simulated, replicationWords: copies, score: score({ words, size, ranks }) });
     }
-    return { problem, lowerBoundWords: lowerBound(size, ranks), racers };
+    return { problem, about: profile.description, lowerBoundWords: lowerBound(size, ranks), racers };
   },
 
   /** Devices and networks that a race can be run on. */
-  async profiles(): Promise<{ devices: string[]; networks: string[] }> {
-    const { networkNames, profileNames } = await import("shardgrad/plan");
-    return { devices: [...profileNames], networks: [...networkNames] };
+  async profiles(): Promise<Profiles> {
+    const { networkNames, profileNamed, profileNames } = await import("shardgrad/plan");
+    // A description begins with the device, and goes on with its parts and with what is between it and others.
+    const devices = profileNames.map((name): Named => {
+      const [text] = profileNamed(name).description.split(/[:;]| through | \(/);
+      return { name, text: text.charAt(0).toUpperCase() + text.slice(1) };
+    });
+    const ofDevice = (name: string) => devices.find((device) => device.name === name)?.text;
+    const networks = networkNames.map((name) => ({ name, text: ofDevice(name) ?? name }));
+    return { devices, networks };
   },
 };
 

@@ -73,11 +73,15 @@ for (const { dims, form } of products)
       const mesh = meshShape({ dims });
       const closed = Array.from({ length: mesh.size }, (_, rank) => productReceived({ mesh, rank, form, size }).words);
       const run = { shape: mesh, form, size, repeats: 1, seed: 1, maxBytes: 1e9 };
-      const { lowerBoundWords, score, error } = await measureProduct({ backend }, run);
+      const { lowerBoundWords, replicationWords, score, error } = await measureProduct({ backend }, run);
       assert.is(await figure(page, "Words to the busiest rank"), count(Math.max(...closed)));
       assert.is(await figure(page, "Closed form"), count(Math.max(...closed)));
       assert.is(await figure(page, "Lower bound, on some rank"), count(lowerBoundWords));
       assert.is(await figure(page, /^Times the bound/), score?.toFixed(2));
+      // What is compared with the bound stands beside it.
+      const compared = Math.max(...closed) + replicationWords;
+      if (replicationWords > 0) assert.is(await figure(page, /^With its copy of B/), count(compared));
+      assert.is((compared / lowerBoundWords).toFixed(2), score?.toFixed(2));
       // The same kernels, whoever runs them.
       assert.is(await figure(page, /^Largest error/), error.worst.toPrecision(2));
       await page.getByText("Every rank's words equal the closed form").waitFor();
@@ -177,6 +181,33 @@ test("the address keeps the view: reload, back button, what it says of no value"
   await close();
 });
 
+test("few rows on many planes keep their names; a size that is none is told, and the last good one stays", async () => {
+  const { use, close } = await demo.open("products/?layout=2.5d&q=2&d=2&m=7&n=10&k=17");
+  await use(async (page) => {
+    const multiplied = page.getByText("multiplied A B on 2.5D 2×2×2 in this page");
+    await multiplied.waitFor();
+    const named = () => page.getByRole("gridcell", { name: /^A\(/ }).allTextContents();
+    const names = ["0,0", "0,1", "1,0", "1,1", "2,0", "2,1", "3,0", "3,1"];
+    assert.equal(await named(), names);
+    const field = page.getByLabel("m, rows");
+    await field.fill("2048");
+    await field.press("Enter");
+    const alert = page.getByRole("alert");
+    assert.is(await textOf(alert), "Got 2048, need a whole number from 1 to 512.");
+    assert.equal(await named(), names);
+    assert.match(page.url(), /[?&]m=7(&|$)/);
+    for (const width of [360, 1920]) {
+      await page.setViewportSize({ width, height: 900 });
+      await checkFits(page);
+    }
+    await field.fill("8");
+    await alert.waitFor({ state: "detached" });
+    await page.waitForURL(/[?&]m=8(&|$)/);
+    await multiplied.waitFor();
+  });
+  await close();
+});
+
 test("a race: its table is what the library simulates, in the order of arrival; half-way not all are done", async () => {
   const of = { m: 1024, n: 512, k: 2048 };
   const query = "view=race&devices=16&rows=1024&columns=512&inner=2048&profile=h100";
@@ -204,7 +235,12 @@ test("a race: its table is what the library simulates, in the order of arrival; 
     );
     assert.ok((await textOf(page.locator(".why"))).startsWith(wanted.map(({ name }) => name).join(", then ")));
     assert.is(await page.getByText("under way").count(), 0);
+    assert.is(await page.getByText("100% of its products").count(), 3);
+    await page.getByText("on 16 devices: NVIDIA H100 80 GB").waitFor();
+    const device = page.getByLabel("Device of each rank").locator("option:checked");
+    assert.is(await textOf(device), "NVIDIA H100 80 GB");
     await page.getByRole("slider", { name: "Simulated time" }).fill("0");
+    assert.is(await page.getByText("0% of its products").count(), 3);
     assert.is(await page.getByText("under way").count(), 3);
     await page.getByRole("button", { name: "Race" }).click();
     await page.getByRole("button", { name: "Pause" }).click();
