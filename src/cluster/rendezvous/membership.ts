@@ -52,7 +52,8 @@ export interface Start extends Plan {
   /** What the room keeps, where it has no server of its own that gives pages.
    *  @throws RendezvousError when there is no connection to the room, or it keeps nothing */
   objects?: () => Promise<RoomObjects>;
-  /** aborted, with an Error, once another rank says that the run has ended; not by lost connections to the room */
+  /** Aborted, with an Error, once another rank says that the run has ended; not by lost connections to the room. It may be aborted
+   *  already when the start comes: on a busy machine both come in one piece. */
   over: AbortSignal;
   /** Tells the others that the run has ended on this rank, and why. */
   end(reason: string): void;
