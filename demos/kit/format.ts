@@ -29,3 +29,10 @@ export const seconds = (value: number): string => {
 
 export const percent = (share: number): string =>
   `${(100 * share).toLocaleString("en-US", { maximumFractionDigits: share < 0.1 ? 1 : 0 })}%`;
+
+/** Of links, in decimal units as their makers give them: 1 GB/s is 1,000,000,000 bytes a second. */
+export function rate(bytesPerSecond: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
+  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(bytesPerSecond) / 3)));
+  return `${(bytesPerSecond / 1000 ** power).toLocaleString("en-US", { maximumSignificantDigits: 3 })} ${units[power]}/s`;
+}
