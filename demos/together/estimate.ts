@@ -2,24 +2,20 @@
 
 import type { Cost, Member } from "./engine.ts";
 
-/** What two tabs of one machine, and two machines on Wi-Fi that gives 100 Mbit/s, get through a data channel: bytes a second. */
-export const [tabsBytesPerSecond, wifiBytesPerSecond] = [42e6, 12e6];
+/** What two tabs of one machine get through a data channel (docs/links.md): bytes a second, each. */
+export const tabsBytesPerSecond = 42e6;
+/** What all devices on one Wi-Fi get through it together, as in profiles/networks/wifi.json: bytes a second. */
+export const wifiBytesPerSecond = 36.4e6;
 
-/** @param local tabs of one machine, which share what computes; else devices of this speed each, on Wi-Fi */
+/** @param local tabs of one machine, which share what computes; else devices of this speed each, on one Wi-Fi */
 export function expectedStepSeconds(cost: Cost, { flopsPerSecond, local }: { flopsPerSecond: number; local: boolean }) {
   const ranks = cost.bytesReceived.length;
-  return local
-    ? stepSeconds(cost, { flopsPerSecond: flopsPerSecond / ranks, bytesPerSecond: tabsBytesPerSecond })
-    : stepSeconds(cost, { flopsPerSecond, bytesPerSecond: wifiBytesPerSecond });
-}
-
-/** All ranks compute at once; all wait for the one that receives the most. */
-function stepSeconds(
-  cost: Cost,
-  { flopsPerSecond, bytesPerSecond }: { flopsPerSecond: number; bytesPerSecond: number },
-): number {
-  const ranks = cost.bytesReceived.length;
-  return cost.flopsPerStep / ranks / flopsPerSecond + Math.max(...cost.bytesReceived) / bytesPerSecond;
+  const computing = cost.flopsPerStep / (local ? 1 : ranks) / flopsPerSecond;
+  // All wait for the one that receives the most.
+  const channel = Math.max(...cost.bytesReceived) / tabsBytesPerSecond;
+  // One message after another passes through the air.
+  const air = cost.bytesReceived.reduce((sum, bytes) => sum + bytes, 0) / wifiBytesPerSecond;
+  return computing + (local ? channel : Math.max(channel, air));
 }
 
 /** Of a member's own words; undefined where it has said nothing of it. */
