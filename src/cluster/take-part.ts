@@ -85,11 +85,13 @@ export async function takePart(options: PartOptions): Promise<void> {
   let link: RemoteLink | undefined;
   try {
     const given = options.text;
-    const text = textFromBytes(await textOfRoom({ start, url, wanted, given, note: listener?.note }));
+    const { signal: end } = ended;
+    const text = textFromBytes(await textOfRoom({ start, url, wanted, given, signal: end, note: listener?.note }));
     const tokenizer = training.tokenizer === "char" ? charTokenizer(text) : byteTokenizer();
     const corpus = makeCorpus({ tokens: tokenizer.encode(text), context: parameters.context });
+    // What has ended meanwhile needs no connections.
+    end.throwIfAborted();
     listener?.note?.(`connecting to ${size - 1} other ranks`);
-    const { signal: end } = ended;
     const told = { ...ice, timeoutMs, signal: end, note: listener?.note };
     const channels = await (options.connect
       ? options.connect(told)

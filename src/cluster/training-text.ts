@@ -33,20 +33,23 @@ export function isPlannedText(text: unknown): text is PlannedText {
 }
 
 /** @param given a rank's own
- *  @throws UserError when it cannot be had, or is another than the plan's */
+ *  @param signal stops waiting for it, with its reason
+ *  @throws UserError when it cannot be had, or is another than the plan's; the signal's reason */
 export async function textOfRoom(options: {
   start: Pick<Start, "objects">;
   /** of the room */
   url: string;
   wanted: PlannedText;
   given?: Uint8Array;
+  signal?: AbortSignal;
   note?: (text: string) => void;
 }): Promise<Uint8Array> {
-  const { start, url, wanted, note } = options;
+  const { start, url, wanted, signal, note } = options;
+  signal?.throwIfAborted();
   let text = options.given ?? had.get(wanted.path);
   if (!text) {
     note?.("fetching the text");
-    text = start.objects ? await keptText(start.objects, wanted) : await fetchedText(url, wanted);
+    text = start.objects ? await keptText(start.objects, wanted) : await fetchedText(url, { wanted, signal });
   }
   await requireText(text, wanted);
   had.clear();
@@ -69,9 +72,13 @@ async function keptText(
   }
 }
 
-async function fetchedText(url: string, { path, bytes }: PlannedText): Promise<Uint8Array> {
-  const response = await fetch(new URL(path, url.replace(/^ws/, "http")), { redirect: "error" }).catch(
+async function fetchedText(
+  url: string,
+  { wanted: { path, bytes }, signal }: { wanted: PlannedText; signal?: AbortSignal },
+): Promise<Uint8Array> {
+  const response = await fetch(new URL(path, url.replace(/^ws/, "http")), { redirect: "error", signal }).catch(
     (error: Error & { cause?: Error }) => {
+      signal?.throwIfAborted();
       throw new UserError(`the room's server does not give its text: ${error.cause?.message ?? error.message}`);
     },
   );

@@ -7,9 +7,11 @@ import type { AddressInfo } from "node:net";
 import { test } from "uvu";
 import { equal, is, match, ok } from "uvu/assert";
 import { UserError } from "../../src/backend/errors.ts";
+import { createBackend } from "../../src/backend/select.ts";
 import { planLines } from "../../src/cli/room-text.ts";
-import { planned } from "../../src/cluster/take-part.ts";
+import { planned, takePart } from "../../src/cluster/take-part.ts";
 import { textOfRoom } from "../../src/cluster/training-text.ts";
+import { CommunicationError } from "../../src/comm/link.ts";
 import { gpt2, parameters } from "../training/toy.ts";
 import { refuses } from "./refusal.ts";
 
@@ -180,5 +182,67 @@ test("a text that is longer, shorter, another, elsewhere or not there is refused
     /use the same file, or none: the room gives it/,
   );
 });
+
+test("a text that never comes, or stalls halfway, keeps no rank in a run that has ended", async () => {
+  const stalls: ((response: ServerResponse) => void)[] = [
+    () => {},
+    (response) => response.write(bytes.subarray(0, 100)),
+  ];
+  for (const stall of stalls) {
+    let asked!: () => void;
+    const isAsked = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    const answer = (response: ServerResponse) => {
+      stall(response);
+      // Later than what was written, so that the body is what is waited for.
+      setTimeout(asked, 50);
+    };
+    await answering(answer, async (url) => {
+      const over = new AbortController();
+      const waiting = takesPart({ url, over: over.signal });
+      await isAsked;
+      over.abort(new Error("the run has ended: rank 1: its device was lost"));
+      const error = await waiting;
+      ok(error instanceof CommunicationError, String(error));
+      is(error.message, "the run has ended: rank 1: its device was lost");
+    });
+  }
+});
+
+test("a rank whose run ends before it connects does not look for the others", async () => {
+  for (const when of ["before", "begun"] as const) {
+    const over = new AbortController();
+    const end = () => over.abort(new Error("the run has ended: rank 1: its device was lost"));
+    if (when === "before") end();
+    const begun = when === "begun" ? end : undefined;
+    const error = await takesPart({ url: "http://127.0.0.1:9/", over: over.signal, given: bytes, begun });
+    ok(error instanceof CommunicationError, String(error));
+    is(error.message, "the run has ended: rank 1: its device was lost");
+  }
+});
+
+/** What rank 0 of two ends with when it hears of the run's end before it is connected. */
+async function takesPart(options: {
+  url: string;
+  over: AbortSignal;
+  given?: Uint8Array;
+  /** called when its part has begun, and it looks at the text */
+  begun?: () => void;
+}): Promise<unknown> {
+  const { url, over, given, begun } = options;
+  const { backend } = await createBackend({ backend: "cpu", threads: 1, tune: false });
+  try {
+    const part = takePart({
+      start: { ...plan({ ...training, text: text() }), rank: 0, size: 2, over },
+      ...{ backend, url, text: given },
+      connect: () => Promise.reject(new Error("it connects")),
+    });
+    begun?.();
+    return await part.catch((error: unknown) => error);
+  } finally {
+    backend.dispose();
+  }
+}
 
 test.run();
