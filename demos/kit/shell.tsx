@@ -83,8 +83,12 @@ function Top({ current }: { current: string }): VNode {
   );
 }
 
-/** Puts a page into the document: its name, which says what the navigation marks, and what is below title and lede. */
-export function showPage(name: string, Content: () => ComponentChildren): void {
+const allIsHere =
+  "Everything on this page is computed on this device. Nothing you type, paste or drop leaves it, unless you open a room.";
+
+/** Puts a page into the document: its name, which says what the navigation marks, and what is below title and lede.
+ *  @param footer where what is computed goes, in words */
+export function showPage(name: string, Content: () => ComponentChildren, footer = allIsHere): void {
   const { title, about } = pages.find((page) => page.name === name)!;
   showTheme();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => themeChanges.value++);
@@ -101,10 +105,7 @@ export function showPage(name: string, Content: () => ComponentChildren): void {
         </div>
         <Content />
       </main>
-      <footer>
-        Everything on this page is computed on this device. Nothing you type, paste or drop leaves it, unless you open a
-        room.
-      </footer>
+      <footer>{footer}</footer>
     </>
   );
   document.body.replaceChildren();
