@@ -3,6 +3,9 @@
 import type { ModelConfig, TrainParameters } from "shardgrad";
 import type { MeshShape } from "shardgrad/parallel";
 
+/** What pages call the text that they begin with. */
+export const sourcesName = "shardgrad's sources";
+
 /** 12 heads and 12 samples: over 2, 3 and 4 ranks, 2 x 2, and 2 x 2 x 2. */
 const [heads, batch] = [12, 12];
 

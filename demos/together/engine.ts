@@ -40,6 +40,13 @@ export interface Cost {
   wire: "f32" | "f16";
 }
 
+/** What a choice costs, and whether the text is too short for it. */
+export interface ChoiceCost {
+  cost: Cost;
+  /** in words */
+  tooShort: string | undefined;
+}
+
 /** What a rank tells of its run. */
 export interface News {
   event: TrainEvent;
@@ -78,7 +85,7 @@ export interface TogetherWorker {
    *  @throws Error in words that a person understands */
   text(given?: { name: string; text: string }): Promise<TextFacts>;
   /** Of a choice on the text taken last. */
-  cost(choice: Choice): Promise<Cost>;
+  cost(choice: Choice): Promise<ChoiceCost>;
   /** Of what a room runs.
    *  @throws Error for what this page cannot run */
   costOfPlan(plan: Pick<Plan, "program" | "options" | "layout" | "dims">): Promise<Cost>;

@@ -5,10 +5,10 @@ import type { VNode } from "preact";
 import { useEffect } from "preact/hooks";
 import { type Engine, wordsOf } from "../kit/engine.ts";
 import { Choice, Figures, Notice, Slider } from "../kit/fields.tsx";
-import { bytes, count, flops, seconds } from "../kit/format.ts";
+import { bytes, count, flops, rate, seconds } from "../kit/format.ts";
 import { field, oneOf, urlState, wholeNumber } from "../kit/url.ts";
 import { type Choice as Chosen, devicesOf, meshes, meshNames, modelNames, models } from "./choice.ts";
-import type { Cost, Device, TextFacts, TogetherWorker } from "./engine.ts";
+import type { ChoiceCost, Cost, Device, TextFacts, TogetherWorker } from "./engine.ts";
 import { expectedStepSeconds, tabsBytesPerSecond, wifiBytesPerSecond } from "./estimate.ts";
 import { MeshPreview } from "./mesh-preview.tsx";
 import { server } from "./server.ts";
@@ -42,29 +42,31 @@ export function Opening({ engine, state }: { engine: Engine<TogetherWorker>; sta
   });
   const device = useSignal<Device | undefined>(undefined);
   const text = useSignal<TextFacts | undefined>(undefined);
-  const cost = useSignal<Cost | undefined>(undefined);
-  const problem = useSignal<string | undefined>(undefined);
+  const found = useSignal<ChoiceCost | undefined>(undefined);
+  const problem = useSignal<{ title: string; text: string } | undefined>(undefined);
   const opening = useSignal(false);
 
+  const fail = (title: string) => (error: unknown) => {
+    problem.value = { title, text: wordsOf(error) };
+  };
   const take = async (given?: { name: string; text: string }) => {
     try {
       text.value = await engine.remote.text(given);
       problem.value = undefined;
     } catch (error) {
-      problem.value = wordsOf(error);
+      fail("This text was not taken")(error);
     }
   };
   useEffect(() => {
     void take();
-    void engine.crashed.then((sentence) => (problem.value = `${sentence} Reload this page.`));
-    void engine.remote.device().then(
-      (found) => (device.value = found),
-      (error: unknown) => (problem.value = wordsOf(error)),
-    );
+    void engine.crashed.then((sentence) => fail("This page cannot go on")(`${sentence} Reload this page.`));
+    void engine.remote.device().then((opened) => {
+      device.value = opened;
+    }, fail("This device cannot be used"));
   }, []);
   useSignalEffect(() => {
     const choice = chosen();
-    if (text.value) void engine.remote.cost(choice).then((found) => (cost.value = found));
+    if (text.value) void engine.remote.cost(choice).then((answer) => (found.value = answer));
   });
   const open = async () => {
     opening.value = true;
@@ -74,11 +76,12 @@ export function Opening({ engine, state }: { engine: Engine<TogetherWorker>; sta
       // This page's own way to the server may be another than that of others.
       location.assign(`?room=${link.pathname.split("/").at(-1)}${link.hash}`);
     } catch (error) {
-      problem.value = wordsOf(error);
+      fail("The room was not opened")(error);
       opening.value = false;
     }
   };
 
+  const { cost, tooShort } = found.value ?? {};
   const seats = devicesOf(meshes[state.mesh.value].dims);
   return (
     <>
@@ -136,33 +139,42 @@ export function Opening({ engine, state }: { engine: Engine<TogetherWorker>; sta
         <div class="columns">
           <section class="panel" aria-labelledby="cost">
             <h2 id="cost">What it costs</h2>
-            {cost.value ? <CostView cost={cost.value} device={device.value} /> : <p class="quiet">Reading the text…</p>}
+            {cost ? <CostView cost={cost} device={device.value} /> : <p class="quiet">Reading the text…</p>}
             <p class="small quiet">{device.value ? `This device: ${device.value.line}.` : "Measuring this device…"}</p>
+            {tooShort !== undefined && (
+              <Notice kind="warn" title="The text is too short">
+                {tooShort}
+              </Notice>
+            )}
             {problem.value !== undefined && (
-              <Notice kind="bad" title="That did not work">
-                {problem.value}
+              <Notice kind="bad" title={problem.value.title}>
+                {problem.value.text}
               </Notice>
             )}
             <div class="row">
               <button
                 type="button"
                 class="primary"
-                disabled={!server || !text.value || opening.value}
+                disabled={!server || !text.value || tooShort !== undefined || opening.value}
                 onClick={() => void open()}
               >
                 {opening.value ? "Opening…" : "Open the room"}
               </button>
               <span class="small quiet">
-                {seats === 1
-                  ? "You train alone."
-                  : `You get a link for ${seats - 1} more; nothing runs before all agree.`}
+                {seats === 1 ? (
+                  <>
+                    You train alone; the page <a href="../train/">Train</a> shows more of such a run.
+                  </>
+                ) : (
+                  `You get a link for ${seats - 1} more; nothing runs before all agree.`
+                )}
               </span>
             </div>
           </section>
-          {cost.value && (
+          {cost && (
             <section class="panel" aria-labelledby="shares">
               <h2 id="shares">Who will hold what</h2>
-              <MeshPreview cost={cost.value} />
+              <MeshPreview cost={cost} />
             </section>
           )}
         </div>
@@ -185,15 +197,19 @@ function CostView({ cost, device }: { cost: Cost; device: Device | undefined }):
           ["Parameters", count(parameters)],
           ["A step computes", flops(flopsPerStep)],
           ["A step's tokens", count(tokensPerStep)],
-          ["Each device receives, a step", bytes(most)],
-          ["A step between tabs here", shown(tabs)],
-          ["A step over Wi-Fi", shown(wifi)],
+          ...(most === 0
+            ? [["A step here, at best", shown(tabs)] as const]
+            : [
+                ["Each device receives, a step", bytes(most)] as const,
+                ["A step between tabs here", shown(tabs)] as const,
+                ["A step over Wi-Fi", shown(wifi)] as const,
+              ]),
         ]}
       />
       <p class="small quiet">
         {most === 0
-          ? "One device alone receives nothing."
-          : `Bytes are exact. Times take devices as fast as this one, and ${bytes(tabsBytesPerSecond)}/s between tabs or ${bytes(wifiBytesPerSecond)}/s of Wi-Fi: at best ${shown(tabs && tabs * steps)} or ${shown(wifi && wifi * steps)} for all ${count(steps)} steps.`}
+          ? `One device alone receives nothing: at best ${shown(tabs && tabs * steps)} for all ${count(steps)} steps.`
+          : `Bytes are exact. Times take devices as fast as this one, and ${rate(tabsBytesPerSecond)} between tabs or ${rate(wifiBytesPerSecond)} of a Wi-Fi that all share: at best ${shown(tabs && tabs * steps)} or ${shown(wifi && wifi * steps)} for all ${count(steps)} steps.`}
       </p>
     </>
   );

@@ -37,4 +37,8 @@ const Content = (): VNode => (
   </>
 );
 
-showPage("together", Content);
+showPage(
+  "together",
+  Content,
+  "Devices in a room send each other numbers of the run, and get its text from the room; nothing else of this device leaves it.",
+);

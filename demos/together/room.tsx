@@ -9,7 +9,7 @@ import { devicesOf } from "./choice.ts";
 import type { Cost } from "./engine.ts";
 import { expectedStepSeconds, slowest } from "./estimate.ts";
 import { Invitation } from "./invitation.tsx";
-import { keepName, ownName } from "./names.ts";
+import { keepName, labelOf, ownName } from "./names.ts";
 import { RunPanel } from "./run.tsx";
 import { Seats } from "./seats.tsx";
 import { isLocalLink, joinLink } from "./server.ts";
@@ -41,7 +41,7 @@ export function RoomView({ session, room, secret }: { session: Session; room: st
       ) : (
         <>
           <p role="status">{session.note.value}</p>
-          {outside && <Ways />}
+          {outside && <Ways again={!session.refused.value} />}
         </>
       )}
     </>
@@ -49,11 +49,13 @@ export function RoomView({ session, room, secret }: { session: Session; room: st
 }
 
 /** Out of a room there are two ways. Whatever has happened to this page, it begins anew. */
-const Ways = (): VNode => (
+const Ways = ({ again }: { again: boolean }): VNode => (
   <div class="row">
-    <button type="button" onClick={() => location.reload()}>
-      Join again
-    </button>
+    {again && (
+      <button type="button" onClick={() => location.reload()}>
+        Join again
+      </button>
+    )}
     <a class="button" href="./">
       Open a room of your own
     </a>
@@ -64,14 +66,23 @@ const Ways = (): VNode => (
 function Part({ session, room, secret }: { session: Session; room: string; secret: string }): VNode {
   const { plan, cost, phase, members, device } = session;
   const size = devicesOf(plan.value?.dims ?? []);
+  const training = members.value.filter(({ state }) => state === "running");
+  const spare = training.length > 0;
   const agreed = members.value.filter(({ role, state }) => role === "rank" && state !== "here").length;
   const texts: Record<typeof phase.value, string> = {
     joining: session.note.value,
-    here: size === 1 ? "It begins when you agree." : `It begins when ${size} devices have agreed.`,
-    waiting: members.value.some(({ state }) => state === "running")
+    here: spare
+      ? `A run is on, of ${training.map((member) => labelOf(member, members.value)).join(" and ")}. This device can take a seat in the next one, if one is free.`
+      : size === 1
+        ? "It begins when you agree."
+        : `It begins when ${size} devices have agreed.`,
+    waiting: spare
       ? "A run is on: this device takes part in the next one, when a seat is free."
       : `Waiting for the others: ${agreed} of ${size} have agreed.`,
-    running: "This device trains. It can leave at any time; the others then wait for another one.",
+    running:
+      size === 1
+        ? "This device trains. If it leaves, the run is lost."
+        : "This device trains. If it leaves, the run ends for all, and begins anew with whoever takes its seat.",
     done: "The run is done. Thank you.",
     out: "This device takes no part.",
   };
@@ -80,19 +91,28 @@ function Part({ session, room, secret }: { session: Session; room: string; secre
       <h2 id="part">What will run</h2>
       <p>{plan.value?.about}</p>
       {cost.value && <PlanCost cost={cost.value} session={session} local={isLocalLink(joinLink(room, secret))} />}
-      <p class="small quiet">
-        It would compute on this device ({device.value?.line}) as long as this page stays open, and read nothing of
-        yours.
-      </p>
+      {phase.value === "running" ? (
+        <p class="small quiet">
+          It computes on this device ({device.value?.line}) as long as this page stays open, and reads nothing of yours.
+        </p>
+      ) : (
+        phase.value !== "out" &&
+        phase.value !== "done" && (
+          <p class="small quiet">
+            It would compute on this device ({device.value?.line}) as long as this page stays open, and read nothing of
+            yours.
+          </p>
+        )
+      )}
       {phase.value === "here" && <Name session={session} />}
       <p role="status">{texts[phase.value]}</p>
       {phase.value === "out" ? (
-        <Ways />
+        <Ways again />
       ) : (
         <div class="row">
           {(phase.value === "here" || phase.value === "done") && (
             <button type="button" class="primary" onClick={() => void session.agree()}>
-              {phase.value === "here" ? "Agree, and take part" : "Run it again"}
+              {phase.value === "done" ? "Run it again" : spare ? "Agree to the next run" : "Agree, and take part"}
             </button>
           )}
           {phase.value !== "joining" && (

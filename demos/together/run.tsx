@@ -17,7 +17,8 @@ export function RunPanel({ view, session }: { view: RunView; session: Session })
   const { last, note, ended, done, validationLoss, sample, plot, rank, names } = view;
   const steps = session.cost.value?.steps ?? 0;
   const { step = 0, loss, tokensPerSecond, durationMs } = last.value ?? {};
-  const left = durationMs === undefined ? undefined : ((steps - step) * durationMs) / 1000;
+  const left = ((steps - step) * (durationMs ?? 0)) / 1000;
+  const stopped = ended.value !== undefined;
   return (
     <section class="panel" aria-labelledby="run">
       <h2 id="run">{names.length === 1 ? "The run" : `The run, as rank ${rank} of ${names.length}`}</h2>
@@ -28,15 +29,7 @@ export function RunPanel({ view, session }: { view: RunView; session: Session })
         </Notice>
       )}
       <div class="field">
-        <label for="progress">
-          {note.value !== ""
-            ? note.value
-            : done.value
-              ? "Done"
-              : step === 0
-                ? "Beginning…"
-                : `Step ${count(step)} of ${count(steps)}`}
-        </label>
+        <label for="progress">{note.value || progressText({ step, steps, done: done.value, stopped })}</label>
         <progress id="progress" max={Math.max(steps, 1)} value={step} />
       </div>
       {last.value && (
@@ -47,7 +40,7 @@ export function RunPanel({ view, session }: { view: RunView; session: Session })
               ["Validation loss", validationLoss.value === undefined ? "…" : lossText(validationLoss.value)],
               ["Tokens a second", count(tokensPerSecond ?? 0)],
               ["A step", seconds((durationMs ?? 0) / 1000)],
-              ["Still to go", done.value ? "nothing" : left === undefined ? "…" : seconds(left)],
+              ["Still to go", done.value ? "nothing" : stopped ? "–" : left === 0 ? "a sample" : seconds(left)],
               ["Received, a step", bytes(last.value.received)],
             ]}
           />
@@ -71,6 +64,15 @@ export function RunPanel({ view, session }: { view: RunView; session: Session })
       )}
     </section>
   );
+}
+
+function progressText(run: { step: number; steps: number; done: boolean; stopped: boolean }): string {
+  const { step, steps, done, stopped } = run;
+  const at = `${count(step)} of ${count(steps)}`;
+  if (done) return "Done";
+  if (stopped) return step === 0 ? "Ended before its first step" : `Ended at step ${at}`;
+  if (step === 0) return "Beginning…";
+  return step < steps ? `Step ${at}` : "All steps are done: the model writes a sample, stay a little longer";
 }
 
 /** This device's bytes beside the closed form. */

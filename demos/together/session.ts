@@ -30,6 +30,8 @@ export class Session {
   readonly note = signal("");
   /** why this page is out of the room, or cannot take part */
   readonly problem = signal<string | undefined>(undefined);
+  /** the room has refused this page, and will again */
+  readonly refused = signal(false);
   readonly run = signal<RunView | undefined>(undefined);
   readonly log = signal<readonly LogLine[]>([]);
   readonly #engine: Engine<TogetherWorker>;
@@ -49,6 +51,10 @@ export class Session {
     addEventListener("pagehide", () => {
       this.#client?.leave();
       this.#lines?.close();
+    });
+    // Nobody ends everybody's run by a slip: the browser asks first.
+    addEventListener("beforeunload", (event) => {
+      if (this.phase.peek() === "running") event.preventDefault();
     });
     // Kept by the browser, and shown again: it has left meanwhile.
     addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
@@ -91,6 +97,7 @@ export class Session {
       });
       await this.#plan(client.plan);
     } catch (error) {
+      this.refused.value = error instanceof Error && "final" in error && error.final === true;
       this.#fail(wordsOf(error));
     }
   }

@@ -4,6 +4,7 @@ import { useSignal } from "@preact/signals";
 import type { VNode } from "preact";
 import { useId } from "preact/hooks";
 import { count } from "../kit/format.ts";
+import { sourcesName } from "./choice.ts";
 import type { TextFacts } from "./engine.ts";
 
 export function Source(props: {
@@ -39,13 +40,14 @@ export function Source(props: {
             }}
           />
         </label>
-        <button type="button" onClick={() => void take()}>
+        <button type="button" disabled={text?.name === sourcesName} onClick={() => void take()}>
           This project's sources
         </button>
       </div>
+      <p class="small quiet">Once the room is open, everybody in it gets this text, and nobody else.</p>
       {pasting.value && (
         <div class="field">
-          <label for={`${id}-text`}>Your text: everybody in the room gets it, and nobody else</label>
+          <label for={`${id}-text`}>Your text</label>
           <textarea
             id={`${id}-text`}
             rows={6}

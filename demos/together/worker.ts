@@ -1,7 +1,15 @@
 // A rank's computing, and what it costs before anyone agrees: the device, the text and the run live here, off the page's thread.
 
 import { expose, type ProxyMarked } from "comlink";
-import { type Backend, charTokenizer, createBackend, parameterCount, parseModelConfig, UserError } from "shardgrad";
+import {
+  type Backend,
+  charTokenizer,
+  createBackend,
+  makeCorpus,
+  parameterCount,
+  parseModelConfig,
+  UserError,
+} from "shardgrad";
 import {
   CommunicationError,
   MessagePortChannel,
@@ -11,7 +19,7 @@ import {
   trainingTraffic,
 } from "shardgrad/parallel";
 import { modelFlops } from "shardgrad/plan";
-import { configOf, meshes, modelText, parametersOf } from "./choice.ts";
+import { type Choice, configOf, meshes, models, modelText, parametersOf, sourcesName } from "./choice.ts";
 import type { Cost, Device, Ended, Host, News, TextFacts, TogetherWorker } from "./engine.ts";
 import { productSpeed } from "./speed.ts";
 
@@ -19,11 +27,11 @@ import { productSpeed } from "./speed.ts";
 const mostOfSources = 200_000;
 /** A room's server takes as much. */
 const mostCharacters = 4_000_000;
-/** Between two tellings: the page draws no more often. */
-const tellMs = 40;
+/** Between two tellings: the page draws no more often, which an eye can follow and leaves its frames to what moves. */
+const tellMs = 100;
 
 let opened: Promise<{ backend: Backend; device: Device }> | undefined;
-let text: (TextFacts & { text: string }) | undefined;
+let text: (TextFacts & { text: string; tokens: Int32Array }) | undefined;
 let running: { leave: AbortController; over: AbortController } | undefined;
 
 async function openDevice() {
@@ -36,7 +44,7 @@ async function openDevice() {
 async function sources(): Promise<{ name: string; text: string }> {
   const response = await fetch(new URL("../sources.txt", location.href));
   if (!response.ok) throw new Error(`this project's sources did not come (${response.status}); use a text of your own`);
-  return { name: "shardgrad's sources", text: (await response.text()).slice(0, mostOfSources) };
+  return { name: sourcesName, text: (await response.text()).slice(0, mostOfSources) };
 }
 
 function costOf(options: Pick<ReturnType<typeof plannedTraining>, "config" | "shape" | "training">): Cost {
@@ -53,6 +61,17 @@ function costOf(options: Pick<ReturnType<typeof plannedTraining>, "config" | "sh
     flopsPerStep: modelFlops(config, { batch: batch * accumulate, context }),
     bytesReceived: trainingTraffic(config, { shape, ...parameters, dtype: "f32" }).bytesReceived,
   };
+}
+
+/** Why the text is too short for the model, in the page's words rather than the library's, which advise what the page does not offer. */
+function shortness(tokens: Int32Array, { model }: Choice): string | undefined {
+  const { context, text: name } = models[model];
+  try {
+    makeCorpus({ tokens, context });
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return `It has ${tokens.length.toLocaleString("en-US")} characters, of which a tenth is kept for validation; the model ${name} looks at ${context} at once and needs one more there. A text of ${(10 * (context + 1)).toLocaleString("en-US")} characters is enough.`;
+  }
 }
 
 /** Tells a list of what came together. */
@@ -92,9 +111,10 @@ const worker = {
         `the text has ${all.length.toLocaleString("en-US")} characters, at most ${mostCharacters.toLocaleString("en-US")} fit in a room; use a part of it`,
       );
     const plain = all.replaceAll("\r\n", "\n").replace(/^\ufeff/, "");
-    const facts = { name, characters: plain.length, vocabulary: charTokenizer(plain).vocabSize };
+    const tokenizer = charTokenizer(plain);
+    const facts = { name, characters: plain.length, vocabulary: tokenizer.vocabSize };
     if (facts.vocabulary < 2) throw new Error("the text needs at least two different characters; use a real one");
-    text = { ...facts, text: plain };
+    text = { ...facts, text: plain, tokens: tokenizer.encode(plain) };
     return facts;
   },
 
@@ -105,7 +125,8 @@ const worker = {
       ...{ config: { ...config }, parameters: parametersOf(choice), tokenizer: "char" as const, timeoutMs: 1 },
       text: { path: "/none", sha256: "", bytes: new TextEncoder().encode(text.text).length },
     };
-    return costOf({ config, shape: meshShape(meshes[choice.mesh]), training });
+    const cost = costOf({ config, shape: meshShape(meshes[choice.mesh]), training });
+    return { cost, tooShort: shortness(text.tokens, choice) };
   },
 
   costOfPlan: async (plan) => costOf(plannedTraining(plan)),

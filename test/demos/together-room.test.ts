@@ -35,7 +35,7 @@ test("opening, a room and its run fit at 360 and 1920 px, in light and dark, and
     await says(page, "GFLOP/s");
     await says(page, "receives");
     await look("opening");
-    await page.goto(`${rooms.server.localUrl}together/?steps=30`);
+    await page.goto(`${rooms.server.localUrl}together/?steps=12`);
     const link = await openRoom(page, sheepAndGoats);
     await agree(page, "Ada");
     await ben.page.goto(local(link));
@@ -127,15 +127,19 @@ test("a wrong secret, none, a room that is closed, and no name of a room, each e
     [`${rooms.server.localUrl}room/0123456789#wrong-horse-battery`, "this room is closed"],
     [`${rooms.server.localUrl}together/?room=//evil.example#x`, "What to train"],
   ];
-  for (const [address, text] of sentences) {
+  const visit = async ([address, text]: (typeof sentences)[number]) => {
     const { use, close } = await rooms.demo.open(address);
-    await use((page) => says(page, text));
+    await use(async (page) => {
+      await says(page, text);
+      assert.is(await page.getByRole("button", { name: "Join again" }).count(), 0, "it cannot help");
+    });
     await close();
-  }
+  };
+  await Promise.all(sentences.map(visit));
   await owner.close();
 });
 
-test("a text that is too short is refused in the server's words; one of a single character in the page's", async () => {
+test("a text that is too short for the model, or of a single character, is refused at once", async () => {
   const { page, close } = await rooms.open("together/");
   const paste = async (text: string) => {
     await page.getByLabel("Your text").fill(text);
@@ -147,8 +151,15 @@ test("a text that is too short is refused in the server's words; one of a single
   await page.getByRole("button", { name: "Paste a text" }).click();
   await paste("abcd");
   await says(page, "a pasted text: 4 characters");
-  await page.getByRole("button", { name: "Open the room" }).click();
-  await says(page, "the text has 4 tokens");
+  await says(page, "It has 4 characters, of which a tenth is kept for validation");
+  const open = page.getByRole("button", { name: "Open the room" });
+  assert.ok(await open.isDisabled());
+  const enough = Number(/A text of (\d+) characters is enough/.exec((await page.textContent("main")) ?? "")?.[1]);
+  await page.getByRole("button", { name: "Paste a text" }).click();
+  await paste("abcd".repeat(enough).slice(0, enough));
+  await says(page, `a pasted text: ${enough} characters`);
+  await page.getByText("The text is too short").waitFor({ state: "detached" });
+  assert.not(await open.isDisabled());
   await close();
 });
 

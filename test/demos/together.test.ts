@@ -97,12 +97,26 @@ test("one leaves: the other says who, and trains anew with a third, until that o
   };
   await ben.use((page) => join(ben, "Ben").then(() => says(page, " of 2,000")));
   await ada.use((page) => says(page, " of 2,000"));
+  await cleo.use(async (page) => {
+    await page.goto(link);
+    await says(page, "A run is on, of ");
+    await page.getByRole("button", { name: "Agree to the next run" }).waitFor();
+  });
   await ben.use(async (page) => {
+    // Whoever goes away by a slip is asked, and stays.
+    const asked = page.waitForEvent("dialog");
+    const clicked = page.getByRole("link", { name: "Train" }).click();
+    const dialog = await asked;
+    assert.is(dialog.type(), "beforeunload");
+    await dialog.dismiss();
+    await clicked;
+    await says(page, "This device trains");
     await page.getByRole("button", { name: "Leave" }).click();
     await says(page, "This device takes no part");
   });
   await ada.use(async (page) => {
     await says(page, "The run has ended because of Ben: rank 1 has left");
+    await says(page, "Ended at step ");
     await says(page, "Ben has left");
     await says(page, "Waiting for the others: 1 of 2 have agreed");
   });
