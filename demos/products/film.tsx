@@ -53,6 +53,7 @@ export function Film({ run }: { run: Multiplied }): VNode {
       <p class="legend small quiet">
         In each rank: above, its own blocks of A, B and C, C filling as its terms come; below, what it multiplies now.
         Arrows are messages that real ranks sent in this page.
+        {run.shape.layout === "1d" && " The line of ranks is drawn back and forth."}
       </p>
       <details>
         <summary>What each rank holds, as a table</summary>

@@ -26,6 +26,9 @@ const mostStretched = 0.5;
 /** Blocks along a side whose edges would be all that is seen. */
 const manyBlocks = 24;
 
+/** Fingers do not point. */
+const touched = matchMedia("(hover: none)").matches;
+
 const sideOf = (extent: number, options: { longest: number; named: number }): number =>
   Math.max(shortest, extent / options.longest, Math.min(mostStretched, options.named));
 
@@ -184,7 +187,8 @@ export function PointedBlock({ scene }: { scene: Scene }): VNode {
         </>
       ) : (
         <p class="quiet">
-          Point at a block, or reach it with Tab and the arrow keys: what it is, where it lives, where it goes.
+          {touched ? "Tap a block" : "Point at a block, or reach it with Tab and the arrow keys"}: what it is, where it
+          lives, where it goes.
         </p>
       )}
     </div>

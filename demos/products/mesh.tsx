@@ -32,6 +32,7 @@ export function MeshPicture({ scene, about }: { scene: Scene; about: string }): 
               {text}
             </text>
           ))}
+          {scene.shape.layout === "1d" && <LineOfRanks scene={scene} places={places} />}
           <Cells scene={scene} places={places} />
           <Trails scene={scene} places={places} />
           <Ranks scene={scene} places={places} />
@@ -65,6 +66,16 @@ const Arrowheads = (): VNode => (
 interface Drawn {
   scene: Scene;
   places: Places;
+}
+
+/** From each rank to the next, seen between cells: the line turns at the end of a row. */
+function LineOfRanks({ scene, places }: Drawn): VNode {
+  const { width, height } = places.cell;
+  const centres = scene.watched.map((_, rank) => {
+    const { x, y } = places.ofRank(rank);
+    return `${x + width / 2} ${y + height / 2}`;
+  });
+  return <path class="line-of-ranks" d={`M${centres.join("L")}`} />;
 }
 
 /** What lies beneath: trails pass over it, and under blocks. */
@@ -164,6 +175,8 @@ function Tile(
   const label = text ?? indexText(block, scene.matrices[operand]);
   const middle = at.x + tile / 2;
   const large = tile >= 30;
+  // Two lines where both can be read, the letter where it can; what is pointed at is told in words all the same.
+  const lines = tile >= 22 ? 2 : tile >= 10 ? 1 : 0;
   return (
     <g
       class={`tile ${operand} ${kind} ${text === undefined && sameBlock(pointed.value, block) ? "pointed" : ""}`}
@@ -173,12 +186,21 @@ function Tile(
       {fill !== undefined && fill > 0 && (
         <rect class="fill" x={at.x} y={at.y + tile * (1 - fill)} width={tile} height={tile * fill} rx="3" />
       )}
-      <text class="letter" x={middle} y={at.y + tile / 2 - (large ? 2 : 1)} font-size={large ? 12 : 9.5}>
-        {operand.toUpperCase()}
-      </text>
-      <text x={middle} y={at.y + tile / 2 + (large ? 12 : 8.5)} font-size={large ? 11 : label.length > 3 ? 7.5 : 9}>
-        {label}
-      </text>
+      {lines === 1 && (
+        <text class="letter" x={middle} y={at.y + tile / 2 + 4} font-size={11}>
+          {operand.toUpperCase()}
+        </text>
+      )}
+      {lines === 2 && (
+        <>
+          <text class="letter" x={middle} y={at.y + tile / 2 - (large ? 2 : 1)} font-size={large ? 12 : 9.5}>
+            {operand.toUpperCase()}
+          </text>
+          <text x={middle} y={at.y + tile / 2 + (large ? 12 : 8.5)} font-size={large ? 11 : label.length > 3 ? 7.5 : 9}>
+            {label}
+          </text>
+        </>
+      )}
     </g>
   );
 }

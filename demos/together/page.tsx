@@ -40,5 +40,5 @@ const Content = (): VNode => (
 showPage(
   "together",
   Content,
-  "Devices in a room send each other numbers of the run, and get its text from the room; nothing else of this device leaves it.",
+  "Devices in a room tell each other their names and what they compute on, send each other the numbers of a run, and get its text from the room; nothing else of this device leaves it.",
 );

@@ -86,23 +86,17 @@ function Part({ session, room, secret }: { session: Session; room: string; secre
     done: "The run is done. Thank you.",
     out: "This device takes no part.",
   };
+  const running = phase.value === "running";
+  const over = phase.value === "done" || phase.value === "out";
   return (
     <section class="panel" aria-labelledby="part">
-      <h2 id="part">What will run</h2>
+      <h2 id="part">{running ? "What runs" : phase.value === "done" ? "What ran" : "What will run"}</h2>
       <p>{plan.value?.about}</p>
       {cost.value && <PlanCost cost={cost.value} session={session} local={isLocalLink(joinLink(room, secret))} />}
-      {phase.value === "running" ? (
+      {!over && (
         <p class="small quiet">
-          It computes on this device ({device.value?.line}) as long as this page stays open, and reads nothing of yours.
+          {`It ${running ? "computes" : "would compute"} on this device (${device.value?.line}) as long as this page stays open, and ${running ? "reads" : "read"} nothing of yours.`}
         </p>
-      ) : (
-        phase.value !== "out" &&
-        phase.value !== "done" && (
-          <p class="small quiet">
-            It would compute on this device ({device.value?.line}) as long as this page stays open, and read nothing of
-            yours.
-          </p>
-        )
       )}
       {phase.value === "here" && <Name session={session} />}
       <p role="status">{texts[phase.value]}</p>
