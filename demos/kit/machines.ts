@@ -18,4 +18,4 @@ export const deviceTitle = (profile: string): string => deviceTitles[profile] ??
 
 /** Of a profile with a network, which may be a device's; its name where there is no other. */
 export const networkTitle = (profile: string): string =>
-  networkTitles[profile] ?? (profile in deviceTitles ? `as of ${deviceTitles[profile]}` : profile);
+  networkTitles[profile] ?? (profile in deviceTitles ? `of ${deviceTitles[profile]}` : profile);

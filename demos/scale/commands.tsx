@@ -18,7 +18,7 @@ function Command({ name, text }: { name: string; text: string }): VNode {
   return (
     <div class="command">
       <pre>{text}</pre>
-      <button type="button" onClick={copy} aria-label={`Copy: ${name}`}>
+      <button type="button" disabled={comparison.stale.value} onClick={copy} aria-label={`Copy: ${name}`}>
         Copy
       </button>
       <span class="small quiet" role="status">
@@ -42,12 +42,12 @@ export function Commands(): VNode | null {
   if (!known || !mesh) return null;
   const { datasheet, measured, estimate } = known.machine.origins;
   return (
-    <section class="panel" aria-labelledby="commands-title">
+    <section class={`panel ${comparison.stale.value ? "stale" : ""}`} aria-labelledby="commands-title">
       <h2 id="commands-title">The same in a terminal</h2>
       {isChanged(known.question) && (
         <p>
           The commands read these devices from a file:{" "}
-          <button type="button" onClick={() => save(known.machine.file)}>
+          <button type="button" disabled={comparison.stale.value} onClick={() => save(known.machine.file)}>
             Save {machineFile}
           </button>
         </p>

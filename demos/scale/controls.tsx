@@ -2,10 +2,19 @@
 
 import type { VNode } from "preact";
 import { Choice, NumberField, PowerSlider, Select, Slider } from "../kit/fields.tsx";
-import { bytes, count, seconds } from "../kit/format.ts";
+import { bytes, count, rate, seconds } from "../kit/format.ts";
+import { deviceTitle, networkTitle } from "../kit/machines.ts";
 import { presetOf, presets } from "./question.ts";
-import { rate } from "./rate.ts";
-import { comparison, factors, machines, mostDevices, question, state, takePreset } from "./state.ts";
+import {
+  comparison,
+  factors,
+  machine as machineAnswer,
+  machines,
+  mostDevices,
+  question,
+  state,
+  takePreset,
+} from "./state.ts";
 
 const times = (factor: number): string => (factor >= 1 ? `× ${factor}` : `÷ ${1 / factor}`);
 
@@ -46,7 +55,7 @@ function ModelControls(): VNode {
   return (
     <section class="panel" aria-label="The model">
       <PresetSelect />
-      {known && <p class="quiet small">{count(known.parameters)} parameters</p>}
+      <p class="quiet small">{known ? count(known.parameters) : "–"} parameters</p>
       <Slider label="Layers" value={layers} from={1} to={128} />
       <details>
         <summary>Its sizes</summary>
@@ -98,10 +107,10 @@ function StepControls(): VNode {
 
 function MachineControls(): VNode {
   const { devices, profile, network, bandwidth, latency, memory } = state;
-  const machine = comparison.value.value?.machine;
+  const machine = machineAnswer.value.value;
   const known = machines.value;
-  const named = (names: readonly string[], current: string) =>
-    [...new Set([...names, current])].map((value) => ({ value, text: value }));
+  const named = (names: readonly string[], current: string, title: (name: string) => string) =>
+    [...new Set([...names, current])].map((value) => ({ value, text: title(value) }));
   const factorText = (what: string | undefined) => (factor: number) =>
     `${factor === 1 ? "as it is" : times(factor)}${what ? ` (${what})` : ""}`;
   const levels = machine?.levels ?? [];
@@ -110,19 +119,17 @@ function MachineControls(): VNode {
   return (
     <section class="panel" aria-label="The devices">
       <PowerSlider label="Devices" value={devices} from={0} to={8} text={count} />
-      <div class="sizes">
-        <NumberField label="or any number" value={devices} from={1} to={mostDevices} />
-        <Select label="Device" value={profile} options={named(known?.profiles ?? [], profile.value)} />
-      </div>
+      <NumberField label="Devices, any number" value={devices} from={1} to={mostDevices} />
+      <Select label="Device" value={profile} options={named(known?.profiles ?? [], profile.value, deviceTitle)} />
       <Select
         label="Network"
         value={network}
         options={[
           { value: "own", text: "the device's own" },
-          ...named(known?.networks ?? [], network.value).filter(({ value }) => value !== "own"),
+          ...named(known?.networks ?? [], network.value, networkTitle).filter(({ value }) => value !== "own"),
         ]}
       />
-      {machine && <p class="quiet small">{machine.about}.</p>}
+      <p class="about quiet small">{machine && `${machine.about}.`}</p>
       <PowerSlider
         label="Bandwidth"
         value={bandwidth}

@@ -67,10 +67,9 @@ function Story({ found }: { found: Crossover }): VNode {
 }
 
 export function CrossoverPlot(): VNode {
-  const { value, busy, wrong } = crossing;
-  const found = value.value;
+  const found = crossing.value.value;
   return (
-    <Panel title="When depth pays: 2D beside 2.5D" busy={busy.value} wrong={wrong.value}>
+    <Panel title="When depth pays: 2D beside 2.5D" answer={crossing}>
       {found && (
         <>
           <Story found={found} />

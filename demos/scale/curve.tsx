@@ -80,39 +80,45 @@ function Table({ points }: { points: readonly ScalePoint[] }): VNode {
 }
 
 export function Curve(): VNode {
-  const { value, busy, wrong } = curve;
-  const points = value.value;
+  const points = curve.value.value;
+  const fits = points?.some((point) => fittest(point));
   const batch = comparison.value.value?.question.batch ?? 0;
   return (
-    <Panel title="More devices" busy={busy.value} wrong={wrong.value}>
+    <Panel title="More devices" answer={curve}>
       <Choice
-        label="What of the step stays"
+        label="What stays the same"
         value={state.growth}
         options={[
-          { value: "strong", text: "the batch (strong)" },
+          { value: "strong", text: "sequences of a step (strong)" },
           { value: "weak", text: "sequences for each device (weak)" },
         ]}
       />
       {points && (
         <>
-          <Plot
-            about={`Tokens a second by layout on ${points[0].devices} to ${points.at(-1)!.devices} devices; the table below has the fastest of each.`}
-            lines={lines}
-            data={dataOf(points)}
-            x={{ label: "devices", log: 2, text: String }}
-            y={{ label: "tokens/s", log: 2, text: short }}
-          />
-          <details>
+          {fits ? (
+            <Plot
+              about={`Tokens a second by layout on ${points[0].devices} to ${points.at(-1)!.devices} devices; the table below has the fastest of each.`}
+              lines={lines}
+              data={dataOf(points)}
+              x={{ label: "devices", log: 2, text: String }}
+              y={{ label: "tokens/s", log: 2, text: short }}
+            />
+          ) : (
+            <p>{`On none of ${points[0].devices} to ${points.at(-1)!.devices} devices can the model train: there is nothing to draw. The table says why.`}</p>
+          )}
+          <details open={!fits}>
             <summary>In numbers</summary>
             <Table points={points} />
           </details>
-          <p class="quiet small">
-            Where memory suffices,{" "}
-            {state.growth.value === "strong"
-              ? `${count(batch)} sequences a step`
-              : "as many sequences for each device as now"}
-            . The ideal goes on from the fewest devices on which it fits.
-          </p>
+          {fits && (
+            <p class="quiet small">
+              Where memory suffices,{" "}
+              {state.growth.value === "strong"
+                ? `${count(batch)} sequences a step`
+                : "as many sequences for each device as now"}
+              . The ideal goes on from the fewest devices on which it fits.
+            </p>
+          )}
         </>
       )}
     </Panel>

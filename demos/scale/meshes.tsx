@@ -45,8 +45,10 @@ function figuresOf(figures: Figures): Figures {
   const known = trace.value.value;
   const looked = comparison.value.value?.question;
   const shown = known && nameOf(known) === nameOf(figures) && known.layers === looked?.layers;
-  return shown && trace.busy.value === undefined && looked?.accumulate === 1 ? known.figures : figures;
+  return shown && !trace.stale.value && looked?.accumulate === 1 ? known.figures : figures;
 }
+
+const timeOf = ({ whole, seconds: time }: Figures): string => `${whole ? "" : "≈ "}${seconds(time)}`;
 
 function Mesh({ mesh, longest, limit }: { mesh: MeshAnswer & { figures: Figures }; longest: number; limit: number }) {
   const { figures } = mesh;
@@ -65,10 +67,7 @@ function Mesh({ mesh, longest, limit }: { mesh: MeshAnswer & { figures: Figures 
         {best && <span class="badge">{figures.fits ? "fastest" : "fastest, but does not fit"}</span>}
         {!figures.fits && !best && <span class="badge no">does not fit</span>}
       </label>
-      <strong class="time">
-        {figures.whole ? "" : "≈ "}
-        {seconds(figures.seconds)}
-      </strong>
+      <strong class="time">{timeOf(figures)}</strong>
       <TimeBar figures={figures} longest={longest} />
       <dl>
         {parts.map(({ key, kind, text }) => (
@@ -101,13 +100,14 @@ function Mesh({ mesh, longest, limit }: { mesh: MeshAnswer & { figures: Figures 
 
 /** The answer in a sentence; where the page is narrow it stays in sight while sliders move. */
 export const Headline = (): VNode => (
-  <div class="headline" aria-live="polite">
+  <div class={`headline ${comparison.stale.value ? "stale" : ""}`} aria-live="polite">
     <Answer />
   </div>
 );
 
 function Answer(): VNode {
   const [known, best] = [comparison.value.value, fastest.value];
+  if (comparison.wrong.value !== undefined) return <p>This cannot be simulated: what is wrong with it is below.</p>;
   if (!known) return <p class="quiet">Simulating…</p>;
   const { devices } = known.question;
   if (!best) return <p>No layout of {devices} devices divides this model and batch: what is missing is below.</p>;
@@ -120,11 +120,12 @@ function Answer(): VNode {
     );
   const others = known.meshes.flatMap(({ figures }) => (figures?.fits && figures !== best ? [figures] : []));
   const faster = known.meshes.some(({ figures }) => figures && !figures.fits && figures.seconds < best.seconds);
+  const whole = figuresOf(best);
   const next = others.toSorted((a, b) => a.seconds - b.seconds).at(0);
   return (
     <p>
-      <b>{titleOf(best)}</b> is the fastest{faster ? " that fits" : ""}: <b>{seconds(best.seconds)}</b> a step,{" "}
-      {percent(best.mfu)} of what the devices can do
+      <b>{titleOf(best)}</b> is the fastest{faster ? " that fits" : ""}: <b>{timeOf(whole)}</b> a step,{" "}
+      {percent(whole.mfu)} of what the devices can do
       {next && `; ${titleOf(next)} takes ${(next.seconds / best.seconds).toFixed(2)} times as long`}.
     </p>
   );
@@ -137,7 +138,7 @@ export function Meshes(): VNode {
   const refused = meshes.filter(({ why }) => why !== undefined);
   const longest = Math.max(...possible.map(({ figures }) => figures.seconds));
   return (
-    <Panel title="Step time by layout" busy={comparison.busy.value} kind="meshes">
+    <Panel title="Step time by layout" answer={comparison} kind="meshes">
       {possible.length > 0 && (
         <p class="legend small" aria-hidden="true">
           {parts.map(({ kind, text }) => (
@@ -147,16 +148,18 @@ export function Meshes(): VNode {
           ))}
         </p>
       )}
-      <fieldset>
-        <legend class="hidden">The mesh that is looked into</legend>
-        <ul class="found">
-          {possible.map((mesh) => (
-            <Mesh key={nameOf(mesh)} mesh={mesh} longest={longest} limit={known!.machine.memoryBytes} />
-          ))}
-        </ul>
-      </fieldset>
+      {possible.length > 0 && (
+        <fieldset>
+          <legend class="hidden">The mesh that is looked into</legend>
+          <ul class="found">
+            {possible.map((mesh) => (
+              <Mesh key={nameOf(mesh)} mesh={mesh} longest={longest} limit={known!.machine.memoryBytes} />
+            ))}
+          </ul>
+        </fieldset>
+      )}
       {refused.length > 0 && (
-        <details>
+        <details open={possible.length === 0}>
           <summary>{refused.length === 1 ? "One mesh is" : `${refused.length} meshes are`} not possible: why</summary>
           <ul class="refused">
             {refused.map((mesh) => (

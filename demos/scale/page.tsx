@@ -1,7 +1,7 @@
 // The page: questions on the left, answers on the right.
 
 import type { VNode } from "preact";
-import { Notice } from "../kit/fields.tsx";
+import { fieldsUnmended, Notice } from "../kit/fields.tsx";
 import { showPage } from "../kit/shell.tsx";
 import { Commands } from "./commands.tsx";
 import { Controls } from "./controls.tsx";
@@ -14,6 +14,29 @@ import { comparison, crashed, start } from "./state.ts";
 import { SweepPlot } from "./sweep-plot.tsx";
 import { Timeline } from "./timeline.tsx";
 import "./page.css";
+
+/** What is below comes when it is known how much is above: nothing jumps. */
+const Answers = (): VNode => (
+  <>
+    <Meshes />
+    {comparison.value.value && (
+      <>
+        <div class="pair">
+          <PlanTable />
+          <Timeline />
+        </div>
+        <div class="pair">
+          <SweepPlot />
+          <Curve />
+        </div>
+        <div class="pair">
+          <CrossoverPlot />
+          <Commands />
+        </div>
+      </>
+    )}
+  </>
+);
 
 function Content(): VNode {
   const wrong = comparison.wrong.value;
@@ -42,19 +65,12 @@ function Content(): VNode {
             {wrong}
           </Notice>
         )}
-        <Meshes />
-        <div class="pair">
-          <PlanTable />
-          <Timeline />
-        </div>
-        <div class="pair">
-          <SweepPlot />
-          <Curve />
-        </div>
-        <div class="pair">
-          <CrossoverPlot />
-          <Commands />
-        </div>
+        {fieldsUnmended.value && (
+          <Notice kind="warn" title="A field waits to be mended">
+            What stands in it is no value: the answers below are still those to the one before.
+          </Notice>
+        )}
+        {wrong === undefined && <Answers />}
       </div>
     </div>
   );

@@ -1,11 +1,10 @@
 // What `shardgrad plan` would take, with the fewest micro-batches that fit, and what the others lose against it.
 
 import type { VNode } from "preact";
-import { Notice } from "../kit/fields.tsx";
 import { bytes, seconds } from "../kit/format.ts";
 import { titleOf } from "./meshes.tsx";
 import { Panel } from "./panel.tsx";
-import { askPlan, comparison, planned, searched, take } from "./state.ts";
+import { askPlan, comparison, planned, soonPlanned, take } from "./state.ts";
 import type { Planned } from "./worker.ts";
 
 type PlanChoice = Planned["choices"][number];
@@ -57,16 +56,15 @@ function Choices({ choices, refused }: Planned): VNode {
 export function PlanTable(): VNode {
   const known = comparison.value.value;
   const { value, busy, wrong } = planned;
-  const current =
-    value.value && known && searched(value.value.question) === searched(known.question) ? value.value : undefined;
+  const found = value.value;
+  const idle = busy.value === undefined && wrong.value === undefined;
   return (
-    <Panel title="What plan would pick" busy={busy.value}>
+    <Panel title="What plan would pick" answer={planned}>
       <p class="quiet small">
         Each layout with the fewest micro-batches that fit, with and without recomputation; the best looked at whole.
       </p>
-      {wrong.value !== undefined && <Notice title="No plan">{wrong.value}</Notice>}
-      {current && <Choices {...current} />}
-      {!current && known && busy.value === undefined && wrong.value === undefined && (
+      {found && <Choices {...found} />}
+      {!found && known && idle && known.question.devices > soonPlanned && (
         <>
           <p>
             A search over {known.question.devices} devices simulates hundreds of thousands of kernels: some ten seconds.

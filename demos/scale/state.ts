@@ -3,15 +3,16 @@
 
 import { batch, computed, effect, signal } from "@preact/signals";
 import { proxy } from "comlink";
-import { type Engine, startEngine, wordsOf } from "../kit/engine.ts";
+import { type Engine, startEngine } from "../kit/engine.ts";
 import { type Codec, decimal, field, flag, oneOf, urlState, wholeNumber } from "../kit/url.ts";
+import { answerTo, ask, forget } from "./answer.ts";
 import type { Crossover } from "./crossover.ts";
 import { better, type Figures } from "./figures.ts";
 import { firstQuestion, type Preset, type Question, sizesOf } from "./question.ts";
 import type { Growth, ScalePoint } from "./scaling.ts";
 import type { SweepPoint } from "./sweep.ts";
 import type { StepTrace } from "./trace.ts";
-import type { Comparison, MeshAnswer, Planned, ScaleWorker } from "./worker.ts";
+import type { Comparison, Machine, MeshAnswer, Planned, ScaleWorker } from "./worker.ts";
 
 export const mostDevices = 1024;
 /** Powers of two by which a machine's numbers may be multiplied. */
@@ -61,18 +62,21 @@ export function takePreset(preset: Preset): void {
   });
 }
 
-/** What a worker was asked last: its answer, what it is at, or what was wrong with the question. An answer stays until the next. */
-function answerOf<T>() {
-  return { value: signal<T>(), busy: signal<string>(), wrong: signal<string>() };
-}
-type Answer<T> = ReturnType<typeof answerOf<T>>;
+const textOf = (asked: Question): string => JSON.stringify(asked);
+const grown = (asked: Question, growth: Growth): string => `${textOf(asked)} ${growth}`;
+const looked = (asked: Question, mesh: Pick<MeshAnswer, "layout" | "dims">): string =>
+  `${textOf(asked)} ${nameOf(mesh)}`;
+/** What a search depends on: micro-batches and recomputation it finds itself. */
+const searched = ({ accumulate: _, recompute: __, ...rest }: Question): string => JSON.stringify(rest);
 
-export const comparison = answerOf<Comparison>();
-export const crossing = answerOf<Crossover>();
-export const curve = answerOf<ScalePoint[]>();
-export const swept = answerOf<SweepPoint[]>();
-export const trace = answerOf<StepTrace>();
-export const planned = answerOf<Planned & { question: Question }>();
+const asked = () => textOf(question.value);
+export const machine = answerTo<Machine>(asked);
+export const comparison = answerTo<Comparison>(asked);
+export const crossing = answerTo<Crossover>(asked);
+export const swept = answerTo<SweepPoint[]>(asked);
+export const curve = answerTo<ScalePoint[]>(() => grown(question.value, state.growth.value));
+export const trace = answerTo<StepTrace>(() => (chosen.value ? looked(question.value, chosen.value) : ""));
+export const planned = answerTo<Planned>(() => searched(question.value));
 export const machines = signal<Awaited<ReturnType<ScaleWorker["machines"]>>>();
 export const crashed = signal<string>();
 
@@ -90,6 +94,13 @@ export const chosen = computed((): Figures | undefined => {
   return wanted ?? fastest.value;
 });
 
+/** Why there is nothing to draw of what takes a mesh; undefined while there is one, or none is known yet. */
+export const nothing = computed((): string | undefined => {
+  const known = comparison.value.value;
+  if (!known || fastest.value) return undefined;
+  return `No mesh of ${known.question.devices} devices can train this model and batch: there is nothing to show.`;
+});
+
 let live: Engine<ScaleWorker>;
 let later: Engine<ScaleWorker>;
 
@@ -99,59 +110,7 @@ const restMs = 60;
 const laterMs = 350;
 
 /** Up to so many devices a search for the best takes about a second. */
-const soonPlanned = 16;
-
-async function ask<T>(
-  answer: Answer<T>,
-  { doing, work }: { doing: string; work: (tell: (what: string) => void) => Promise<T | undefined> },
-): Promise<void> {
-  answer.busy.value = doing;
-  let done = false;
-  // What is told goes another way than the answer, and may come after it.
-  const tell = (what: string) => {
-    if (!done) answer.busy.value = what;
-  };
-  try {
-    const value = await work(proxy(tell));
-    // A newer question is on its way then, and says itself when it is done.
-    if (value === undefined) return;
-    batch(() => {
-      answer.value.value = value;
-      answer.wrong.value = undefined;
-      answer.busy.value = undefined;
-    });
-  } catch (error) {
-    batch(() => {
-      answer.wrong.value = wordsOf(error);
-      answer.busy.value = undefined;
-    });
-  } finally {
-    done = true;
-  }
-}
-
-const compare = (asked: Question) =>
-  ask(comparison, { doing: "simulating", work: (tell) => live.remote.compare(asked, tell) });
-
-const askTrace = (asked: Question, mesh: Figures) =>
-  ask(trace, {
-    doing: "simulating",
-    work: () => later.remote.trace(asked, { layout: mesh.layout, dims: mesh.dims }),
-  });
-
-const askCurve = (asked: Question, growth: Growth) =>
-  ask(curve, {
-    doing: "simulating",
-    work: (tell) =>
-      later.remote.scaling(
-        asked,
-        growth,
-        proxy((devices: number) => tell(`${devices} devices`)),
-      ),
-  });
-
-/** What a search depends on: micro-batches and recomputation it finds itself. */
-export const searched = ({ accumulate: _, recompute: __, ...rest }: Question): string => JSON.stringify(rest);
+export const soonPlanned = 16;
 
 /** What the page is to show of what was found. */
 export function take({ shape, accumulate, recompute }: Planned["choices"][number]): void {
@@ -165,19 +124,13 @@ export function take({ shape, accumulate, recompute }: Planned["choices"][number
 /** What `shardgrad plan` would take. */
 export const askPlan = (asked: Question) =>
   ask(planned, {
-    doing: "searching",
-    work: async (tell) => {
-      const found = await later.remote.plan(asked, tell);
-      return found && { ...found, question: asked };
-    },
+    ...{ question: searched(asked), doing: "searching" },
+    work: (tell) => later.remote.plan(asked, tell),
   });
 
+/** Nobody waits for a search, or for its answer. */
 function dropPlan(): void {
-  batch(() => {
-    planned.busy.value = undefined;
-    planned.wrong.value = undefined;
-  });
-  void later.remote.dropPlan();
+  if (forget(planned)) void later.remote.dropPlan();
 }
 
 /** Starts the workers, and asks whenever the question is another. */
@@ -188,45 +141,75 @@ export function start(): void {
   void live.remote.machines().then((value) => (machines.value = value));
   let resting: ReturnType<typeof setTimeout> | undefined;
   effect(() => {
-    const asked = question.value;
+    const next = question.value;
+    const asking = { question: textOf(next), doing: "simulating" };
     clearTimeout(resting);
-    resting = setTimeout(() => void compare(asked), restMs);
+    resting = setTimeout(() => {
+      void ask(machine, { ...asking, work: () => live.remote.machine(next) });
+      void ask(comparison, { ...asking, work: (tell) => live.remote.compare(next, tell) });
+    }, restMs);
   });
-  const answered = () => comparison.value.value;
-  whenRested(
-    () => {
-      const [known, mesh] = [answered(), chosen.value];
-      return known && mesh && { asked: known.question, mesh };
+  /** What can be simulated, on some mesh: what takes longer is asked about nothing else. */
+  const possible = () => {
+    const known = comparison.value.value;
+    return known && fastest.value ? known.question : undefined;
+  };
+  whenRested({
+    read: () => possible() && chosen.value && { next: possible()!, mesh: chosen.value },
+    work: ({ next, mesh }) =>
+      ask(trace, {
+        ...{ question: looked(next, mesh), doing: "simulating" },
+        work: () => later.remote.trace(next, { layout: mesh.layout, dims: mesh.dims }),
+      }),
+    drop: () => forget(trace),
+  });
+  whenRested({
+    read: () => comparison.value.value?.question,
+    work: (next) =>
+      ask(crossing, {
+        ...{ question: textOf(next), doing: "simulating" },
+        work: () => later.remote.crossover(next),
+      }),
+    drop: () => forget(crossing),
+  });
+  whenRested({
+    read: () => comparison.value.value && { next: comparison.value.value.question, growth: state.growth.value },
+    work: ({ next, growth }) =>
+      ask(curve, {
+        ...{ question: grown(next, growth), doing: "simulating" },
+        work: (tell) =>
+          later.remote.scaling(
+            next,
+            growth,
+            proxy((devices: number) => tell(`${devices} devices`)),
+          ),
+      }),
+    drop: () => forget(curve),
+  });
+  whenRested({
+    read: possible,
+    work: (next) =>
+      ask(swept, { ...{ question: textOf(next), doing: "simulating" }, work: () => later.remote.sweep(next) }),
+    drop: () => forget(swept),
+  });
+  whenRested({
+    read: () => comparison.value.value?.question,
+    work: (next) => {
+      if (planned.value.value && planned.answers.value === searched(next)) return;
+      if (next.devices <= soonPlanned) void askPlan(next);
+      else dropPlan();
     },
-    ({ asked, mesh }) => askTrace(asked, mesh),
-  );
-  whenRested(answered, ({ question: asked }) =>
-    ask(crossing, { doing: "simulating", work: () => later.remote.crossover(asked) }),
-  );
-  whenRested(
-    () => {
-      const known = answered();
-      return known && { asked: known.question, growth: state.growth.value };
-    },
-    ({ asked, growth }) => askCurve(asked, growth),
-  );
-  whenRested(answered, ({ question: asked }) =>
-    ask(swept, { doing: "simulating", work: () => later.remote.sweep(asked) }),
-  );
-  whenRested(answered, ({ question: asked }) => {
-    const known = planned.value.value;
-    if (known && searched(known.question) === searched(asked)) return;
-    if (asked.devices <= soonPlanned) void askPlan(asked);
-    else dropPlan();
+    drop: dropPlan,
   });
 }
 
-/** Does `work` with what was read last, when that has rested. */
-function whenRested<T>(read: () => T | undefined, work: (value: T) => unknown): void {
+/** Does `work` with what was read last, when that has rested; `drop` at once where there is nothing. */
+function whenRested<T>(of: { read: () => T | undefined; work: (value: T) => unknown; drop: () => unknown }): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   effect(() => {
-    const value = read();
+    const value = of.read();
     clearTimeout(timer);
-    if (value !== undefined) timer = setTimeout(() => work(value), laterMs);
+    if (value === undefined) of.drop();
+    else timer = setTimeout(() => of.work(value), laterMs);
   });
 }

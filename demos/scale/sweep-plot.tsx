@@ -1,15 +1,14 @@
 // Step time by layout over bandwidth: from where on which layout is the fastest.
 
 import type { VNode } from "preact";
-import { seconds } from "../kit/format.ts";
+import { rate, seconds } from "../kit/format.ts";
 import { type Line, Plot, type PlotData } from "../kit/plot.tsx";
 import { better, type Figures } from "./figures.ts";
 import { layoutLines, layouts, ofLayout } from "./lines.ts";
 import { titleOf } from "./meshes.tsx";
 import { Panel } from "./panel.tsx";
-import { rate } from "./rate.ts";
 import { Scrolling } from "./scrolling.tsx";
-import { comparison, swept } from "./state.ts";
+import { comparison, nothing, swept } from "./state.ts";
 import type { SweepPoint } from "./sweep.ts";
 
 const lines: Line[] = [...layoutLines, { label: "now", series: 6, marks: "dots", size: 13 }];
@@ -82,8 +81,11 @@ function story({ points, bytesPerSecond }: Swept): string {
   return changes.length > 0 ? `Fastest: ${changes.join(", ")} on.` : "";
 }
 
+/** Bandwidth changes nothing of what is held. */
+const fits = ({ points }: Swept): boolean => points.some((point) => winner(point)?.fits);
+
 export function SweepPlot(): VNode {
-  const { value: points, busy, wrong } = swept;
+  const points = swept.value;
   const known = comparison.value.value;
   const level = known?.machine.levels.at(-1);
   const current = known && points.value && level;
@@ -93,10 +95,12 @@ export function SweepPlot(): VNode {
     here: known.question.bandwidth,
   };
   return (
-    <Panel title="A slower network, a faster one" busy={busy.value} wrong={wrong.value}>
+    <Panel title="A slower network, a faster one" answer={swept}>
+      {nothing.value && <p>{nothing.value}</p>}
       {shown && (
         <>
           <p>{story(shown)}</p>
+          {!fits(shown) && <p>No mesh fits the memory of a device: these times are of steps that would need more.</p>}
           <Plot
             about={`Step time of each layout over the fastest one's, over the bandwidth of ${level!.name}. ${story(shown)}`}
             lines={lines}

@@ -37,7 +37,7 @@ export async function sweep(
   { step, steps, stillWanted }: { step: Pick<Step, "config" | "parameters">; steps: Steps; stillWanted: StillWanted },
 ): Promise<SweepPoint[]> {
   const points: SweepPoint[] = [];
-  for (const bandwidth of bandwidths) {
+  for (const bandwidth of [...new Set([...bandwidths, question.bandwidth])].sort((a, b) => a - b)) {
     const profile = profileOf({ ...question, bandwidth });
     const best = await bestOfLayouts({ ...step, devices: question.devices }, (each) =>
       steps.figures(each, { profile, stillWanted }),

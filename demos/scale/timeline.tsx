@@ -6,7 +6,7 @@ import { percent, seconds } from "../kit/format.ts";
 import { colour, themeChanges } from "../kit/shell.tsx";
 import { titleOf } from "./meshes.tsx";
 import { Panel } from "./panel.tsx";
-import { chosen, comparison, nameOf, trace } from "./state.ts";
+import { chosen, comparison, nothing, trace } from "./state.ts";
 import type { RankTrace, StepTrace } from "./trace.ts";
 
 const [laneHeight, rankGap, labelWidth, axisHeight] = [9, 9, 30, 22];
@@ -88,19 +88,14 @@ function Picture({ shown }: { shown: StepTrace }): VNode {
 }
 
 export function Timeline(): VNode {
-  const { value: shown, busy, wrong } = trace;
+  const shown = trace.value;
   const mesh = chosen.value;
   const known = comparison.value.value;
-  const stale = busy.value !== undefined || (mesh && shown.value && nameOf(mesh) !== nameOf(shown.value));
   const { layers = 0 } = shown.value ?? {};
   const whole = known?.question.layers === layers;
   return (
-    <Panel
-      title={`The step, rank by rank${mesh ? `: ${titleOf(mesh)}` : ""}`}
-      busy={stale ? (busy.value ?? "simulating") : undefined}
-      wrong={wrong.value}
-      kind="timeline"
-    >
+    <Panel title={`The step, rank by rank${mesh ? `: ${titleOf(mesh)}` : ""}`} answer={trace} kind="timeline">
+      {nothing.value && <p>{nothing.value}</p>}
       {shown.value && (
         <>
           <p class="legend small">

@@ -88,6 +88,8 @@ const meshName = ({ layout, dims }: Pick<MeshShape, "layout" | "dims">): string 
 const scaleWorker = {
   machines,
 
+  machine: async (question: Question): Promise<Machine> => machineOf(question),
+
   /** Every mesh of the devices. tell: what it is at, when that takes a while */
   compare(question: Question, tell: (what: string) => void): Promise<Comparison | undefined> {
     return turns.compare.answer(async (stillWanted) => {

@@ -3,6 +3,8 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { count, seconds } from "../../demos/kit/format.ts";
+import { tabsBytesPerSecond, wifiBytesPerSecond } from "../../demos/together/estimate.ts";
+import { profileNamed } from "../../src/plan.ts";
 import { type Demo, openDemo } from "./demo.ts";
 import { cells, fastest, mesh, pathOf, simulatedHere, small, textOf, winner } from "./scale-page.ts";
 
@@ -82,6 +84,12 @@ test("64 ranks: 2D moves 0.70, 1.42 and 1.97 times the words of 2.5D at 1, 8 and
     { timeoutMs: 120_000 },
   );
   await close();
+});
+
+test("Wi-Fi is as fast on Together as here", () => {
+  const [wifi] = profileNamed("phone", "wifi").network;
+  assert.is(tabsBytesPerSecond, wifi.bytesPerSecond.value);
+  assert.is(wifiBytesPerSecond, wifi.mediumBytesPerSecond?.value);
 });
 
 test.run();
