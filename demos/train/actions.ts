@@ -5,6 +5,7 @@ import { proxy, type Remote } from "comlink";
 import { type Engine, startEngine, wordsOf } from "../kit/engine.ts";
 import { Curve } from "./curve.ts";
 import type { News, TextFacts } from "./news.ts";
+import { newRunId } from "./settings.ts";
 import {
   away,
   busy,
@@ -19,6 +20,7 @@ import {
   outlook,
   phase,
   rateFactor,
+  runId,
   samples,
   setSettings,
   settingsNow,
@@ -28,6 +30,7 @@ import {
   timeline,
   tracing,
   writing,
+  writingNow,
 } from "./state.ts";
 import type { From, TrainEngine } from "./worker.ts";
 
@@ -76,8 +79,11 @@ function engineEnded(ended: Engine<TrainEngine>, why: string): void {
   void lookForKept();
 }
 
+/** Under this name the tab remembers, over a reload, which run it kept last. */
+const ownRun = "shardgrad-train-run";
+
 async function lookForKept(): Promise<void> {
-  kept.value = await engine.remote.kept().catch(() => undefined);
+  kept.value = await engine.remote.kept(sessionStorage.getItem(ownRun) ?? undefined).catch(() => undefined);
 }
 
 /** What gives the worker its text: asked again when a new one takes its place. */
@@ -115,7 +121,7 @@ export async function openCheckpoint(file: File): Promise<void> {
 }
 
 /** A run that was through goes on for as long again. */
-const stepsBeyond = ({ step, settings }: { step: number; settings: { steps: number } }): number =>
+export const stepsBeyond = ({ step, settings }: { step: number; settings: { steps: number } }): number =>
   settings.steps > step ? settings.steps : 2 * step;
 
 export const closeCheckpoint = (): void => {
@@ -130,14 +136,17 @@ export async function goOnFromKept(): Promise<void> {
 }
 
 export async function forgetKept(): Promise<void> {
-  await engine.remote.forget();
-  kept.value = undefined;
+  if (kept.value) await engine.remote.forget(kept.value.id);
+  await lookForKept();
 }
 
 export async function start(from: From = openedCheckpoint.value ? "file" : "anew"): Promise<void> {
   if (busy.value) return;
+  const id = from === "kept" && kept.value ? kept.value.id : newRunId();
   batch(() => {
     phase.value = "starting";
+    if (from !== "kept") kept.value = undefined;
+    runId.value = id;
     for (const each of [started, figures, timeline, finished, failed, notKept, away]) each.value = undefined;
     curve.value = { of: new Curve(), version: 0 };
     samples.value = [];
@@ -146,11 +155,14 @@ export async function start(from: From = openedCheckpoint.value ? "file" : "anew
   });
   const mine = engine;
   try {
-    await mine.remote.start(settingsNow.value, { from, rateFactor: rateFactor.value }, proxy(take));
+    await mine.remote.start(settingsNow.value, { from, id, rateFactor: rateFactor.value }, proxy(take));
   } catch (error) {
     if (mine === engine) failed.value = { title: "This run cannot start", text: wordsOf(error) };
   }
-  if (mine === engine) phase.value = "idle";
+  if (mine !== engine) return;
+  phase.value = "idle";
+  // One that failed before a checkpoint: what was kept before it is offered again.
+  if (!kept.value) void lookForKept();
 }
 
 function take(news: News): void {
@@ -166,6 +178,7 @@ function take(news: News): void {
     if (news.text) text.value = news.text;
     if (news.started) {
       started.value = news.started;
+      runId.value = news.started.id;
       if (phase.value === "starting") phase.value = "running";
     }
     if (news.writing !== undefined) writing.value = news.writing;
@@ -174,7 +187,10 @@ function take(news: News): void {
       timeline.value = news.timeline;
       tracing.value = false;
     }
-    if (news.kept) kept.value = news.kept;
+    if (news.kept) {
+      kept.value = news.kept;
+      sessionStorage.setItem(ownRun, news.kept.id);
+    }
     if ("notKept" in news) notKept.value = news.notKept;
     if (news.paused === true && phase.value === "pausing") phase.value = "paused";
     if (news.finished) finished.value = news.finished;
@@ -200,12 +216,28 @@ export function traceSteps(steps: number): void {
   tracing.value = true;
   void engine.remote.trace(steps);
 }
-export const writeSample = (tokens: number): void => void engine.remote.sample(tokens);
+/** After the next step where one comes; else from the checkpoint of now. */
+export async function writeSample(tokens: number): Promise<void> {
+  if (phase.value === "running") return engine.remote.sample(tokens);
+  writingNow.value = true;
+  try {
+    await engine.remote.write();
+  } catch (error) {
+    failed.value = { title: "Nothing could be written", text: wordsOf(error) };
+  } finally {
+    writingNow.value = false;
+  }
+}
 
 effect(() => {
   const factor = rateFactor.value;
   if (started.peek() && busy.peek()) void engine.remote.setRateFactor(factor);
 });
+
+/** What the library's configuration calls the fields of this page. */
+const fieldNames = { n_head: "heads", n_embd: "width", n_layer: "layers", n_positions: "context" } as const;
+const inFieldNames = (words: string): string =>
+  Object.entries(fieldNames).reduce((text, [name, field]) => text.replaceAll(name, field), words);
 
 /** Settings are looked at when nobody has moved one for so long. */
 const lookAfterMs = 120;
@@ -218,7 +250,7 @@ effect(() => {
     try {
       outlook.value = await engine.remote.outlook(now);
     } catch (error) {
-      outlook.value = { wrong: wordsOf(error) };
+      outlook.value = { wrong: inFieldNames(wordsOf(error)) };
     }
   }, lookAfterMs);
 });

@@ -1,7 +1,7 @@
-// A tab in the background: the run goes on behind a checkpoint, and who comes back is told how far.
+// A tab in the background, or about to go: the run goes on behind a checkpoint, and who comes back is told how far.
 
 import { remote } from "./actions.ts";
-import { away, kept, lastStep, phase } from "./state.ts";
+import { away, kept, lastStep, phase, safe } from "./state.ts";
 
 let hiddenAt: { ms: number; step: number } | undefined;
 document.addEventListener("visibilitychange", () => {
@@ -18,12 +18,17 @@ document.addEventListener("visibilitychange", () => {
   hiddenAt = undefined;
 });
 
+// Who leaves before a first checkpoint is kept would lose the run: the browser asks.
+window.addEventListener("beforeunload", (event) => {
+  if (phase.value !== "idle" && !safe.value) event.preventDefault();
+});
+
 function awayWords(since: { ms: number; step: number }): string {
   const spent = Math.round((performance.now() - since.ms) / 1000);
   const steps = lastStep() - since.step;
   const during = `This tab was in the background for ${spent} ${spent === 1 ? "second" : "seconds"}`;
-  const safe = kept.value ? ` The checkpoint of step ${kept.value.step} is kept in this browser.` : "";
+  const there = safe.value ? ` The checkpoint of step ${kept.value?.step} is kept in this browser.` : "";
   return steps > 0
-    ? `${during}; the run went on for ${steps} ${steps === 1 ? "step" : "steps"}.${safe}`
-    : `${during}, and the browser held the run.${safe}`;
+    ? `${during}; the run went on for ${steps} ${steps === 1 ? "step" : "steps"}.${there}`
+    : `${during}, and the browser held the run.${there}`;
 }

@@ -1,5 +1,6 @@
 // What ends a run, in sentences for who started it: what happened, and what helps.
 
+import { isFull } from "./keep.ts";
 import type { Failure } from "./news.ts";
 
 /** What was thrown. Errors of ranks elsewhere come with their names, but not always with their classes. */
@@ -36,7 +37,7 @@ export function failureOf(error: unknown): Failure {
 
 /** What kept a checkpoint from being kept. */
 export function notKeptOf(error: unknown, step: number): Failure {
-  const full = error instanceof DOMException && error.name === "QuotaExceededError";
+  const full = isFull(error);
   return {
     title: full ? "This browser's storage is full" : "A checkpoint could not be kept",
     text: `${full ? `There was no room for the checkpoint of step ${step}.` : sentence(error instanceof Error ? error.message : String(error))} The one kept before stays, and the run goes on. Download a checkpoint, or free space and save again.`,

@@ -1,5 +1,6 @@
-// The last run that this browser keeps, in IndexedDB: its checkpoint, what it said of its learning, and its text, so that it can go on after
-// a reload. A run that is kept takes the place of the one before, in one transaction: whatever fails, one of them is whole.
+// The last runs that this browser keeps, in IndexedDB: of each its checkpoint, what it said of its learning, and its text, so that it can go
+// on after a reload. A checkpoint takes the place of the run's one before, in one transaction: whatever fails, one of them is whole.
+// Tabs share the storage: a run has a name, and the thread that runs it holds the lock of that name.
 
 import type { History, Kept, TextFacts } from "./news.ts";
 
@@ -16,13 +17,25 @@ export interface KeptText {
 }
 
 const databaseName = "shardgrad-train";
-const store = "last run";
-type Key = "about" | "run" | "text";
+const store = "runs";
+type Part = "about" | "run" | "text";
+const parts = ["about", "run", "text"] as const;
+const key = (id: string, part: Part): [string, string] => [part, id];
+/** Keys of one part, of whatever run. */
+const allOf = (part: Part): IDBKeyRange => IDBKeyRange.bound([part], [part, []]);
+
+/** A run of each of a few tabs, and one or two of before. */
+const mostRuns = 4;
 
 const opened = (): Promise<IDBDatabase> =>
   new Promise((resolve, reject) => {
-    const request = indexedDB.open(databaseName, 1);
-    request.onupgradeneeded = () => request.result.createObjectStore(store);
+    const request = indexedDB.open(databaseName, 2);
+    request.onupgradeneeded = () => {
+      const { result: database } = request;
+      // The version before kept one run for all tabs.
+      for (const old of database.objectStoreNames) database.deleteObjectStore(old);
+      database.createObjectStore(store);
+    };
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
     request.onblocked = () =>
@@ -45,29 +58,80 @@ async function transaction<T>(mode: IDBTransactionMode, work: (runs: IDBObjectSt
   }
 }
 
-const get = async <T>(key: Key): Promise<T | undefined> =>
-  (await transaction("readonly", (runs) => runs.get(key) as IDBRequest<T | undefined>)) ?? undefined;
+const get = async <T>(id: string, part: Part): Promise<T | undefined> =>
+  (await transaction("readonly", (runs) => runs.get(key(id, part)) as IDBRequest<T | undefined>)) ?? undefined;
 
-/** @param text left out where the run's text is kept already */
-export async function keepRun(run: KeptRun, text?: KeptText): Promise<void> {
-  await transaction("readwrite", (runs) => {
-    if (text) runs.put(text, "text" satisfies Key);
-    runs.put(run, "run" satisfies Key);
-    return runs.put(run.about, "about" satisfies Key);
-  });
+/** What is kept of all runs, the newest first, without reading their checkpoints. */
+async function keptRuns(): Promise<Kept[]> {
+  const all = (await transaction<Kept[]>("readonly", (runs) => runs.getAll(allOf("about")))) ?? [];
+  return all.toSorted((a, b) => b.savedAtMs - a.savedAtMs);
 }
 
-/** What is kept, without reading all of it. */
-export const keptAbout = (): Promise<Kept | undefined> => get<Kept>("about");
+/** Keeps a run's checkpoint; runs of long ago give way, and where the storage is full all that no tab runs do.
+ *  @param text left out where the run's text is kept already
+ *  @throws DOMException QuotaExceededError where there is no room even so: nothing has changed then */
+export async function keepRun(run: KeptRun, text?: KeptText): Promise<void> {
+  const { id } = run.about;
+  const running = await lockedNow();
+  const others = (await keptRuns()).map((each) => each.id).filter((each) => each !== id && !running.has(each));
+  const keep = (dropped: readonly string[]): Promise<unknown> =>
+    transaction("readwrite", (runs) => {
+      for (const each of dropped) dropRun(runs, each);
+      if (text) runs.put(text, key(id, "text"));
+      runs.put(run, key(id, "run"));
+      return runs.put(run.about, key(id, "about"));
+    });
+  try {
+    await keep(others.slice(mostRuns - 1));
+  } catch (error) {
+    if (!(isFull(error) && others.length > 0)) throw error;
+    await keep(others);
+  }
+}
 
-export async function keptRun(): Promise<(KeptRun & { text: KeptText }) | undefined> {
-  const [run, text] = [await get<KeptRun>("run"), await get<KeptText>("text")];
+export const isFull = (error: unknown): boolean => error instanceof DOMException && error.name === "QuotaExceededError";
+
+/** What a tab is offered: its own run, else the newest that no other tab runs.
+ *  @param own the run that this tab kept last */
+export async function keptAbout(own: string | undefined): Promise<Kept | undefined> {
+  const [all, running] = [await keptRuns(), await lockedNow()];
+  return all.find(({ id }) => id === own) ?? all.find(({ id }) => !running.has(id));
+}
+
+export async function keptRun(id: string): Promise<(KeptRun & { text: KeptText }) | undefined> {
+  const [run, text] = [await get<KeptRun>(id, "run"), await get<KeptText>(id, "text")];
   return run && text && { ...run, text };
 }
 
-export async function forgetRun(): Promise<void> {
+export async function forgetRun(id: string): Promise<void> {
   await transaction("readwrite", (runs) => {
-    runs.clear();
+    dropRun(runs, id);
     return undefined;
+  });
+}
+
+function dropRun(runs: IDBObjectStore, id: string): void {
+  for (const part of parts) runs.delete(key(id, part));
+}
+
+const lockPrefix = "shardgrad-train run ";
+
+/** Runs that some tab has under way. Pages that came over http from elsewhere have no locks: none is known of there. */
+async function lockedNow(): Promise<ReadonlySet<string>> {
+  if (!("locks" in navigator)) return new Set();
+  const { held = [] } = await navigator.locks.query();
+  const names = held.flatMap(({ name }) => (name?.startsWith(lockPrefix) ? [name.slice(lockPrefix.length)] : []));
+  return new Set(names);
+}
+
+/** Holds a run's lock until it is given back; nothing where another tab has it. */
+export function lockRun(id: string): Promise<(() => void) | undefined> {
+  if (!("locks" in navigator)) return Promise.resolve(() => undefined);
+  return new Promise((resolve, reject) => {
+    const asked = navigator.locks.request(lockPrefix + id, { ifAvailable: true }, (lock) => {
+      if (!lock) return resolve(undefined);
+      return new Promise<void>((release) => resolve(release));
+    });
+    asked.catch(reject);
   });
 }

@@ -1,11 +1,28 @@
 // The run under way: its buttons, its figures, its curve and what the model writes.
 
 import type { VNode } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import { Figures, fieldsUnmended, Notice, PowerSlider } from "../kit/fields.tsx";
 import { bytes, count, seconds } from "../kit/format.ts";
 import { Plot } from "../kit/plot.tsx";
 import { end, goOn, pause, start, writeSample } from "./actions.ts";
-import { busy, curve, figures, finished, outlook, phase, rateFactor, samples, started, writing } from "./state.ts";
+import type { Finished } from "./news.ts";
+import {
+  busy,
+  canWriteAfter,
+  curve,
+  figures,
+  finished,
+  narrow,
+  outlook,
+  phase,
+  rateFactor,
+  samples,
+  settings,
+  started,
+  writing,
+  writingNow,
+} from "./state.ts";
 
 /** What the learning rate may be multiplied by: 2^-6 to 2^6. */
 const factorPowers = 6;
@@ -22,7 +39,8 @@ const phaseTexts: Record<typeof phase.value, string> = {
 
 export function Buttons(): VNode {
   const now = phase.value;
-  const impossible = fieldsUnmended.value || outlook.value === undefined || "wrong" in outlook.value;
+  const misfit = fieldsUnmended.value || (outlook.value !== undefined && "wrong" in outlook.value);
+  const impossible = misfit || outlook.value === undefined || writingNow.value;
   return (
     <div class="row buttons">
       {now === "idle" ? (
@@ -34,7 +52,7 @@ export function Buttons(): VNode {
           <button
             type="button"
             class="primary"
-            disabled={now === "starting" || now === "ending"}
+            disabled={now === "starting" || now === "ending" || writingNow.value}
             onClick={now === "running" ? pause : goOn}
           >
             {now === "paused" || now === "pausing" ? "Go on" : "Pause"}
@@ -44,49 +62,64 @@ export function Buttons(): VNode {
           </button>
         </>
       )}
-      <span role="status">{finished.value && now === "idle" ? finishedText() : phaseTexts[now]}</span>
+      <span role="status">{now === "idle" ? idleText(misfit) : phaseTexts[now]}</span>
     </div>
   );
 }
 
-function finishedText(): string {
-  const { steps, early, durationMs, validationLoss } = finished.value!;
-  return `${early ? "Ended at step" : "Done:"} ${count(steps)}${early ? "" : steps === 1 ? " step" : " steps"} in ${seconds(durationMs / 1000)}, validation loss ${validationLoss.toFixed(4)}`;
+function idleText(misfit: boolean): string {
+  if (misfit) return "The settings do not fit each other: see there.";
+  return finished.value ? finishedText(finished.value) : "";
 }
 
-export function Numbers(): VNode | null {
+function finishedText({ steps, early, durationMs, validationLoss }: Finished): string {
+  const resumedAt = started.value?.resumedAt ?? 0;
+  const what = early ? `Ended at step ${count(steps)}` : `Done: ${count(steps)} ${steps === 1 ? "step" : "steps"}`;
+  const since = resumedAt > 0 ? `, the last ${count(steps - resumedAt)}` : "";
+  // A run that was ended evaluates some batches; one that is through, everything.
+  const of = early ? "on some of its text" : "on all of its text";
+  return `${what}${since} in ${seconds(durationMs / 1000)}, validation loss ${lossText(validationLoss, 4)} ${of}`;
+}
+
+/** A run's figures; their places are there from its beginning. */
+export function Numbers(): VNode {
   const run = started.value;
   const { of } = curve.value;
   const { last, lastEval, stepMs } = of;
-  if (!run) return null;
-  const step = last?.[0] ?? run.resumedAt;
-  const left = run.steps - step;
+  const top = useRef<HTMLDivElement>(null);
+  const running = busy.value;
+  useEffect(() => {
+    // In one column settings and text would otherwise stand where the run is looked for.
+    if (running && narrow.peek()) top.current!.scrollIntoView({ block: "start" });
+  }, [running]);
+  const step = last?.[0] ?? run?.resumedAt ?? 0;
+  const steps = run?.steps ?? settings.steps.value;
+  const left = steps - step;
   return (
     <>
-      <div class="field">
+      <div class="field step" ref={top}>
         <label for="progress">
-          Step <strong>{count(step)}</strong> of {count(run.steps)}
+          Step <strong>{count(step)}</strong> of {count(steps)}
         </label>
-        <progress id="progress" max={run.steps} value={step} />
+        <progress id="progress" max={steps} value={step} />
       </div>
       <Figures
         items={[
-          ["loss, last batch", last ? last[1].toFixed(4) : "–"],
-          ["validation loss", lastEval ? `${lastEval[2].toFixed(4)}` : "–"],
-          ["tokens a second", stepMs ? count((1000 * run.tokensPerStep) / stepMs) : "–"],
-          ["step time", stepMs ? seconds(stepMs / 1000) : "–"],
-          ["time left in steps", stepMs && busy.value ? seconds((left * stepMs) / 1000) : "–"],
-          ["learning rate", last ? last[2].toExponential(2) : "–"],
-          ["parameters", count(run.parameterCount)],
+          ["Loss, last batch", last ? lossText(last[1], 4) : "–"],
+          ["Validation loss, some batches", lastEval ? lossText(lastEval[2], 4) : "–"],
+          ["Tokens per second", run && stepMs ? count((1000 * run.tokensPerStep) / stepMs) : "–"],
+          ["Step time", stepMs ? seconds(stepMs / 1000) : "–"],
+          ["Time left, steps alone", stepMs && busy.value ? seconds((left * stepMs) / 1000) : "–"],
+          ["Learning rate", last ? last[2].toExponential(2) : "–"],
+          ["Parameters", run ? count(run.parameterCount) : "–"],
           [
-            "held by all ranks",
+            "Held between steps, all ranks",
             figures.value ? bytes(figures.value.memory.reduce((sum, { total }) => sum + total, 0)) : "–",
           ],
         ]}
       />
       <p class="small quiet">
-        {run.note}
-        {run.dtypeNote ? `; ${run.dtypeNote}` : ""}
+        {run ? `${run.note}${run.dtypeNote ? `; ${run.dtypeNote}` : ""}` : "Preparing the device and the ranks."}
       </p>
     </>
   );
@@ -97,7 +130,7 @@ const factorText = (factor: number): string => (factor >= 1 ? `× ${factor}` : `
 export const Rate = (): VNode => (
   <div class="rate">
     <PowerSlider
-      label="Learning rate, of what the schedule says"
+      label="Learning rate, times the schedule's"
       value={rateFactor}
       from={-factorPowers}
       to={factorPowers}
@@ -129,13 +162,15 @@ export function Loss(): VNode {
         ]}
         data={of.data}
         x={{ label: "step" }}
-        y={{ label: "loss", text: lossText }}
+        y={{ label: "loss", text: (value) => lossText(value, 2) }}
         height={320}
       />
     </section>
   );
 }
-const lossText = (value: number): string => value.toFixed(2);
+/** One that runs away has more digits than room. */
+const lossText = (value: number, digits: number): string =>
+  Math.abs(value) < 1e4 ? value.toFixed(digits) : value.toExponential(1);
 
 export function Samples(): VNode {
   const newest = samples.value.toReversed();
@@ -144,8 +179,12 @@ export function Samples(): VNode {
     <section class="panel samples" aria-labelledby="samples">
       <div class="row between">
         <h2 id="samples">What it writes</h2>
-        <button type="button" disabled={phase.value !== "running"} onClick={() => writeSample(sampleTokens)}>
-          Write now
+        <button
+          type="button"
+          disabled={writingNow.value || !(phase.value === "running" || phase.value === "paused" || canWriteAfter.value)}
+          onClick={() => void writeSample(sampleTokens)}
+        >
+          {writingNow.value ? "Writing…" : "Write now"}
         </button>
       </div>
       {now && (
@@ -154,7 +193,7 @@ export function Samples(): VNode {
           <pre>{now}</pre>
         </figure>
       )}
-      {newest.length + now.length === 0 && <p class="quiet">The first sample comes behind the first step.</p>}
+      {newest.length + now.length === 0 && <p class="quiet">The first sample comes after the first step.</p>}
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard */}
       <ol class="written" tabIndex={0} aria-label="Samples, the newest first">
         {newest.map(({ step, text }, index) => (

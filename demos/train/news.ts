@@ -19,6 +19,8 @@ export interface History {
 }
 
 export interface Started {
+  /** by which its checkpoints are kept */
+  id: string;
   /** of the model */
   parameterCount: number;
   tokensPerStep: number;
@@ -56,6 +58,8 @@ export interface Finished {
 
 /** A checkpoint that this browser keeps. */
 export interface Kept {
+  /** of the run: checkpoints of one take each other's place */
+  id: string;
   step: number;
   savedAtMs: number;
   textName: string;

@@ -1,6 +1,6 @@
 // Who sends how much to whom in a step, beside the closed form, and what each rank holds.
 
-import type { VNode } from "preact";
+import { Fragment, type VNode } from "preact";
 import { bytes, count } from "../kit/format.ts";
 import type { RankFigures } from "./news.ts";
 import { figures, settingsNow, started } from "./state.ts";
@@ -130,7 +130,6 @@ function MemoryOf({ of }: { of: RankFigures }): VNode {
           <thead>
             <tr>
               <th scope="col">rank</th>
-              <td aria-hidden="true" />
               <th scope="col">sum</th>
               {shown.map((purpose) => (
                 <th key={purpose} scope="col">
@@ -141,24 +140,29 @@ function MemoryOf({ of }: { of: RankFigures }): VNode {
           </thead>
           <tbody>
             {of.memory.map((held, rank) => (
-              <tr key={rank}>
-                <th scope="row">{rank}</th>
-                <td class="bars" aria-hidden="true">
-                  <span class="stack">
-                    {shown.map((purpose) => (
-                      <span
-                        key={purpose}
-                        class={`of-${purpose}`}
-                        style={{ width: `${((100 * held[purpose]) / most).toFixed(2)}%` }}
-                      />
-                    ))}
-                  </span>
-                </td>
-                <td>{bytes(held.total)}</td>
-                {shown.map((purpose) => (
-                  <td key={purpose}>{bytes(held[purpose])}</td>
-                ))}
-              </tr>
+              <Fragment key={rank}>
+                <tr class="held">
+                  <th scope="row">{rank}</th>
+                  <td>{bytes(held.total)}</td>
+                  {shown.map((purpose) => (
+                    <td key={purpose}>{bytes(held[purpose])}</td>
+                  ))}
+                </tr>
+                {/* Under the figures: beside them there is no room for both. */}
+                <tr>
+                  <td colSpan={shown.length + 2} aria-hidden="true">
+                    <span class="stack">
+                      {shown.map((purpose) => (
+                        <span
+                          key={purpose}
+                          class={`of-${purpose}`}
+                          style={{ width: `${((100 * held[purpose]) / most).toFixed(2)}%` }}
+                        />
+                      ))}
+                    </span>
+                  </td>
+                </tr>
+              </Fragment>
             ))}
           </tbody>
         </table>

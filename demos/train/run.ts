@@ -9,17 +9,22 @@ import { Outbox } from "./outbox.ts";
 import { packTimeline } from "./pack.ts";
 import { type RunPlan, sampleTokens } from "./plan.ts";
 import type { Settings } from "./settings.ts";
+import { writeFrom } from "./write.ts";
 
+/** Until the first checkpoint: who leaves early loses little. */
+const firstKeepMs = 1000;
 /** Between two checkpoints that are kept; longer where keeping one takes long. */
 const keepEveryMs = 10_000;
 /** Time spent on checkpoints: at most one part in so many. */
 const keepShare = 10;
-/** Steps traced by themselves, once the first ones have made what they need. */
+/** Steps traced unasked, once the first ones have made what they need. */
 const firstTrace = { behind: 2, steps: 2 };
 
 type EventOf<Name extends TrainEvent["event"]> = Extract<TrainEvent, { event: Name }>;
 
 export interface RunOptions {
+  /** by which its checkpoints are kept; one that is kept under it already makes room for them */
+  id: string;
   settings: Settings;
   plan: RunPlan;
   text: KeptText;
@@ -64,6 +69,8 @@ export class Run {
   #toldFigures = "";
   /** of the sample that is being written */
   #tokens: number[] = [];
+  /** samples written while it held or was over */
+  #written = 0;
 
   constructor(options: RunOptions) {
     this.#options = options;
@@ -108,6 +115,24 @@ export class Run {
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
+  /** A sample from the checkpoint behind which the run holds, or with which it ended: then no step comes after which it would write. */
+  async write(): Promise<void> {
+    const { plan, settings } = this.#options;
+    const { step, bytes } = await this.checkpointNow();
+    const prompt = plan.corpus.tokens.validation.slice(0, 1);
+    const tokens = [...prompt];
+    // Another text each time.
+    const seed = settings.seed + ++this.#written;
+    for await (const token of writeFrom(bytes, { backend: settings.backend, prompt, tokens: sampleTokens, seed })) {
+      tokens.push(token);
+      this.#outbox.add({ writing: plan.tokenizer.decode(tokens) });
+      await turn();
+    }
+    const sample = { step, text: plan.tokenizer.decode(tokens) };
+    this.record.history.samples.push(sample);
+    this.#outbox.add({ samples: [sample], writing: "" });
+  }
+
   /** Runs to its end; what goes wrong is told, not thrown. */
   async follow(): Promise<void> {
     const { settings, plan, resume } = this.#options;
@@ -119,7 +144,7 @@ export class Run {
       backend = inWorkers ? undefined : await createBackend({ backend: settings.backend });
       const where = backend ? { backend: backend.backend } : { ranks: workerRanks({ backend: settings.backend }) };
       const run = { ...where, ...plan, controls, watch: true, signal: this.#abort.signal, resume: resume?.bytes };
-      this.#nextKeepMs = performance.now() + keepEveryMs;
+      this.#nextKeepMs = performance.now() + firstKeepMs;
       for await (const event of trainOnMesh(run)) {
         this.#take(event, backend?.note);
         if (event.event === "checkpoint" && this.#paused) await this.#hold();
@@ -139,6 +164,8 @@ export class Run {
   }
 
   async #hold(): Promise<void> {
+    // Asked for while this one was being made: it would be the next step's, which nobody asked for.
+    this.controls.take("checkpoint");
     this.#outbox.add({ paused: true });
     await this.#paused;
   }
@@ -171,6 +198,7 @@ export class Run {
     const { parameterCount, tokensPerStep, parameters, dtype, dtypeNote, resumedAt = 0, backend, adapter } = event;
     this.#step = resumedAt;
     const started = {
+      id: this.#options.id,
       ...{ parameterCount, tokensPerStep, steps: parameters.steps, resumedAt, dtype, dtypeNote },
       ...{ ranks: this.#options.plan.shape.size, note: note ?? `${backend} in each worker: ${adapter}` },
     };
@@ -232,8 +260,8 @@ export class Run {
 
   async #keep(step: number, bytes: Uint8Array): Promise<void> {
     const startedMs = performance.now();
-    const { settings, text } = this.#options;
-    const about: Kept = { step, savedAtMs: Date.now(), textName: text.facts.name, settings };
+    const { id, settings, text } = this.#options;
+    const about: Kept = { id, step, savedAtMs: Date.now(), textName: text.facts.name, settings };
     const { steps, evals, samples } = this.record.history;
     const history = {
       steps: steps.filter(([of]) => of <= step),

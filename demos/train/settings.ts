@@ -56,6 +56,12 @@ export const initial: Settings = {
 /** For browsers without WebGPU, whose processors are often slow too. */
 export const smaller: Partial<Settings> = { layers: 2, width: 64, batch: 8, steps: 300 };
 
+/** What the text is called that the page begins with. */
+export const sourcesName = "this project's sources";
+
+/** A name that no other run has. Pages that came over http from elsewhere have no randomUUID. */
+export const newRunId = (): string => `${Date.now()}-${Math.random()}`;
+
 /** The mesh's axes, as the library takes them; none for one rank. */
 export function dimsOf({ layout, ranks, q, depth }: Settings): readonly number[] | undefined {
   if (layout === "serial") return undefined;

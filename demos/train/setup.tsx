@@ -5,7 +5,7 @@ import { Choice, Figures, Notice, NumberField, Select } from "../kit/fields.tsx"
 import { bytes, count } from "../kit/format.ts";
 import { closeCheckpoint, openCheckpoint } from "./actions.ts";
 import { bounds, type Settings } from "./settings.ts";
-import { busy, device, narrow, openedCheckpoint, outlook, settings } from "./state.ts";
+import { busy, device, narrow, openedCheckpoint, outlook, phone, settings } from "./state.ts";
 
 const layoutTexts: Record<Settings["layout"], string> = {
   serial: "One rank",
@@ -81,10 +81,10 @@ function OutlookPanel(): VNode | null {
   return (
     <Figures
       items={[
-        ["parameters", count(now.parameterCount)],
-        ["ranks", count(now.ranks)],
-        ["memory a rank", bytes(now.memoryBytes)],
-        ["received a rank and step", now.bytesPerStep > 0 ? bytes(now.bytesPerStep) : "nothing"],
+        ["Parameters", count(now.parameterCount)],
+        ["Ranks", count(now.ranks)],
+        ["Peak memory per rank", bytes(now.memoryBytes)],
+        ["Received per rank and step", now.bytesPerStep > 0 ? bytes(now.bytesPerStep) : "nothing"],
       ]}
     />
   );
@@ -123,7 +123,7 @@ export function Setup(): VNode {
   const { f16 = false, note } = device.value ?? {};
   return (
     // On a phone a run is what one wants to see: what it was asked for folds away.
-    <details class="panel setup" open={!(narrow.value && busy.value)}>
+    <details class="panel setup" open={!(phone || (narrow.value && busy.value))}>
       <summary>Settings</summary>
       <h2>Mesh</h2>
       <Mesh />

@@ -5,6 +5,7 @@ import type { VNode } from "preact";
 import { useId } from "preact/hooks";
 import { count } from "../kit/format.ts";
 import { loadFile, loadSources, loadText } from "./actions.ts";
+import { sourcesName } from "./settings.ts";
 import { busy, started, text, textWrong } from "./state.ts";
 
 export function Source(): VNode {
@@ -69,7 +70,7 @@ export function Source(): VNode {
             }}
           />
         </label>
-        <button type="button" disabled={locked} onClick={() => void loadSources()}>
+        <button type="button" disabled={locked || facts?.name === sourcesName} onClick={() => void loadSources()}>
           This project's sources
         </button>
         <span class="small quiet">or drop a file here</span>

@@ -52,8 +52,10 @@ export function setSettings(values: Partial<Settings>): void {
 if (!support().webgpu && location.search === "") setSettings(smaller);
 
 const oneColumn = matchMedia("(max-width: 64rem)");
-/** whether the page has one column, as on a phone */
+/** whether the page has one column */
 export const narrow = signal(oneColumn.matches);
+/** settings would fill a phone's page before anything else: they are closed at first */
+export const phone = matchMedia("(max-width: 40rem)").matches;
 oneColumn.addEventListener("change", ({ matches }) => (narrow.value = matches));
 
 export type Phase = "idle" | "starting" | "running" | "pausing" | "paused" | "ending";
@@ -72,18 +74,27 @@ export const started = signal<Started | undefined>(undefined);
 export const curve = signal<{ of: Curve; version: number }>({ of: new Curve(), version: 0 });
 export const samples = signal<readonly Sample[]>([]);
 export const writing = signal("");
+/** a text is being written while no step is under way */
+export const writingNow = signal(false);
 export const figures = signal<RankFigures | undefined>(undefined);
 export const timeline = signal<PackedTimeline | undefined>(undefined);
 export const tracing = signal(false);
 export const finished = signal<Finished | undefined>(undefined);
 export const failed = signal<Failure | undefined>(undefined);
-/** the run that this browser keeps */
+/** a run that is over has left a model that writes */
+export const canWriteAfter = computed(() => phase.value === "idle" && finished.value !== undefined);
+/** of the run under way, or another one that this browser keeps and the page offers */
 export const kept = signal<Kept | undefined>(undefined);
 export const notKept = signal<Failure | undefined>(undefined);
 /** what the schedule's learning rate is multiplied by */
 export const rateFactor = signal(1);
 /** how long the tab was hidden while the run went on, and how far it came */
 export const away = signal<string | undefined>(undefined);
+
+/** by which checkpoints of the run under way, or the last one, are kept */
+export const runId = signal("");
+/** whether one is */
+export const safe = computed(() => kept.value?.id === runId.value);
 
 /** The last step that came. */
 export const lastStep = (): number => curve.value.of.last?.[0] ?? 0;

@@ -2,6 +2,7 @@
 
 import { textFromBytes, UserError } from "shardgrad";
 import type { KeptText } from "./keep.ts";
+import { sourcesName } from "./settings.ts";
 
 /** Characters: a vocabulary and tokens are made of them in memory. */
 const mostOfOwn = 20_000_000;
@@ -37,7 +38,7 @@ export function takeSources(): Promise<KeptText> {
       throw new Error(
         `this project's sources did not come: the server answered ${response.status}; use a text of your own`,
       );
-    return takeText("this project's sources", await response.text());
+    return takeText(sourcesName, await response.text());
   });
   sources.catch(() => (sources = undefined));
   return sources;

@@ -31,10 +31,10 @@ export const TimelinePanel = (): VNode => {
         <div class="row">
           <button
             type="button"
-            disabled={phase.value !== "running" || tracing.value}
+            disabled={!(phase.value === "running" || phase.value === "paused") || tracing.value}
             onClick={() => traceSteps(tracedSteps)}
           >
-            {tracing.value ? "Tracing…" : "Trace the next two steps"}
+            {tracing.value && phase.value === "running" ? "Tracing…" : "Trace the next two steps"}
           </button>
           {now && (
             <button type="button" onClick={() => void downloadTrace()}>
@@ -43,6 +43,8 @@ export const TimelinePanel = (): VNode => {
           )}
         </div>
       </div>
+      {phase.value === "paused" && tracing.value && <p class="small">Its next two steps are traced when it goes on.</p>}
+      {phase.value === "idle" && <p class="small quiet">A trace is made while steps are computed: none is now.</p>}
       {now ? (
         <>
           <p class="small quiet">
@@ -70,7 +72,7 @@ export const TimelinePanel = (): VNode => {
           <Shares timeline={now} />
         </>
       ) : (
-        <p class="quiet">The first steps of a run are traced by themselves.</p>
+        <p class="quiet">The first steps of a run are traced automatically.</p>
       )}
     </section>
   );
@@ -174,7 +176,7 @@ function Picture({ timeline: shown }: { timeline: PackedTimeline }): VNode {
         style={{ height: `${heightOf(shown)}px` }}
         tabIndex={0}
         role="application"
-        aria-label={`Timeline of ${shown.ranks} ranks. Left and right: the slice before and behind; up and down: another track; plus and minus: zoom; page up and page down: move; zero: everything.`}
+        aria-label={`Timeline of ${shown.ranks} ranks. Left and right: the slice before and after; up and down: another track; plus and minus: zoom; page up and page down: move; zero: everything.`}
         onPointerMove={point}
         onPointerDown={point}
         onPointerLeave={({ pointerType }) => pointerType === "mouse" && (chosen.value = -1)}

@@ -3,12 +3,12 @@
 import { expose, transfer } from "comlink";
 import { listAdapters } from "shardgrad";
 import { chromeTrace, readCheckpoint } from "shardgrad/parallel";
-import { forgetRun, type KeptText, keptAbout, keptRun } from "./keep.ts";
+import { forgetRun, type KeptText, keptAbout, keptRun, lockRun } from "./keep.ts";
 import type { History, Kept, News, OpenedCheckpoint, Outlook, TextFacts } from "./news.ts";
 import { buffersOf } from "./pack.ts";
 import { outlookOf, planRun } from "./plan.ts";
 import { Run } from "./run.ts";
-import type { Settings } from "./settings.ts";
+import { newRunId, type Settings } from "./settings.ts";
 import { takeFile, takeSources, takeText } from "./text.ts";
 
 /** What a run begins with: nothing, a file that was opened, or the run that this browser keeps. */
@@ -20,15 +20,14 @@ let run: Run | undefined;
 
 const textNow = async (): Promise<KeptText> => (text ??= await takeSources());
 
-/** What a run goes on from. */
-async function resumed(from: From): Promise<{ bytes: Uint8Array; history: History } | undefined> {
+/** What a run goes on from.
+ *  @param of the kept one */
+async function resumed(from: From, of: string): Promise<{ bytes: Uint8Array; history: History } | undefined> {
   if (from === "file" && opened) return { bytes: opened, history: { steps: [], evals: [], samples: [] } };
   if (from !== "kept") return undefined;
-  const kept = await keptRun();
+  const kept = await keptRun(of);
   if (!kept)
-    throw new Error(
-      "this browser keeps no run any more: another tab may have put its own in its place, or forgotten it",
-    );
+    throw new Error("this browser keeps no run any more: another tab may have forgotten it, or needed its place");
   text = kept.text;
   return { bytes: kept.checkpoint, history: kept.history };
 }
@@ -85,27 +84,37 @@ const engine = {
     return { name: file.name, step, settings: { layers, heads, width, context, batch, steps, rate, seed, dtype } };
   },
 
-  kept: (): Promise<Kept | undefined> => keptAbout(),
-  forget: (): Promise<void> => forgetRun(),
+  /** @param own the run that this tab kept last */
+  kept: (own: string | undefined): Promise<Kept | undefined> => keptAbout(own),
+  forget: (id: string): Promise<void> => forgetRun(id),
 
-  /** Runs to the end, or until it is ended.
+  /** @param id of the kept run to go on from, or a new one
+   *  Runs to the end, or until it is ended.
    *  @throws UserError where settings, text and checkpoint do not fit each other */
   async start(
     settings: Settings,
-    { from, rateFactor }: { from: From; rateFactor: number },
+    { from, id, rateFactor }: { from: From; id: string; rateFactor: number },
     tell: (news: News) => void,
   ): Promise<void> {
-    const resume = await resumed(from);
+    const resume = await resumed(from, id);
     const trained = await textNow();
     const plan = planRun(settings, {
       text: trained.text,
       tokenizer: resume && readCheckpoint(resume.bytes).tokenizer,
     });
-    run = new Run({
-      ...{ settings, plan, text: trained, resume, rateFactor },
-      tell: (news) => void tell(news.timeline ? transfer(news, buffersOf(news.timeline)) : news),
-    });
-    await run.follow();
+    const free = await lockRun(id);
+    // A run that goes on in another tab is not overwritten: this one goes another way from the same checkpoint.
+    const own = free ? id : newRunId();
+    const release = free ?? (await lockRun(own));
+    try {
+      run = new Run({
+        ...{ id: own, settings, plan, text: trained, resume, rateFactor },
+        tell: (news) => void tell(news.timeline ? transfer(news, buffersOf(news.timeline)) : news),
+      });
+      await run.follow();
+    } finally {
+      release?.();
+    }
   },
   pause: () => requireRun().pause(),
   goOn: () => requireRun().goOn(),
@@ -115,6 +124,8 @@ const engine = {
   },
   trace: (steps: number): void => requireRun().controls.trace(steps),
   sample: (tokens: number): void => requireRun().controls.sample(tokens),
+
+  write: (): Promise<void> => requireRun().write(),
 
   /** Has a checkpoint of now kept in this browser. */
   async keep(): Promise<void> {

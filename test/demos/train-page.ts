@@ -83,10 +83,11 @@ export const keptLosses = (page: Page): Promise<[step: number, loss: number][]> 
   page.evaluate(
     () =>
       new Promise((resolve, reject) => {
+        const own = sessionStorage.getItem("shardgrad-train-run")!;
         const opening = indexedDB.open("shardgrad-train");
         opening.onerror = () => reject(opening.error);
         opening.onsuccess = () => {
-          const reading = opening.result.transaction("last run").objectStore("last run").get("run");
+          const reading = opening.result.transaction("runs").objectStore("runs").get(["run", own]);
           reading.onsuccess = () => {
             const rows: [number, number, number, number][] = reading.result.history.steps;
             opening.result.close();
