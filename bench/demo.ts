@@ -116,10 +116,11 @@ async function inPage(page: Page, url: string): Promise<{ stepMs: number[]; draw
   const stepMs = await page.evaluate(
     () =>
       new Promise<number[]>((resolve, reject) => {
+        const own = sessionStorage.getItem("shardgrad-train-run")!;
         const opening = indexedDB.open("shardgrad-train");
         opening.onerror = () => reject(opening.error);
         opening.onsuccess = () => {
-          const reading = opening.result.transaction("last run").objectStore("last run").get("run");
+          const reading = opening.result.transaction("runs").objectStore("runs").get(["run", own]);
           reading.onsuccess = () => resolve(reading.result.history.steps.map((row: readonly number[]) => row[3]));
         };
       }),
