@@ -73,13 +73,18 @@ export function Seats({ session }: { session: Session }): VNode {
   );
 }
 
-const Who = ({ member, session }: { member: Member; session: Session }): VNode => (
-  <>
-    <strong>
-      {labelOf(member, session.members.value)}
-      {member.number === session.number && <span class="own"> (this device)</span>}
-    </strong>
-    <span class="small">{member.adapter}</span>
-    <span class="small state">{stateText[member.state]}</span>
-  </>
-);
+function Who({ member, session }: { member: Member; session: Session }): VNode {
+  const own = member.number === session.number;
+  // The room waits a while for who has not said that its run is over.
+  const done = own && session.phase.value === "done";
+  return (
+    <>
+      <strong>
+        {labelOf(member, session.members.value)}
+        {own && <span class="own"> (this device)</span>}
+      </strong>
+      <span class="small">{member.adapter}</span>
+      <span class="small state">{done ? "✓ done" : stateText[member.state]}</span>
+    </>
+  );
+}

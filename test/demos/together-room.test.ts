@@ -43,6 +43,7 @@ test("opening, a room and its run fit at 360 and 1920 px, in light and dark, and
     await look("room");
     await agree(ben.page, "Ben");
     await says(page, "The run is done");
+    await says(page, "✓ done");
     await look("run");
   });
   await ada.close();
