@@ -36,7 +36,7 @@ test("two tabs keep a run each, each is offered its own, and none that another h
     await page.getByText(`A run is kept in this browser: step ${first} of 5,000`).waitFor();
     await other.reload();
     await other.getByText(`A run is kept in this browser: step ${second} of 6,000`).waitFor();
-    // Gone on with in two tabs, neither overwrites the other.
+    // What one goes on with does not overwrite the other's.
     await page.getByRole("button", { name: `Go on from step ${first}` }).click();
     await pause(page);
     assert.ok((await stepOf(page)) >= first);

@@ -63,6 +63,10 @@ test("a run is held and goes on; its learning rate is the one that was chosen", 
     const held = await stepOf(page);
     await page.waitForTimeout(300);
     assert.is(await stepOf(page), held);
+    // A model that is held writes, without a step.
+    await page.getByRole("button", { name: "Write now" }).click();
+    await page.getByText(`after step ${held.toLocaleString("en-US")}`, { exact: true }).waitFor();
+    assert.is(await stepOf(page), held);
     await page.getByLabel(/^Learning rate, times/).focus();
     await page.keyboard.press("ArrowRight");
     await page.keyboard.press("ArrowRight");
