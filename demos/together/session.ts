@@ -155,7 +155,6 @@ export class Session {
     this.#say(start.size === 1 ? "the run begins" : `the run begins on ${names.join(", ")}`);
     const over = () => void this.#engine.remote.stop(wordsOf(start.over.reason));
     start.over.addEventListener("abort", over);
-    if (start.over.aborted) over();
     const { rank, size, program, options, layout, dims, ice } = start;
     const lines = new Connections(start, view);
     this.#lines = lines;
@@ -166,7 +165,10 @@ export class Session {
         lines.close();
         return { how: "failed", message };
       });
-      const ended = await Promise.race([this.#engine.remote.part(plain, proxy(lines)), crashed]);
+      const part = this.#engine.remote.part(plain, proxy(lines));
+      // Behind its begin: the worker stops no run that it does not know.
+      if (start.over.aborted) over();
+      const ended = await Promise.race([part, crashed]);
       view.end(ended.how === "done" ? undefined : sentence(endText(ended, start)));
       return ended;
     } finally {
