@@ -5,18 +5,21 @@ import type { ComponentChildren, VNode } from "preact";
 import { useEffect, useId } from "preact/hooks";
 import { count } from "./format.ts";
 
-/** A number drawn along a line. `at` and `text` are for lines whose places are not their numbers: powers of two, say. */
-export function Slider(props: {
+interface SliderOptions {
   label: string;
   value: Signal<number>;
   from: number;
   to: number;
-  step?: number;
   /** how the value reads */
   text?: (value: number) => string;
   disabled?: boolean;
-}): VNode {
-  const { label, value, from, to, step = 1, text = String, disabled } = props;
+}
+
+/** `at`: where on its line a value is, and `of` what is there. */
+function Line(
+  props: SliderOptions & { step: number; at: (value: number) => number; of: (place: number) => number },
+): VNode {
+  const { label, value, from, to, step, text = String, disabled, at, of } = props;
   const id = useId();
   return (
     <div class="field">
@@ -29,44 +32,26 @@ export function Slider(props: {
         min={from}
         max={to}
         step={step}
-        value={value.value}
+        value={at(value.value)}
         disabled={disabled}
         aria-valuetext={text(value.value)}
-        onInput={({ currentTarget }) => (value.value = currentTarget.valueAsNumber)}
+        onInput={({ currentTarget }) => (value.value = of(currentTarget.valueAsNumber))}
       />
     </div>
   );
 }
 
+const same = (value: number): number => value;
+
+/** A number drawn along a line. */
+export const Slider = (props: SliderOptions & { step?: number }): VNode => (
+  <Line {...props} step={props.step ?? 1} at={same} of={same} />
+);
+
 /** One of the powers of two from 2^from to 2^to. */
-export function PowerSlider(props: {
-  label: string;
-  value: Signal<number>;
-  from: number;
-  to: number;
-  text?: (value: number) => string;
-  disabled?: boolean;
-}): VNode {
-  const { label, value, from, to, text = String, disabled } = props;
-  const id = useId();
-  return (
-    <div class="field">
-      <label for={id}>
-        {label} <output for={id}>{text(value.value)}</output>
-      </label>
-      <input
-        id={id}
-        type="range"
-        min={from}
-        max={to}
-        value={Math.log2(value.value)}
-        disabled={disabled}
-        aria-valuetext={text(value.value)}
-        onInput={({ currentTarget }) => (value.value = 2 ** currentTarget.valueAsNumber)}
-      />
-    </div>
-  );
-}
+export const PowerSlider = (props: SliderOptions): VNode => (
+  <Line {...props} step={1} at={Math.log2} of={(power) => 2 ** power} />
+);
 
 /** Fields in which something stands that is no value. */
 const unmended = signal<ReadonlySet<string>>(new Set());

@@ -65,8 +65,8 @@ export function launchBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath, headless: true, args: browserArguments });
 }
 
-/** Whatever goes wrong in a page from now on rejects `trouble`; warnings too, where they are to count. */
-export function watchPage(page: Page, { warnings = false } = {}): { trouble: Promise<never> } {
+/** Uses of a page: they reject once anything has gone wrong in it from now on; warnings too, where they are to count. */
+export function watchPage(page: Page, { warnings = false } = {}): Pick<OpenPage, "use"> {
   let fail: (error: Error) => void = () => {};
   const trouble = new Promise<never>((_, reject) => {
     fail = reject;
@@ -87,7 +87,22 @@ export function watchPage(page: Page, { warnings = false } = {}): { trouble: Pro
     if (line.type() === "error" || (warnings && line.type() === "warning"))
       fail(new Error(`the page's console: ${line.text()}`));
   });
-  return { trouble };
+  return {
+    async use(work, { timeoutMs }) {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<never>((_, reject) => {
+        timer = setTimeout(
+          () => reject(new Error(`the page was still at work after ${timeoutMs / 1000} s`)),
+          timeoutMs,
+        );
+      });
+      try {
+        return await Promise.race([work(page), trouble, late]);
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+  };
 }
 
 /** A page on `origin`, its troubles so far, and its end. */
@@ -106,24 +121,11 @@ export async function openBrowser({ root }: { root: string }) {
 
   async function openPage({ isolated = true } = {}): Promise<OpenPage> {
     const page = await browser.newPage();
-    const { trouble } = watchPage(page);
+    const { use } = watchPage(page);
     await page.goto(`${server.origin}/${isolated ? "" : "open"}`);
     return {
       page,
-      async use(work, { timeoutMs }) {
-        let timer: NodeJS.Timeout | undefined;
-        const late = new Promise<never>((_, reject) => {
-          timer = setTimeout(
-            () => reject(new Error(`the page was still at work after ${timeoutMs / 1000} s`)),
-            timeoutMs,
-          );
-        });
-        try {
-          return await Promise.race([work(page), trouble, late]);
-        } finally {
-          clearTimeout(timer);
-        }
-      },
+      use,
       close: () => page.close(),
     };
   }

@@ -61,25 +61,12 @@ export async function openDemo(...names: string[]): Promise<Demo> {
       isolated = isolate;
       const context = given ?? (await browser.newContext({ acceptDownloads: true, ...options }));
       const page = await context.newPage();
-      const { trouble } = watchPage(page, { warnings: true });
+      const { use } = watchPage(page, { warnings: true });
       if (path !== undefined) await page.goto(new URL(path, `${origin}/`).href);
       return {
         page,
         context,
-        async use(work, { timeoutMs } = { timeoutMs: 60_000 }) {
-          let timer: NodeJS.Timeout | undefined;
-          const late = new Promise<never>((_, reject) => {
-            timer = setTimeout(
-              () => reject(new Error(`the page was still at work after ${timeoutMs / 1000} s`)),
-              timeoutMs,
-            );
-          });
-          try {
-            return await Promise.race([work(page), trouble, late]);
-          } finally {
-            clearTimeout(timer);
-          }
-        },
+        use: (work, options = { timeoutMs: 60_000 }) => use(work, options),
         close: () => (given ? page.close() : context.close()),
       };
     },
