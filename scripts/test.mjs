@@ -53,6 +53,7 @@ const deviceFree = [
   "remote-faults",
   "remote-silence",
   "room-faults",
+  "steering",
 ].map((name) => `parallel/${name}`);
 
 /** A suite is a folder of test/. */
@@ -88,7 +89,8 @@ function adaptersOf(file, { backend, found, network, vulkanDriver }) {
   const loops = suite === "gpu" ? ["plain"] : [];
   // A mesh runs the same kernels as one rank: two adapters show that nothing depends on the device; what counts words and bytes, or is about
   // links alone, needs one.
-  const slow = suite === "parallel" ? [] : ["swiftshader"];
+  // Chromium runs every kernel test on SwiftShader already.
+  const slow = suite === "training" ? ["swiftshader"] : [];
   if (!backend && deviceFree.some((name) => file.endsWith(`/${name}.test.ts`))) return [{ name: "cpu", env: all.cpu }];
   const byDefault = found.lavapipe ? ["cpu", ...loops, "lavapipe", ...forGpus, ...slow] : ["cpu", ...loops, "device"];
   if (backend && !all[backend]) throw new SetupError(`--backend ${backend} exists on Linux only; use cpu or device`);
