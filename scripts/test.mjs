@@ -38,11 +38,14 @@ function parseCommand() {
   return { wanted, backend: values.backend, everything: process.argv.length === 2 };
 }
 
-/** Tests on ranks that look at no value a device computed, or at what is the same on any. */
+/** Tests on ranks that look at no value a device computed, or at what is the same on any: verify and training show layouts on all. */
 const deviceFree = [
   "calibrate",
+  "collectives",
   "launch",
+  "megatron",
   "mutation",
+  "properties",
   "recorded-step",
   "wire-training",
   "volume",
@@ -51,6 +54,7 @@ const deviceFree = [
   "loopback",
   "workers",
   "remote-faults",
+  "remote-memory",
   "remote-silence",
   "room-faults",
   "steering",
