@@ -4,13 +4,12 @@ import { useSignal } from "@preact/signals";
 import type { VNode } from "preact";
 import { useId } from "preact/hooks";
 import { count } from "../kit/format.ts";
+import { TextPicker } from "../kit/text-picker.tsx";
 import { loadFile, loadSources, loadText } from "./actions.ts";
 import { sourcesName } from "./settings.ts";
 import { busy, started, text, textWrong } from "./state.ts";
 
 export function Source(): VNode {
-  const pasting = useSignal(false);
-  const draft = useSignal("");
   const over = useSignal(false);
   const id = useId();
   const facts = text.value;
@@ -47,56 +46,16 @@ export function Source(): VNode {
           {wrong}
         </p>
       )}
-      <div class="row">
-        <button
-          type="button"
-          disabled={locked}
-          onClick={() => (pasting.value = !pasting.value)}
-          aria-expanded={pasting.value}
-        >
-          Paste a text
-        </button>
-        <label class="button file">
-          Pick a file…
-          <input
-            class="hidden"
-            type="file"
-            accept="text/*,.md,.csv,.json,.ts,.js,.py,.c,.h,.rs"
-            disabled={locked}
-            onChange={({ currentTarget }) => {
-              const file = currentTarget.files?.item(0);
-              if (file) void loadFile(file);
-              currentTarget.value = "";
-            }}
-          />
-        </label>
-        <button type="button" disabled={locked || facts?.name === sourcesName} onClick={() => void loadSources()}>
-          This project's sources
-        </button>
-        <span class="small quiet">or drop a file here</span>
-      </div>
-      {pasting.value && (
-        <div class="field">
-          <label for={`${id}-text`}>Your text: the longer, the better; a book is good</label>
-          <textarea
-            id={`${id}-text`}
-            rows={8}
-            value={draft.value}
-            onInput={({ currentTarget }) => (draft.value = currentTarget.value)}
-          />
-          <div class="row">
-            <button
-              type="button"
-              disabled={locked || draft.value === ""}
-              onClick={async () => {
-                if (await loadText(draft.value)) pasting.value = false;
-              }}
-            >
-              Use this text
-            </button>
-          </div>
-        </div>
-      )}
+      <TextPicker
+        label="Your text: the longer, the better; a book is good"
+        rows={8}
+        disabled={locked}
+        ownSources={facts?.name === sourcesName}
+        hint={<span class="small quiet">or drop a file here</span>}
+        takeFile={loadFile}
+        takeText={loadText}
+        takeSources={loadSources}
+      />
       {facts && <pre class={`opening ${started.value || locked ? "short" : ""}`}>{facts.opening}</pre>}
     </section>
   );
