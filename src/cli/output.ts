@@ -65,6 +65,6 @@ export const progressText = ({ doing, done, all, kernels }: SimulationProgress):
 
 const doingText = {
   recording: "ranks have made their step",
-  matching: "ends of messages have found each other",
+  matching: "messages have found their receives",
   replaying: "ops have run on the simulated clock",
 };

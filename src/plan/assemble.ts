@@ -60,104 +60,87 @@ function requireCountable(records: readonly RankRecord[]): void {
     );
 }
 
-/** Messages in the order of senders' ranks and sends, and for each receive, in the order of receivers' ranks and receives, which one it is. */
+/** Messages in the order of senders' ranks and sends, and for each receive, in the order of receivers' ranks and receives, which one it is.
+ *  Two ranks mostly receive from each other in the order in which they sent: a receive is looked for among what its sender sent it and
+ *  is not yet received, the oldest first. (One table of all messages' names costs a cache miss or more for each of millions.) */
 function matched(records: readonly RankRecord[], progress: TellProgress) {
+  const ranks = records.length;
+  const groups = numbered(records);
+  const firstSend = new Int32Array(ranks + 1);
+  for (const [rank, { sends }] of records.entries()) firstSend[rank + 1] = firstSend[rank] + sends.peer.length;
+  const count = firstSend[ranks];
+  const expected = records.reduce((sum, { receives }) => sum + receives.peer.length, 0);
+  if (count !== expected) throw new Error(`ranks send ${count} messages and receive ${expected}`);
+  const [from, to, bytes] = [new Int32Array(count), new Int32Array(count), new Float64Array(count)];
+  for (const [rank, { sends }] of records.entries()) {
+    from.fill(rank, firstSend[rank], firstSend[rank + 1]);
+    to.set(sends.peer, firstSend[rank]);
+    bytes.set(sends.bytes, firstSend[rank]);
+  }
+  const arriving = byReceiver(to, ranks);
+  const received = new Int32Array(count);
+  /** of the messages of each sender to one receiver, those not yet received: from here, up to there */
+  const [next, end] = [new Int32Array(ranks), new Int32Array(ranks)];
+  let at = 0;
+  for (const [rank, { receives, groups: names }] of records.entries()) {
+    const { first, messages } = arriving;
+    next.fill(0);
+    end.fill(0);
+    for (let i = first[rank]; i < first[rank + 1]; i++) {
+      const sender = from[messages[i]];
+      if (end[sender] === 0) next[sender] = i;
+      end[sender] = i + 1;
+    }
+    for (let i = 0; i < receives.peer.length; i++, at++) {
+      if (at % tellEvery === 0) progress({ doing: "matching", done: at, all: count });
+      const sender = receives.peer[i];
+      const group = groups[rank][receives.group[i]];
+      const { sends } = records[sender];
+      const isIt = (message: number): boolean => {
+        if (message === taken) return false;
+        const send = message - firstSend[sender];
+        return (
+          sends.which[send] === receives.which[i] &&
+          sends.part[send] === receives.part[i] &&
+          groups[sender][sends.group[send]] === group
+        );
+      };
+      let place = next[sender];
+      while (place < end[sender] && !isIt(messages[place])) place++;
+      if (place === end[sender])
+        throw new Error(
+          `rank ${rank} waits for rank ${sender} in call ${receives.which[i]} of ${names[receives.group[i]]} for ever`,
+        );
+      received[at] = messages[place];
+      messages[place] = taken;
+      while (next[sender] < end[sender] && messages[next[sender]] === taken) next[sender]++;
+    }
+  }
+  return { messages: { from, to, bytes }, received };
+}
+
+/** in the place of a message that was received: two of one name are two messages */
+const taken = -1;
+
+/** Each rank's groups by their number among all ranks' groups. */
+function numbered(records: readonly RankRecord[]): Int32Array[] {
   const numbers = new Map<string, number>();
-  const groups = records.map(({ groups: names }) =>
-    names.map((name) => {
+  return records.map(({ groups }) =>
+    Int32Array.from(groups, (name) => {
       const known = numbers.get(name) ?? numbers.size;
       numbers.set(name, known);
       return known;
     }),
   );
-  const count = records.reduce((sum, { sends }) => sum + sends.peer.length, 0);
-  const expected = records.reduce((sum, { receives }) => sum + receives.peer.length, 0);
-  if (count !== expected) throw new Error(`ranks send ${count} messages and receive ${expected}`);
-  const [from, to, bytes] = [new Int32Array(count), new Int32Array(count), new Float64Array(count)];
-  const table = new MessageIndex(count);
-  const key: Key = new Int32Array(parts);
-  const tell = (done: number) => void (done % tellEvery === 0 && progress({ doing: "matching", done, all: 2 * count }));
-  let message = 0;
-  for (const [rank, { sends }] of records.entries())
-    for (let i = 0; i < sends.peer.length; i++, message++) {
-      from[message] = rank;
-      to[message] = sends.peer[i];
-      bytes[message] = sends.bytes[i];
-      tell(message);
-      key[0] = rank;
-      key[1] = sends.peer[i];
-      key[2] = groups[rank][sends.group[i]];
-      key[3] = sends.which[i];
-      key[4] = sends.part[i];
-      table.add(message, key);
-    }
-  const received = new Int32Array(count);
-  let at = 0;
-  for (const [rank, { receives, groups: names }] of records.entries())
-    for (let i = 0; i < receives.peer.length; i++, at++) {
-      const sender = receives.peer[i];
-      const group = receives.group[i];
-      tell(count + at);
-      key[0] = sender;
-      key[1] = rank;
-      key[2] = groups[rank][group];
-      key[3] = receives.which[i];
-      key[4] = receives.part[i];
-      received[at] = table.find(key);
-      if (received[at] < 0)
-        throw new Error(
-          `rank ${rank} waits for rank ${sender} in call ${receives.which[i]} of ${names[group]} for ever`,
-        );
-    }
-  return { messages: { from, to, bytes }, received };
 }
 
-/** A message's sender, receiver, group, call and part, written into one place: arrays of their own cost more than finding it. */
-type Key = Int32Array;
-const parts = 5;
-
-/** Messages by their names: open addressing, since there are millions. */
-class MessageIndex {
-  readonly #slots: Int32Array;
-  readonly #keys: Int32Array;
-
-  constructor(count: number) {
-    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * count + 2))).fill(-1);
-    this.#keys = new Int32Array(parts * count);
-  }
-
-  add(message: number, key: Key): void {
-    for (let i = 0; i < parts; i++) this.#keys[parts * message + i] = key[i];
-    const { length } = this.#slots;
-    let slot = hash(key) & (length - 1);
-    while (this.#slots[slot] >= 0) slot = (slot + 1) & (length - 1);
-    this.#slots[slot] = message;
-  }
-
-  /** -1 when there is none. One message is found once: two of one name are two messages. */
-  find(key: Key): number {
-    const { length } = this.#slots;
-    for (let slot = hash(key) & (length - 1); this.#slots[slot] !== -1; slot = (slot + 1) & (length - 1)) {
-      const message = this.#slots[slot];
-      if (message >= 0 && this.#same(message, key)) {
-        this.#slots[slot] = taken;
-        return message;
-      }
-    }
-    return -1;
-  }
-
-  #same(message: number, key: Key): boolean {
-    for (let i = 0; i < parts; i++) if (this.#keys[parts * message + i] !== key[i]) return false;
-    return true;
-  }
-}
-
-/** of a slot whose message was found */
-const taken = -2;
-
-function hash(key: Key): number {
-  let value = 0;
-  for (let i = 0; i < parts; i++) value = Math.imul(value ^ key[i], 0x9e3779b1) ^ (value >>> 15);
-  return value ^ (value >>> 13);
+/** Messages by receiver, in their order: those to rank r are messages[first[r]] to messages[first[r + 1] - 1]. */
+function byReceiver(to: Int32Array, ranks: number): { first: Int32Array; messages: Int32Array } {
+  const first = new Int32Array(ranks + 1);
+  for (const rank of to) first[rank + 1]++;
+  for (let rank = 0; rank < ranks; rank++) first[rank + 1] += first[rank];
+  const filled = first.slice(0, ranks);
+  const messages = new Int32Array(to.length);
+  for (let message = 0; message < to.length; message++) messages[filled[to[message]]++] = message;
+  return { first, messages };
 }

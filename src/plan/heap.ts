@@ -36,7 +36,9 @@ export class EventHeap {
     const event = this.#events[0];
     this.time = this.#times[0];
     const last = --this.#length;
-    const [time, order, moved] = [this.#times[last], this.#orders[last], this.#events[last]];
+    const time = this.#times[last];
+    const order = this.#orders[last];
+    const moved = this.#events[last];
     let at = 0;
     for (;;) {
       let child = 2 * at + 1;

@@ -57,12 +57,14 @@ class Network {
   readonly #firstMedium: number[] = [];
   /** of level i's uplinks, which belong to units of level i - 1: out of unit u 2 u, into it 2 u + 1, from here on */
   readonly #firstLink: number[] = [];
-  readonly #routes = new Map<number, Route>();
+  /** from each device */
+  readonly #routes: readonly Map<number, Route>[];
   readonly #devices: number;
 
   constructor(profile: Profile, devices: number) {
     this.#profile = profile;
     this.#devices = devices;
+    this.#routes = Array.from({ length: devices }, () => new Map<number, Route>());
     let links = 0;
     for (const [i, { uplinkBytesPerSecond, mediumBytesPerSecond }] of profile.network.entries()) {
       this.#firstMedium.push(links);
@@ -79,11 +81,10 @@ class Network {
   }
 
   route(from: number, to: number): Route {
-    const key = from * this.#devices + to;
-    let route = this.#routes.get(key);
+    let route = this.#routes[from].get(to);
     if (!route) {
       route = this.#makeRoute(from, to);
-      this.#routes.set(key, route);
+      this.#routes[from].set(to, route);
     }
     return route;
   }

@@ -159,11 +159,13 @@ class Run {
   #messageEnds(message: number): void {
     const { messages } = this.#program;
     const { deviceOf } = this.#machine;
-    const [from, to] = [deviceOf[messages.from[message]], deviceOf[messages.to[message]]];
+    const receiver = messages.to[message];
+    const from = deviceOf[messages.from[message]];
+    const to = deviceOf[receiver];
     this.#devices[from].send(this.#now, false);
     this.#devices[to].receive(this.#now, false);
     this.#devices[to].heardAt = this.#now;
-    this.#complete(messages.receive[message], messages.to[message]);
+    this.#complete(messages.receive[message], receiver);
     this.#touch(from);
     this.#touch(to);
   }
@@ -173,9 +175,7 @@ class Run {
     const state = this.#devices[device];
     if (!state.touched) this.#touched.push(device);
     state.touched = true;
-    const waiting = state.wantedBy;
-    state.wantedBy = [];
-    for (const sender of waiting) this.#touch(sender);
+    if (state.wantedBy.length > 0) for (const sender of state.wantedBy.splice(0)) this.#touch(sender);
   }
 
   /** Messages first, on all devices: where these exclude kernels, it is not the number of a device that decides. */

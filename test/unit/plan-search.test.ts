@@ -16,7 +16,7 @@ import { recordRanks, simulate } from "../../src/plan/simulate.ts";
 import type { TrainParameters } from "../../src/train/events.ts";
 
 /** SHARDGRAD_PLAN_PROBLEMS: more, or a long run by hand */
-const problems = Number(process.env.SHARDGRAD_PLAN_PROBLEMS ?? 20);
+const problems = Number(process.env.SHARDGRAD_PLAN_PROBLEMS ?? 10);
 
 interface Way {
   shape: MeshShape;
