@@ -2,6 +2,8 @@
 
 import { once } from "node:events";
 import { connect as connectSocket, createServer, type Socket } from "node:net";
+import { jetstreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/nats-core";
 import { is, match, ok, unreachable } from "uvu/assert";
 import { joinRoom } from "../../src/cluster/rendezvous/client.ts";
 import { RendezvousError } from "../../src/cluster/rendezvous/connection.ts";
@@ -76,6 +78,15 @@ export const ranksOf = (members: readonly Member[]) =>
 export async function started(members: readonly RoomClient[]): Promise<Start[]> {
   const starts = await Promise.all(members.map((member) => member.agree()));
   return starts.sort((a, b) => a.rank - b.rank);
+}
+
+/** Ids of the entries in the room's store. The client's own list of keys ends at the message that the server says is the last: where an entry
+ *  is renewed just as the list begins, the server counts one too many, and the list goes on for as long as entries are renewed. */
+export async function idsIn(connection: NatsConnection): Promise<string[]> {
+  const prefix = "$KV.shardgrad-room.";
+  const { streams } = await jetstreamManager(connection);
+  const { state } = await streams.info("KV_shardgrad-room", { subjects_filter: `${prefix}>` });
+  return Object.keys(state.subjects ?? {}).map((subject) => subject.slice(prefix.length));
 }
 
 /** A port that leads to another, until it is cut. */

@@ -2,9 +2,13 @@
 
 import { Kvm } from "@nats-io/kv";
 import { test } from "uvu";
-import { equal, is, match, ok } from "uvu/assert";
+import { equal, is, match, ok, unreachable } from "uvu/assert";
 import { joinRoom } from "../../src/cluster/rendezvous/client.ts";
-import { detour, join, open, ranksOf, rejects, serving, started, until } from "./nats-bench.ts";
+import { NatsRoomConnection } from "../../src/cluster/rendezvous/nats.ts";
+import { newId } from "../../src/cluster/rendezvous/nats-letters.ts";
+import { entryText } from "../../src/cluster/rendezvous/nats-roster.ts";
+import { Seal } from "../../src/cluster/rendezvous/nats-seal.ts";
+import { detour, idsIn, join, open, ranksOf, rejects, serving, started, until } from "./nats-bench.ts";
 import { planOf, secret } from "./rendezvous-bench.ts";
 
 test("a member that is killed is told to all others within the bound, and the store forgets it", () =>
@@ -120,6 +124,29 @@ test("a server that does not come back is given up after so many tries, and wait
       joinRoom({ url: server.url("room"), secret, name: "late", adapter: "" }),
       /no NATS server lets this member in/,
     );
+  }));
+
+test("who leaves while nobody has answered yet waits for nobody", () =>
+  serving(async (server) => {
+    const stranger = await server.stranger();
+    const store = await new Kvm(stranger).create("shardgrad-room", { ttl: 60_000, history: 1 });
+    // A member that says nothing: it is waited for.
+    const id = newId();
+    const join = { kind: "join", secret: "", name: "Ada", adapter: "", role: "rank", running: 0 } as const;
+    const entry = new TextEncoder().encode(entryText({ id, number: 1, sequence: 1, planned: true, join }));
+    const seal = await Seal.of({ secret, room: "room" });
+    await store.put(id, await seal.close(entry, `shardgrad.room.entry.${id}`));
+    const never = () => unreachable("it is told of something");
+    const connection = new NatsRoomConnection(
+      { url: server.url("room"), secret, retries: 0, retryMs: 20 },
+      { join: () => join, welcome: never, message: never, note: never, lost: never },
+    );
+    const opening = connection.open();
+    opening.catch(() => undefined);
+    await until(async () => (await idsIn(stranger)).length === 2);
+    connection.close();
+    await rejects(opening, /does not let this member in: it has left/);
+    await stranger.close();
   }));
 
 test.run();

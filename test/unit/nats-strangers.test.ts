@@ -10,7 +10,19 @@ import { parseNatsUrl } from "../../src/cluster/rendezvous/nats-address.ts";
 import { Seal } from "../../src/cluster/rendezvous/nats-seal.ts";
 import { NatsSession } from "../../src/cluster/rendezvous/nats-session.ts";
 import type { FromRoom } from "../../src/cluster/rendezvous/protocol.ts";
-import { clients, join, open, pause, ranksOf, rejects, serving, silentMs, started, until } from "./nats-bench.ts";
+import {
+  clients,
+  idsIn,
+  join,
+  open,
+  pause,
+  ranksOf,
+  rejects,
+  serving,
+  silentMs,
+  started,
+  until,
+} from "./nats-bench.ts";
 import type { NatsServer } from "./nats-server.ts";
 import { secret } from "./rendezvous-bench.ts";
 
@@ -48,17 +60,15 @@ test("forged messages and entries change nothing: garbage, another secret's, and
     first.signalling.listen((_, data) => taken.push(data));
     second.signalling.listen((_, data) => taken.push(data));
     const stranger = await server.stranger();
-    const subjects = new Set<string>();
-    const store = await new Kvm(stranger).open("shardgrad-room");
-    for await (const key of await store.keys()) subjects.add(`shardgrad.room.to.${key}`);
-    is(subjects.size, 3);
+    const subjects = (await idsIn(stranger)).map((id) => `shardgrad.room.to.${id}`);
+    is(subjects.length, 3);
     const members = () => JSON.stringify([ada.members, ben.members]);
     await until(() => [ada, ben].every((each) => ranksOf(each.members).join() === "Ada running,Ben running"));
     const before = members();
 
     const other = await Seal.of({ secret: "another-secret-of-20", room: "room" });
     const own = await Seal.of({ secret, room: "room" });
-    const [from] = [...subjects].map((subject) => subject.split(".")[3]);
+    const [from] = subjects.map((subject) => subject.split(".")[3]);
     const { generation } = first;
     const letters = [
       { kind: "bye" },
@@ -77,6 +87,7 @@ test("forged messages and entries change nothing: garbage, another secret's, and
         stranger.publish(subject, new Uint8Array(5));
         stranger.publish(subject, new Uint8Array(900_000));
       }
+    const store = await new Kvm(stranger).open("shardgrad-room");
     for (const subject of subjects) {
       const id = subject.split(".")[3];
       const entry = { id, number: 1, sequence: 1e9, planned: true, join: "{}" };
@@ -224,9 +235,7 @@ test("a rank with the secret cannot be another rank, nor lead; what it says of o
     const taken: unknown[] = [];
     for (const { rank, signalling } of [first, second])
       signalling.listen((from, data) => taken.push(`${from} to ${rank}: ${data}`));
-    const store = await new Kvm(eve.connection).open("shardgrad-room");
-    const ids: string[] = [];
-    for await (const key of await store.keys()) ids.push(key);
+    const ids = await idsIn(eve.connection);
     const signal = (change: object) => ({
       kind: "peer",
       text: JSON.stringify({ kind: "signal", generation, from: 2, data: '"x"', ...change }),
@@ -278,8 +287,8 @@ test("who asks for too much, or at too great length, is dropped, and nobody else
     ] as const) {
       const eve = await misbehaving(server);
       await until(() => ranksOf(ada.members).length === 2);
-      const store = await new Kvm(eve.connection).open("shardgrad-room");
-      for await (const id of await store.keys()) for (const text of texts) await eve.letter(id, { kind: "ask", text });
+      for (const id of await idsIn(eve.connection))
+        for (const text of texts) await eve.letter(id, { kind: "ask", text });
       await until(() => eve.lost.length > 0);
       match(eve.lost[0], says);
       await until(() => ranksOf(ada.members).join() === "Ada here");

@@ -171,10 +171,11 @@ export class Roster {
     return { reason: "nobody is there; open the room first", final: false };
   }
 
+  /** Those that have not answered yet, and those whose answer came before the entry that has their number. */
   #awaited(): Entry[] {
     const sinceMs = this.#nowMs() - this.#answerMs;
     return [...this.#records.values()].flatMap(({ entry, answered, firstMs, said }) =>
-      entry && !answered && said === 0 && firstMs > sinceMs ? [entry] : [],
+      entry && firstMs > sinceMs && (answered ? entry.number === 0 : said === 0) ? [entry] : [],
     );
   }
 

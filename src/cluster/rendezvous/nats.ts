@@ -106,6 +106,8 @@ export class NatsRoomConnection implements RoomConnecting {
 
   close(): void {
     this.#closed = true;
+    // Nobody waits for a welcome any more: it would keep a process for as long as members may take to answer.
+    this.#opening?.refuse("it has left", true);
     void this.#session?.leave();
     this.#session = undefined;
   }
