@@ -86,7 +86,9 @@ export class TurnServer {
       let way = ways.get(name);
       if (!way) {
         way = createSocket({ type: "udp4", recvBufferSize: 1 << 20 }).bind(0, address);
-        way.on("message", (answer) => {
+        way.on("message", (answer, sender) => {
+          // As at a router, answers alone: what peers send past the server would reach the client as the server's own words.
+          if (sender.port !== port || sender.address !== address) return;
           this.relayedBytes += answer.length;
           front.send(answer, client.port, client.address);
         });
