@@ -26,9 +26,11 @@ export type { DeviceTimes } from "./plan/device.ts";
 export { type Distribution, distributionOf, histogramOf } from "./plan/distribution.ts";
 export type { DegradedLink, Faults } from "./plan/faults.ts";
 export { deviceBytes, type SimulatedStep, type StepFigures, type StepRun } from "./plan/figures.ts";
+export type { ProductKernel, ProductToRead } from "./plan/kernel-text.ts";
 export type { PlanLoss } from "./plan/losses.ts";
 export { kernelSeconds } from "./plan/machine.ts";
 export type { StepParts, StepSplit } from "./plan/parts.ts";
+export { productKernel } from "./plan/product-kernel.ts";
 export {
   type DeviceProfile,
   type NetworkLevel,

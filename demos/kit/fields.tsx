@@ -3,6 +3,7 @@
 import { computed, type Signal, signal, useSignal, useSignalEffect } from "@preact/signals";
 import type { ComponentChildren, VNode } from "preact";
 import { useEffect, useId } from "preact/hooks";
+import type { BackendChoice } from "./backends.ts";
 import { count } from "./format.ts";
 
 interface SliderOptions {
@@ -217,4 +218,17 @@ export const Notice = (props: { kind?: "warn" | "bad"; title: string; children?:
     <strong>{props.title}</strong>
     {props.children}
   </div>
+);
+
+/** Which backend is taken. */
+export const ComputesOn = (props: { value: Signal<BackendChoice>; disabled?: boolean }): VNode => (
+  <Select
+    label="Computes on"
+    {...props}
+    options={[
+      { value: "auto", text: "the best there is" },
+      { value: "webgpu", text: "WebGPU" },
+      { value: "cpu", text: "the processor" },
+    ]}
+  />
 );

@@ -2,6 +2,7 @@
 
 import type { VNode } from "preact";
 import { percent } from "../kit/format.ts";
+import { Scrolling } from "../kit/scrolling.tsx";
 import { blockText, nameOf, type Operand, operandsInOrder } from "./blocks.ts";
 import type { Scene } from "./scene.ts";
 import { holdings } from "./state.ts";
@@ -19,8 +20,7 @@ export function HoldingsTable({ scene }: { scene: Scene }): VNode | null {
           .map((block) => blockText(block, scene.matrices[operand]))
           .join(", ");
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard
-    <section class="scroll tall" tabIndex={0} aria-label="What each rank holds, a table">
+    <Scrolling label="What each rank holds, a table" kind="tall">
       <table>
         <thead>
           <tr>
@@ -41,6 +41,6 @@ export function HoldingsTable({ scene }: { scene: Scene }): VNode | null {
           ))}
         </tbody>
       </table>
-    </section>
+    </Scrolling>
   );
 }

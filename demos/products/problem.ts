@@ -1,12 +1,14 @@
 // What the page asks its worker for, and what it gets: plain data. Types of the engine alone.
 
 import type { Form, MeshShape, ProductResult, ProductSize } from "shardgrad/parallel";
-import type { SimulatedProduct } from "shardgrad/plan";
+import type { ProductKernel, SimulatedProduct } from "shardgrad/plan";
+import type { BackendChoice } from "../kit/backends.ts";
 
 export type Layout = "1d" | "2d" | "2.5d";
 
 /** A product on a mesh. */
 export interface Problem {
+  backend: BackendChoice;
   dims: readonly number[];
   form: Form;
   size: ProductSize;
@@ -19,6 +21,14 @@ export interface Multiplied {
   result: ProductResult;
   /** which backend was taken and why */
   note: string;
+}
+
+/** The kernel of a product, to be read. */
+export interface Kernel extends ProductKernel {
+  /** what each rank multiplies at once */
+  size: ProductSize;
+  /** whether it ran here, or would on a GPU */
+  ran: boolean;
 }
 
 export interface RaceProblem {
@@ -47,7 +57,7 @@ export interface Race {
   racers: Racer[];
 }
 
-/** A profile of the package, and what its device or its network is called. */
+/** A profile of the package, and what its device is called. */
 export interface Named {
   name: string;
   text: string;
@@ -56,7 +66,7 @@ export interface Named {
 /** What a race can be run on. */
 export interface Profiles {
   devices: Named[];
-  networks: Named[];
+  networks: readonly string[];
 }
 
 /** Ranks at a glance: more of them are too small to be read. */

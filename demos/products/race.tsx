@@ -5,6 +5,8 @@ import type { VNode } from "preact";
 import { useEffect } from "preact/hooks";
 import { Choice, PowerSlider, Select } from "../kit/fields.tsx";
 import { count, percent, seconds } from "../kit/format.ts";
+import { deviceTitle, networkTitle } from "../kit/machines.ts";
+import { Scrolling } from "../kit/scrolling.tsx";
 import type { Named, Profiles, Race } from "./problem.ts";
 import { clock, playRace, racing, setClock } from "./race-clock.ts";
 import { FormChoice } from "./settings.tsx";
@@ -25,11 +27,13 @@ export function RaceSettings(): VNode {
     };
   }, []);
   // What the address asks for is shown at once, before the worker says what there is.
-  const withOwn = (named: readonly Named[], own: string) =>
-    (own === "" || named.some(({ name }) => name === own) ? named : [{ name: own, text: own }, ...named]).map(
+  const withOwn = (known: readonly Named[], own: Named) =>
+    (own.name === "" || known.some(({ name }) => name === own.name) ? known : [own, ...known]).map(
       ({ name, text }) => ({ value: name, text }),
     );
   const { devices, networks } = profiles.value;
+  const device = { name: state.profile.value, text: deviceTitle(state.profile.value) };
+  const networkNamed = (name: string): Named => ({ name, text: networkTitle(name) });
   return (
     <section class="panel settings" aria-label="The race">
       <Choice
@@ -41,11 +45,14 @@ export function RaceSettings(): VNode {
       <PowerSlider label="m, rows of C" value={state.rows} from={6} to={16} text={count} />
       <PowerSlider label="n, columns of C" value={state.columns} from={6} to={16} text={count} />
       <PowerSlider label="k, summed over" value={state.inner} from={6} to={16} text={count} />
-      <Select label="Device of each rank" value={state.profile} options={withOwn(devices, state.profile.value)} />
+      <Select label="Device of each rank" value={state.profile} options={withOwn(devices, device)} />
       <Select
         label="Network between them"
         value={state.network}
-        options={[{ value: "", text: "the device's own" }, ...withOwn(networks, state.network.value)]}
+        options={[
+          { value: "", text: "the device's own" },
+          ...withOwn(networks.map(networkNamed), networkNamed(state.network.value)),
+        ]}
       />
     </section>
   );
@@ -158,8 +165,7 @@ function Spans(props: { spans: readonly { start: number; end: number }[]; now: n
 
 function RaceTable({ standings }: { standings: readonly Standing[] }): VNode {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard
-    <section class="scroll" tabIndex={0} aria-label="The race in numbers, a table">
+    <Scrolling label="The race in numbers, a table">
       <table>
         <thead>
           <tr>
@@ -190,6 +196,6 @@ function RaceTable({ standings }: { standings: readonly Standing[] }): VNode {
           ))}
         </tbody>
       </table>
-    </section>
+    </Scrolling>
   );
 }

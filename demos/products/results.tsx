@@ -3,6 +3,8 @@
 import type { VNode } from "preact";
 import { Figures } from "../kit/fields.tsx";
 import { count, seconds } from "../kit/format.ts";
+import { Scrolling } from "../kit/scrolling.tsx";
+import { KernelText } from "./kernel.tsx";
 import { type Multiplied, meshText } from "./problem.ts";
 import { formTexts } from "./words.ts";
 
@@ -45,6 +47,7 @@ export function Results({ run }: { run: Multiplied }): VNode {
         <summary>Rank by rank</summary>
         <RankTable run={run} />
       </details>
+      <KernelText run={run} />
     </section>
   );
 }
@@ -65,8 +68,7 @@ function RankTable({ run }: { run: Multiplied }): VNode {
     else groups.push({ from: rank, to: rank });
   }
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard
-    <section class="scroll tall" tabIndex={0} aria-label="Words rank by rank, a table">
+    <Scrolling label="Words rank by rank, a table" kind="tall">
       <table>
         <caption>Received in one product on {meshText(run.shape)}</caption>
         <thead>
@@ -97,6 +99,6 @@ function RankTable({ run }: { run: Multiplied }): VNode {
           })}
         </tbody>
       </table>
-    </section>
+    </Scrolling>
   );
 }

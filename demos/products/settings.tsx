@@ -2,7 +2,7 @@
 
 import { useComputed } from "@preact/signals";
 import type { VNode } from "preact";
-import { Choice, NumberField, Slider } from "../kit/fields.tsx";
+import { Choice, ComputesOn, NumberField, Slider } from "../kit/fields.tsx";
 import { largestExtent } from "./problem.ts";
 import { deepest, state, widest } from "./state.ts";
 import { formTexts } from "./words.ts";
@@ -45,6 +45,7 @@ export function WatchSettings(): VNode {
       <p class="quiet small">
         {formTexts[state.form.value].about}. Sizes need not divide: what is missing is padded with zeros.
       </p>
+      <ComputesOn value={state.backend} />
     </section>
   );
 }

@@ -1,11 +1,20 @@
 // What the page shows: the problem and the view are in the address, what the worker made of them is not.
 
 import { batch, computed, effect, signal } from "@preact/signals";
+import { backends } from "../kit/backends.ts";
 import { type Engine, startEngine, wordsOf } from "../kit/engine.ts";
 import { decimal, field, oneOf, urlState, wholeNumber } from "../kit/url.ts";
 import type { BlockName } from "./blocks.ts";
 import { framesOf, holdingsAt } from "./frames.ts";
-import { type Layout, largestExtent, type Multiplied, mostRanks, type Problem, type Race } from "./problem.ts";
+import {
+  type Kernel,
+  type Layout,
+  largestExtent,
+  type Multiplied,
+  mostRanks,
+  type Problem,
+  type Race,
+} from "./problem.ts";
 import type { ProductsEngine } from "./worker.ts";
 
 const extent = wholeNumber({ from: 1, to: largestExtent });
@@ -21,6 +30,7 @@ export const state = urlState({
   m: field(extent, 192),
   n: field(extent, 96),
   k: field(extent, 128),
+  backend: field(oneOf(...backends), "auto"),
   step: field(wholeNumber({ from: 0, to: 10_000 }), 0),
   speed: field(oneOf("0.5", "1", "2", "4"), "1"),
   devices: field(oneOf("4", "8", "16", "32", "64"), "64"),
@@ -51,6 +61,7 @@ export const dims = computed((): number[] => {
 
 const problem = computed(
   (): Problem => ({
+    backend: state.backend.value,
     dims: dims.value,
     form: state.form.value,
     size: { m: state.m.value, n: state.n.value, k: state.k.value },
@@ -112,6 +123,9 @@ function asked<A>(question: (remote: Engine<ProductsEngine>["remote"]) => Promis
   });
   return Promise.race([question(remote), end]);
 }
+
+/** The kernel of a product that was computed. */
+export const kernelOf = (of: Multiplied): Promise<Kernel> => asked((remote) => remote.kernel(of));
 
 /** A slider's way is not followed in every place. */
 const pauseMs = 120;

@@ -3,17 +3,18 @@
 import { expose } from "comlink";
 import { createBackend, DeviceLostError } from "shardgrad";
 import { lowerBound, measureProduct, meshShape, replicationWords, score, shapesOf } from "shardgrad/parallel";
-import type { Multiplied, Named, Problem, Profiles, Race, RaceProblem, Racer } from "./problem.ts";
+import type { Kernel, Multiplied, Named, Problem, Profiles, Race, RaceProblem, Racer } from "./problem.ts";
 
-/** Opened when it is first needed; without tuning, since products as small as these gain nothing by it. */
-let opened: ReturnType<typeof createBackend> | undefined;
+/** Opened when it is first asked for; without tuning, since products as small as these gain nothing by it. */
+const opened = new Map<Problem["backend"], ReturnType<typeof createBackend>>();
 
-async function device() {
-  opened ??= createBackend({ backend: "auto", tune: false });
+async function device(backend: Problem["backend"]) {
+  const opening = opened.get(backend) ?? createBackend({ backend, tune: false });
+  opened.set(backend, opening);
   try {
-    return await opened;
+    return await opening;
   } catch (error) {
-    opened = undefined;
+    opened.delete(backend);
     throw error;
   }
 }
@@ -24,7 +25,7 @@ const maxBytes = 2 ** 30;
 const engine = {
   /** @throws UserError for what does not fit the device */
   async multiply(problem: Problem): Promise<Multiplied> {
-    const { backend, note } = await device();
+    const { backend, note } = await device(problem.backend);
     const { dims, form, size } = problem;
     const shape = meshShape({ dims });
     const run = { shape, form, size, repeats: 3, seed: 1, maxBytes, watch: true };
@@ -32,9 +33,19 @@ const engine = {
       return { problem, shape, note, result: await measureProduct({ backend }, run) };
     } catch (error) {
       // What is asked for next gets another device.
-      if (error instanceof DeviceLostError) opened = undefined;
+      if (error instanceof DeviceLostError) opened.delete(problem.backend);
       throw error;
     }
+  },
+
+  /** The WGSL that multiplied on each rank; where the processor did, what a GPU would take. */
+  async kernel({ problem, result }: Multiplied): Promise<Kernel> {
+    const { productKernel } = await import("shardgrad/plan");
+    const { adapter, name } = (await device(problem.backend)).backend;
+    const ran = name === "webgpu";
+    // All ranks' products are of one size, padding included.
+    const [size] = result.watched?.[0].products ?? [problem.size];
+    return { ...(await productKernel({ form: problem.form, size, ...(ran && { adapter }) })), size, ran };
   },
 
   /** Every mesh of so many ranks, the same product on each. */
@@ -60,9 +71,7 @@ const engine = {
       const [text] = profileNamed(name).description.split(/[:;]| through | \(/);
       return { name, text: text.charAt(0).toUpperCase() + text.slice(1) };
     });
-    const ofDevice = (name: string) => devices.find((device) => device.name === name)?.text;
-    const networks = networkNames.map((name) => ({ name, text: ofDevice(name) ?? name }));
-    return { devices, networks };
+    return { devices, networks: networkNames };
   },
 };
 
