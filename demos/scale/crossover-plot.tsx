@@ -2,9 +2,9 @@
 
 import type { VNode } from "preact";
 import { type Line, Plot, type PlotData } from "../kit/plot.tsx";
+import { Scrolling } from "../kit/scrolling.tsx";
 import type { Crossover, CrossoverPoint } from "./crossover.ts";
 import { Panel } from "./panel.tsx";
-import { Scrolling } from "./scrolling.tsx";
 import { comparison, crossing } from "./state.ts";
 
 const lines: Line[] = [

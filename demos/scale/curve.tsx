@@ -4,12 +4,12 @@ import type { VNode } from "preact";
 import { Choice } from "../kit/fields.tsx";
 import { count, seconds } from "../kit/format.ts";
 import { type Line, Plot, type PlotData } from "../kit/plot.tsx";
+import { Scrolling } from "../kit/scrolling.tsx";
 import type { Figures } from "./figures.ts";
 import { layoutLines, layouts, ofLayout } from "./lines.ts";
 import { titleOf } from "./meshes.tsx";
 import { Panel } from "./panel.tsx";
 import type { ScalePoint } from "./scaling.ts";
-import { Scrolling } from "./scrolling.tsx";
 import { comparison, curve, state } from "./state.ts";
 
 const lines: Line[] = [...layoutLines, { label: "ideal", series: 5, width: 1, dash: [4, 4] }];

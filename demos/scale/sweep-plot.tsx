@@ -3,11 +3,11 @@
 import type { VNode } from "preact";
 import { rate, seconds } from "../kit/format.ts";
 import { type Line, Plot, type PlotData } from "../kit/plot.tsx";
+import { Scrolling } from "../kit/scrolling.tsx";
 import { better, type Figures } from "./figures.ts";
 import { layoutLines, layouts, ofLayout } from "./lines.ts";
 import { titleOf } from "./meshes.tsx";
 import { Panel } from "./panel.tsx";
-import { Scrolling } from "./scrolling.tsx";
 import { comparison, nothing, swept } from "./state.ts";
 import type { SweepPoint } from "./sweep.ts";
 

@@ -4,6 +4,7 @@ import type { VNode } from "preact";
 import { Figures, Notice } from "../kit/fields.tsx";
 import { bytes, count, seconds } from "../kit/format.ts";
 import { type Line, Plot } from "../kit/plot.tsx";
+import { Scrolling } from "../kit/scrolling.tsx";
 import type { RunView, StepRow } from "./run-view.ts";
 import type { Session } from "./session.ts";
 
@@ -93,8 +94,7 @@ function Steps({ view }: { view: RunView }): VNode {
   return (
     <details>
       <summary>The last steps in numbers</summary>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard */}
-      <section class="scroll" aria-label="The last steps" tabIndex={0}>
+      <Scrolling label="The last steps">
         <table class="steps">
           <thead>
             <tr>
@@ -119,7 +119,7 @@ function Steps({ view }: { view: RunView }): VNode {
             ))}
           </tbody>
         </table>
-      </section>
+      </Scrolling>
     </details>
   );
 }
