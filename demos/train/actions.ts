@@ -4,8 +4,8 @@ import { batch, effect } from "@preact/signals";
 import { proxy, type Remote } from "comlink";
 import { type Engine, startEngine, wordsOf } from "../kit/engine.ts";
 import { Curve } from "./curve.ts";
-import type { News, TextFacts } from "./news.ts";
-import { newRunId } from "./settings.ts";
+import type { Kept, News, TextFacts } from "./news.ts";
+import { newRunId, usualTemperature } from "./settings.ts";
 import {
   away,
   busy,
@@ -15,16 +15,19 @@ import {
   figures,
   finished,
   kept,
+  looking,
   notKept,
   openedCheckpoint,
   outlook,
   phase,
+  prompt,
   rateFactor,
   runId,
   samples,
   setSettings,
   settingsNow,
   started,
+  temperature,
   text,
   textWrong,
   timeline,
@@ -71,7 +74,7 @@ function engineEnded(ended: Engine<TrainEngine>, why: string): void {
   engine = startTrainEngine();
   batch(() => {
     phase.value = "idle";
-    started.value = undefined;
+    forgetShown();
     openedCheckpoint.value = undefined;
     if (training) failed.value = { title: "The run has stopped", text: why };
   });
@@ -84,6 +87,32 @@ const ownRun = "shardgrad-train-run";
 
 async function lookForKept(): Promise<void> {
   kept.value = await engine.remote.kept(sessionStorage.getItem(ownRun) ?? undefined).catch(() => undefined);
+  if (kept.value && !started.value) await lookAt(kept.value);
+}
+
+/** Shows a kept run that is over; one that is not stays a notice. */
+async function lookAt({ id }: Kept): Promise<void> {
+  const mine = engine;
+  const record = await mine.remote.look(id, proxy(take)).catch(() => undefined);
+  if (!record || mine !== engine || busy.value || kept.value?.id !== id) return;
+  batch(() => {
+    forgetShown();
+    runId.value = id;
+    looking.value = true;
+    started.value = record.started;
+    figures.value = record.figures;
+    finished.value = record.finished;
+    take({ history: record.history });
+  });
+}
+
+/** What the page shows of a run. */
+function forgetShown(): void {
+  for (const each of [started, figures, timeline, finished]) each.value = undefined;
+  curve.value = { of: new Curve(), version: 0 };
+  samples.value = [];
+  writing.value = "";
+  looking.value = false;
 }
 
 /** What gives the worker its text: asked again when a new one takes its place. */
@@ -137,6 +166,10 @@ export async function goOnFromKept(): Promise<void> {
 
 export async function forgetKept(): Promise<void> {
   if (kept.value) await engine.remote.forget(kept.value.id);
+  if (looking.value) {
+    await engine.remote.leave();
+    batch(forgetShown);
+  }
   await lookForKept();
 }
 
@@ -147,10 +180,8 @@ export async function start(from: From = openedCheckpoint.value ? "file" : "anew
     phase.value = "starting";
     if (from !== "kept") kept.value = undefined;
     runId.value = id;
-    for (const each of [started, figures, timeline, finished, failed, notKept, away]) each.value = undefined;
-    curve.value = { of: new Curve(), version: 0 };
-    samples.value = [];
-    writing.value = "";
+    forgetShown();
+    for (const each of [failed, notKept, away]) each.value = undefined;
     tracing.value = false;
   });
   const mine = engine;
@@ -216,12 +247,14 @@ export function traceSteps(steps: number): void {
   tracing.value = true;
   void engine.remote.trace(steps);
 }
-/** After the next step where one comes; else from the checkpoint of now. */
+/** After the next step where one comes and nothing of one's own is wanted, which ranks write together; else from the checkpoint of now. */
 export async function writeSample(tokens: number): Promise<void> {
-  if (phase.value === "running") return engine.remote.sample(tokens);
+  const wanted = { prompt: prompt.value, temperature: temperature.value };
+  const usual = wanted.prompt === "" && wanted.temperature === usualTemperature;
+  if (usual && phase.value === "running") return engine.remote.sample(tokens);
   writingNow.value = true;
   try {
-    await engine.remote.write();
+    await engine.remote.write(wanted);
   } catch (error) {
     failed.value = { title: "Nothing could be written", text: wordsOf(error) };
   } finally {
@@ -241,12 +274,12 @@ const inFieldNames = (words: string): string =>
 
 /** Settings are looked at when nobody has moved one for so long. */
 const lookAfterMs = 120;
-let looking: ReturnType<typeof setTimeout> | undefined;
+let lookAfter: ReturnType<typeof setTimeout> | undefined;
 effect(() => {
   const now = settingsNow.value;
   void text.value;
-  clearTimeout(looking);
-  looking = setTimeout(async () => {
+  clearTimeout(lookAfter);
+  lookAfter = setTimeout(async () => {
     try {
       outlook.value = await engine.remote.outlook(now);
     } catch (error) {

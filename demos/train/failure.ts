@@ -44,6 +44,12 @@ export function notKeptOf(error: unknown, step: number): Failure {
   };
 }
 
+/** What kept some of a finished run from being kept for a later look. */
+export const notShownOf = (error: unknown): Failure => ({
+  title: isFull(error) ? "This browser's storage is full" : "What is shown of this run could not be kept",
+  text: `${isFull(error) ? "There was no room for all that is shown of this run." : sentence(error instanceof Error ? error.message : String(error))} Its checkpoint is kept; download a report to have the rest.`,
+});
+
 /** One that begins with a capital letter and ends with a full stop. */
 const sentence = (text: string): string =>
   `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;

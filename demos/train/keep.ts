@@ -1,8 +1,8 @@
 // The last runs that this browser keeps, in IndexedDB: of each its checkpoint, what it said of its learning, and its text, so that it can go
-// on after a reload. A checkpoint takes the place of the run's one before, in one transaction: whatever fails, one of them is whole.
+// on after a reload; of one that is over also its record, so that it can be looked at. A checkpoint takes the place of the run's one before, in one transaction: whatever fails, one of them is whole.
 // Tabs share the storage: a run has a name, and the thread that runs it holds the lock of that name.
 
-import type { History, Kept, TextFacts } from "./news.ts";
+import type { History, Kept, RunRecord, TextFacts } from "./news.ts";
 
 export interface KeptRun {
   about: Kept;
@@ -18,8 +18,8 @@ export interface KeptText {
 
 const databaseName = "shardgrad-train";
 const store = "runs";
-type Part = "about" | "run" | "text";
-const parts = ["about", "run", "text"] as const;
+const parts = ["about", "run", "text", "record"] as const;
+type Part = (typeof parts)[number];
 const key = (id: string, part: Part): [string, string] => [part, id];
 /** Keys of one part, of whatever run. */
 const allOf = (part: Part): IDBKeyRange => IDBKeyRange.bound([part], [part, []]);
@@ -78,6 +78,8 @@ export async function keepRun(run: KeptRun, text?: KeptText): Promise<void> {
     transaction("readwrite", (runs) => {
       for (const each of dropped) dropRun(runs, each);
       if (text) runs.put(text, key(id, "text"));
+      // Of the checkpoint before.
+      runs.delete(key(id, "record"));
       runs.put(run, key(id, "run"));
       return runs.put(run.about, key(id, "about"));
     });
@@ -89,6 +91,16 @@ export async function keepRun(run: KeptRun, text?: KeptText): Promise<void> {
   }
 }
 
+/** Keeps what is shown of a run that is over, beside its checkpoint; nothing where that has been forgotten.
+ *  @throws DOMException QuotaExceededError where there is no room: nothing has changed then */
+export async function keepRecord(id: string, record: RunRecord): Promise<void> {
+  await transaction("readwrite", (runs) => {
+    const asked = runs.getKey(key(id, "about"));
+    asked.onsuccess = () => asked.result && runs.put(record, key(id, "record"));
+    return asked;
+  });
+}
+
 export const isFull = (error: unknown): boolean => error instanceof DOMException && error.name === "QuotaExceededError";
 
 /** What a tab is offered: its own run, else the newest that no other tab runs.
@@ -98,9 +110,12 @@ export async function keptAbout(own: string | undefined): Promise<Kept | undefin
   return all.find(({ id }) => id === own) ?? all.find(({ id }) => !running.has(id));
 }
 
-export async function keptRun(id: string): Promise<(KeptRun & { text: KeptText }) | undefined> {
+/** @returns its record where it is over, and no other tab has gone on with it since */
+export async function keptRun(id: string): Promise<(KeptRun & { text: KeptText; record?: RunRecord }) | undefined> {
   const [run, text] = [await get<KeptRun>(id, "run"), await get<KeptText>(id, "text")];
-  return run && text && { ...run, text };
+  if (!run || !text) return undefined;
+  const record = await get<RunRecord>(id, "record");
+  return { ...run, text, record: record?.finished?.steps === run.about.step ? record : undefined };
 }
 
 export async function forgetRun(id: string): Promise<void> {

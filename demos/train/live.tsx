@@ -2,7 +2,7 @@
 
 import type { VNode } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { Figures, fieldsUnmended, Notice, PowerSlider } from "../kit/fields.tsx";
+import { Figures, fieldsUnmended, Notice, PowerSlider, Slider } from "../kit/fields.tsx";
 import { bytes, count, seconds } from "../kit/format.ts";
 import { Plot } from "../kit/plot.tsx";
 import { end, goOn, pause, start, writeSample } from "./actions.ts";
@@ -13,13 +13,16 @@ import {
   curve,
   figures,
   finished,
+  looking,
   narrow,
   outlook,
   phase,
+  prompt,
   rateFactor,
   samples,
   settings,
   started,
+  temperature,
   writing,
   writingNow,
 } from "./state.ts";
@@ -45,14 +48,14 @@ export function Buttons(): VNode {
     <div class="row buttons">
       {now === "idle" ? (
         <button type="button" class="primary" disabled={impossible} onClick={() => void start()}>
-          {started.value ? "Train again" : "Train"}
+          {started.value && !looking.value ? "Train again" : "Train"}
         </button>
       ) : (
         <>
           <button
             type="button"
             class="primary"
-            disabled={now === "starting" || now === "ending" || writingNow.value}
+            disabled={now === "starting" || now === "ending" || (writingNow.value && now !== "running")}
             onClick={now === "running" ? pause : goOn}
           >
             {now === "paused" || now === "pausing" ? "Go on" : "Pause"}
@@ -187,6 +190,25 @@ export function Samples(): VNode {
           {writingNow.value ? "Writing…" : "Write now"}
         </button>
       </div>
+      <div class="wanted">
+        <div class="field">
+          <label for="prompt">Begins with</label>
+          <input
+            id="prompt"
+            value={prompt.value}
+            maxLength={1000}
+            onInput={({ currentTarget }) => (prompt.value = currentTarget.value)}
+          />
+        </div>
+        <Slider
+          label="Temperature"
+          value={temperature}
+          from={0}
+          to={2}
+          step={0.1}
+          text={(value) => (value === 0 ? "0, the likeliest alone" : value.toFixed(1))}
+        />
+      </div>
       {now && (
         <figure>
           <figcaption class="small quiet">writing…</figcaption>
@@ -196,9 +218,12 @@ export function Samples(): VNode {
       {newest.length + now.length === 0 && <p class="quiet">The first sample comes after the first step.</p>}
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard */}
       <ol class="written" tabIndex={0} aria-label="Samples, the newest first">
-        {newest.map(({ step, text }, index) => (
+        {newest.map(({ step, text, temperature: own }, index) => (
           <li key={newest.length - index}>
-            <p class="small quiet">after step {count(step)}</p>
+            <p class="small quiet">
+              after step {count(step)}
+              {own !== undefined && `, at temperature ${own.toFixed(1)}`}
+            </p>
             <pre>{text}</pre>
           </li>
         ))}

@@ -9,6 +9,15 @@ export type EvalRow = readonly [step: number, trainLoss: number, validationLoss:
 export interface Sample {
   step: number;
   text: string;
+  /** where it is not the usual one */
+  temperature?: number;
+}
+
+/** What a visitor has written. */
+export interface Wanted {
+  /** that the text begins with; of the text that is trained on where it is empty */
+  prompt: string;
+  temperature: number;
 }
 
 /** What a run has said of its learning: kept with its checkpoints, so that its curve goes on. */
@@ -64,6 +73,17 @@ export interface Kept {
   savedAtMs: number;
   textName: string;
   settings: Settings;
+}
+
+/** What a report and a run that is over are shown by, and a resumed one goes on from. */
+export interface RunRecord {
+  settings: Settings;
+  textName: string;
+  started?: Started;
+  history: History;
+  figures?: RankFigures;
+  finished?: Finished;
+  failed?: Failure;
 }
 
 /** A sentence for the user, and the words under it. */

@@ -15,14 +15,14 @@ import { Memory, Traffic } from "./ranks.tsx";
 import { meshWords } from "./settings.ts";
 import { Setup } from "./setup.tsx";
 import { Source } from "./source.tsx";
-import { away, busy, failed, finished, kept, notKept, safe, started } from "./state.ts";
+import { away, busy, failed, finished, kept, looking, notKept, safe, started } from "./state.ts";
 import { TimelinePanel } from "./timeline.tsx";
 
 /** A run that this browser keeps from before. */
 function KeptNotice(): VNode | null {
   const last = kept.value;
   // One that has just come to its end here is no news.
-  if (!last || busy.value || (finished.value && !failed.value)) return null;
+  if (!last || busy.value || (finished.value && !failed.value && !looking.value)) return null;
   const when = new Date(last.savedAtMs).toLocaleString();
   const title = isThrough(last)
     ? `A finished run is kept in this browser: ${stepsText(last.step)}`
@@ -31,6 +31,7 @@ function KeptNotice(): VNode | null {
     <Notice title={title}>
       <p class="small">
         On {last.textName}, {meshWords(last.settings)}, saved {when}.{" "}
+        {looking.value && "Below is what it left: its losses, its samples and its figures; no step is under way. "}
         {isThrough(last) ? "It can learn for as long again." : "It goes on exactly where it was."}
       </p>
       <div class="row">
@@ -90,7 +91,7 @@ const Files = (): VNode => (
       <button type="button" onClick={() => void downloadReport()}>
         Download a report
       </button>
-      {safe.value && finished.value && !busy.value && <GoOn last={kept.value!} />}
+      {safe.value && finished.value && !busy.value && !looking.value && <GoOn last={kept.value!} />}
     </div>
   </section>
 );

@@ -2,6 +2,7 @@
 
 import { Fragment, type VNode } from "preact";
 import { bytes, count } from "../kit/format.ts";
+import { Scrolling } from "../kit/scrolling.tsx";
 import type { RankFigures } from "./news.ts";
 import { figures, settingsNow, started } from "./state.ts";
 
@@ -31,8 +32,7 @@ function TrafficOf({ of }: { of: RankFigures }): VNode {
           : `✗ Rank ${differ[0]} received ${count(received[differ[0]])} bytes, the closed form says ${count(closedForm[differ[0]])}.`}
       </p>
       <p class="small quiet">Bytes a step, from each rank (rows) to each rank (columns).</p>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard */}
-      <section class="scroll" aria-label="Bytes from rank to rank" tabIndex={0}>
+      <Scrolling label="Bytes from rank to rank">
         <table class={`heat ${words ? "" : "fine"}`}>
           <thead>
             <tr>
@@ -62,7 +62,7 @@ function TrafficOf({ of }: { of: RankFigures }): VNode {
             </tfoot>
           )}
         </table>
-      </section>
+      </Scrolling>
     </>
   );
 }
@@ -123,8 +123,7 @@ function MemoryOf({ of }: { of: RankFigures }): VNode {
           </li>
         ))}
       </ul>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard */}
-      <section class="scroll" aria-label="Memory by rank and purpose" tabIndex={0}>
+      <Scrolling label="Memory by rank and purpose">
         <table class="memory">
           <caption class="hidden">Bytes held by rank and purpose</caption>
           <thead>
@@ -166,7 +165,7 @@ function MemoryOf({ of }: { of: RankFigures }): VNode {
             ))}
           </tbody>
         </table>
-      </section>
+      </Scrolling>
     </>
   );
 }

@@ -1,8 +1,7 @@
 // A run as one HTML page that needs nothing else: no script, no request leaves it.
 
 import { bytes, count, seconds } from "../kit/format.ts";
-import type { RankFigures, StepRow } from "./news.ts";
-import type { RunRecord } from "./run.ts";
+import type { RankFigures, RunRecord, StepRow } from "./news.ts";
 import { meshWords } from "./settings.ts";
 
 const style = `

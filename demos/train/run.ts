@@ -2,21 +2,16 @@
 
 import { createBackend, TrainControls, type TrainEvent } from "shardgrad";
 import { type Timeline, trainOnMesh, workerRanks } from "shardgrad/parallel";
-import { failureOf, notKeptOf } from "./failure.ts";
-import { type KeptText, keepRun } from "./keep.ts";
-import type { History, Kept, News, RankFigures, Started } from "./news.ts";
+import { failureOf } from "./failure.ts";
+import type { KeptText } from "./keep.ts";
+import { Keeper } from "./keeper.ts";
+import type { History, News, RankFigures, RunRecord, Sample, Wanted } from "./news.ts";
 import { Outbox } from "./outbox.ts";
 import { packTimeline } from "./pack.ts";
 import { type RunPlan, sampleTokens } from "./plan.ts";
-import type { Settings } from "./settings.ts";
+import { type Settings, usualTemperature } from "./settings.ts";
 import { writeFrom } from "./write.ts";
 
-/** Until the first checkpoint: who leaves early loses little. */
-const firstKeepMs = 1000;
-/** Between two checkpoints that are kept; longer where keeping one takes long. */
-const keepEveryMs = 10_000;
-/** Time spent on checkpoints: at most one part in so many. */
-const keepShare = 10;
 /** Steps traced unasked, once the first ones have made what they need. */
 const firstTrace = { behind: 2, steps: 2 };
 
@@ -35,17 +30,6 @@ export interface RunOptions {
   tell: (news: News) => void;
 }
 
-/** What a report and a resumed run are made of. */
-export interface RunRecord {
-  settings: Settings;
-  textName: string;
-  started?: Started;
-  history: History;
-  figures?: RankFigures;
-  finished?: News["finished"];
-  failed?: News["failed"];
-}
-
 export class Run {
   readonly controls = new TrainControls();
   readonly record: RunRecord;
@@ -62,9 +46,7 @@ export class Run {
   #goOn: (() => void) | undefined;
   #step = 0;
   #ended = false;
-  #textKept = false;
-  #keeping: Promise<void> | undefined;
-  #nextKeepMs = 0;
+  readonly #keeper: Keeper;
   /** of ranks, as last told, as text */
   #toldFigures = "";
   /** of the sample that is being written */
@@ -76,12 +58,27 @@ export class Run {
     this.#options = options;
     const { settings, text, resume, rateFactor, tell } = options;
     this.#outbox = new Outbox(tell);
+    this.#keeper = new Keeper(options, (news) => this.#outbox.add(news));
     this.controls.learningRateFactor = rateFactor;
     this.record = {
       settings,
       textName: text.facts.name,
       history: resume?.history ?? { steps: [], evals: [], samples: [] },
     };
+  }
+
+  /** One that was over before this page: as it was kept, to be looked at, to write with and to save. */
+  static over(options: RunOptions & { resume: { bytes: Uint8Array } }, record: RunRecord): Run {
+    const run = new Run(options);
+    run.checkpoint = { step: record.finished!.steps, bytes: options.resume.bytes };
+    Object.assign(run.record, record);
+    run.#keeper.keeps(run.checkpoint.step);
+    run.#ended = true;
+    return run;
+  }
+
+  get underWay(): boolean {
+    return !this.#ended;
   }
 
   /** Holds the run behind a checkpoint of the step under way: nobody asks for the next event until it goes on. */
@@ -115,22 +112,27 @@ export class Run {
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
-  /** A sample from the checkpoint behind which the run holds, or with which it ended: then no step comes after which it would write. */
-  async write(): Promise<void> {
+  /** A sample from the checkpoint of now, beside the run where that goes on.
+   *  @throws UserError for a prompt with characters that the model does not know */
+  async write({ prompt, temperature }: Wanted): Promise<void> {
     const { plan, settings } = this.#options;
+    const { tokenizer, corpus } = plan;
+    const given = prompt === "" ? corpus.tokens.validation.slice(0, 1) : tokenizer.encode(prompt);
     const { step, bytes } = await this.checkpointNow();
-    const prompt = plan.corpus.tokens.validation.slice(0, 1);
-    const tokens = [...prompt];
+    const tokens = [...given];
     // Another text each time.
     const seed = settings.seed + ++this.#written;
-    for await (const token of writeFrom(bytes, { backend: settings.backend, prompt, tokens: sampleTokens, seed })) {
+    const how = { backend: settings.backend, prompt: given, tokens: sampleTokens, temperature, seed };
+    for await (const token of writeFrom(bytes, how)) {
       tokens.push(token);
-      this.#outbox.add({ writing: plan.tokenizer.decode(tokens) });
+      this.#outbox.add({ writing: tokenizer.decode(tokens) });
       await turn();
     }
-    const sample = { step, text: plan.tokenizer.decode(tokens) };
+    const sample: Sample = { step, text: tokenizer.decode(tokens) };
+    if (temperature !== usualTemperature) sample.temperature = temperature;
     this.record.history.samples.push(sample);
     this.#outbox.add({ samples: [sample], writing: "" });
+    if (this.#ended) await this.#keeper.keepRecord(this.record);
   }
 
   /** Runs to its end; what goes wrong is told, not thrown. */
@@ -144,7 +146,7 @@ export class Run {
       backend = inWorkers ? undefined : await createBackend({ backend: settings.backend });
       const where = backend ? { backend: backend.backend } : { ranks: workerRanks({ backend: settings.backend }) };
       const run = { ...where, ...plan, controls, watch: true, signal: this.#abort.signal, resume: resume?.bytes };
-      this.#nextKeepMs = performance.now() + firstKeepMs;
+      this.#keeper.begin();
       for await (const event of trainOnMesh(run)) {
         this.#take(event, backend?.note);
         if (event.event === "checkpoint" && this.#paused) await this.#hold();
@@ -158,7 +160,7 @@ export class Run {
       backend?.backend.dispose();
       this.#ended = true;
       for (const { reject } of this.#waiting.splice(0)) reject(noCheckpoint());
-      await this.#keeping;
+      await this.#keeper.keepRecord(record);
       this.#outbox.flush();
     }
   }
@@ -219,7 +221,6 @@ export class Run {
     this.#step = step;
     record.history.steps.push(row);
     this.#outbox.add({ steps: [row] });
-    const nowMs = performance.now();
     const { started } = record;
     const last = step === started?.steps;
     if (traffic && ranks) {
@@ -234,7 +235,7 @@ export class Run {
     const first = step === (started?.resumedAt ?? 0) + 1 && record.history.samples.length === 0;
     if (sampleEvery > 0 && !last && (first || step % sampleEvery === 0)) controls.sample(sampleTokens);
     if (step === (started?.resumedAt ?? 0) + firstTrace.behind) controls.trace(firstTrace.steps);
-    if (last || (nowMs >= this.#nextKeepMs && !this.#keeping)) controls.checkpoint();
+    if (last || this.#keeper.due) controls.checkpoint();
   }
 
   /** Most steps are like the one before: the page has less to draw. */
@@ -249,34 +250,7 @@ export class Run {
   #takeCheckpoint(step: number, bytes: Uint8Array): void {
     this.checkpoint = { step, bytes };
     for (const { resolve } of this.#waiting.splice(0)) resolve(this.checkpoint);
-    this.#nextKeepMs = performance.now() + keepEveryMs;
-    // One behind the other: what is on its way to the disk is whole there before the next.
-    this.#keeping = (this.#keeping ?? Promise.resolve()).then(() => this.#keep(step, bytes));
-    const keeping = this.#keeping;
-    void keeping.then(() => {
-      if (this.#keeping === keeping) this.#keeping = undefined;
-    });
-  }
-
-  async #keep(step: number, bytes: Uint8Array): Promise<void> {
-    const startedMs = performance.now();
-    const { id, settings, text } = this.#options;
-    const about: Kept = { id, step, savedAtMs: Date.now(), textName: text.facts.name, settings };
-    const { steps, evals, samples } = this.record.history;
-    const history = {
-      steps: steps.filter(([of]) => of <= step),
-      evals: evals.filter(([of]) => of <= step),
-      samples: samples.filter((each) => each.step <= step),
-    };
-    try {
-      await keepRun({ about, checkpoint: bytes, history }, this.#textKept ? undefined : text);
-      this.#textKept = true;
-      this.#outbox.add({ kept: about, notKept: undefined });
-    } catch (error) {
-      this.#outbox.add({ notKept: notKeptOf(error, step) });
-    }
-    const tookMs = performance.now() - startedMs;
-    this.#nextKeepMs = performance.now() + Math.max(keepEveryMs, keepShare * tookMs);
+    this.#keeper.keep({ step, bytes }, this.record.history);
   }
 }
 

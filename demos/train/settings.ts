@@ -1,8 +1,9 @@
 // What a run is asked for on this page: plain data, which its address holds and its worker reads.
 
+import type { BackendChoice } from "../kit/backends.ts";
+
 export const layouts = ["serial", "1d", "1d-sp", "2d", "2.5d"] as const;
 export const places = ["process", "workers"] as const;
-export const backends = ["auto", "webgpu", "cpu"] as const;
 export const dtypes = ["f32", "f16"] as const;
 
 /** A type, not an interface: signals of it go by its names. */
@@ -16,7 +17,7 @@ export type Settings = {
   depth: number;
   /** all ranks in one process on one device, or each in a worker with a device of its own */
   place: (typeof places)[number];
-  backend: (typeof backends)[number];
+  backend: BackendChoice;
   dtype: (typeof dtypes)[number];
   layers: number;
   heads: number;
@@ -55,6 +56,9 @@ export const initial: Settings = {
 
 /** For browsers without WebGPU, whose processors are often slow too. */
 export const smaller: Partial<Settings> = { layers: 2, width: 64, batch: 8, steps: 300 };
+
+/** As the library's runs sample. */
+export const usualTemperature = 0.8;
 
 /** What the text is called that the page begins with. */
 export const sourcesName = "this project's sources";

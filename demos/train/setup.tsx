@@ -1,7 +1,7 @@
 // What is trained how: mesh, model and run, and what that would be.
 
 import type { VNode } from "preact";
-import { Choice, Figures, Notice, NumberField, Select } from "../kit/fields.tsx";
+import { Choice, ComputesOn, Figures, Notice, NumberField, Select } from "../kit/fields.tsx";
 import { bytes, count } from "../kit/format.ts";
 import { closeCheckpoint, openCheckpoint } from "./actions.ts";
 import { bounds, type Settings } from "./settings.ts";
@@ -152,18 +152,9 @@ export function Setup(): VNode {
             ]}
           />
         )}
-        <Select
-          label="Computes on"
-          value={settings.backend}
-          disabled={busy.value}
-          options={[
-            { value: "auto", text: "the best there is" },
-            { value: "webgpu", text: "WebGPU" },
-            { value: "cpu", text: "the processor" },
-          ]}
-        />
+        <ComputesOn value={settings.backend} disabled={busy.value} />
       </div>
-      {note && <p class="small quiet">{note}</p>}
+      {note && settings.backend.value === "auto" && <p class="small quiet">{note}</p>}
       <OutlookPanel />
       <CheckpointFile />
     </details>

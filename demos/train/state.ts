@@ -1,6 +1,7 @@
 // What the page knows, as signals: settings, which its address holds, and what the run under way has said.
 
 import { batch, computed, signal } from "@preact/signals";
+import { backends } from "../kit/backends.ts";
 import { support } from "../kit/support.tsx";
 import { decimal, field, oneOf, urlState, wholeNumber } from "../kit/url.ts";
 import { Curve } from "./curve.ts";
@@ -16,7 +17,7 @@ import type {
   Started,
   TextFacts,
 } from "./news.ts";
-import { backends, bounds, dtypes, initial, layouts, places, type Settings, smaller } from "./settings.ts";
+import { bounds, dtypes, initial, layouts, places, type Settings, smaller, usualTemperature } from "./settings.ts";
 
 const number = (name: keyof typeof bounds) => field(wholeNumber(bounds[name]), initial[name]);
 
@@ -74,6 +75,9 @@ export const started = signal<Started | undefined>(undefined);
 export const curve = signal<{ of: Curve; version: number }>({ of: new Curve(), version: 0 });
 export const samples = signal<readonly Sample[]>([]);
 export const writing = signal("");
+/** of the samples that the visitor asks for */
+export const prompt = signal("");
+export const temperature = signal(usualTemperature);
 /** a text is being written while no step is under way */
 export const writingNow = signal(false);
 export const figures = signal<RankFigures | undefined>(undefined);
@@ -81,6 +85,8 @@ export const timeline = signal<PackedTimeline | undefined>(undefined);
 export const tracing = signal(false);
 export const finished = signal<Finished | undefined>(undefined);
 export const failed = signal<Failure | undefined>(undefined);
+/** the run that is shown was over before this page, and is kept */
+export const looking = signal(false);
 /** a run that is over has left a model that writes */
 export const canWriteAfter = computed(() => phase.value === "idle" && finished.value !== undefined);
 /** of the run under way, or another one that this browser keeps and the page offers */

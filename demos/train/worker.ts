@@ -4,7 +4,7 @@ import { expose, transfer } from "comlink";
 import { listAdapters } from "shardgrad";
 import { chromeTrace, readCheckpoint } from "shardgrad/parallel";
 import { forgetRun, type KeptText, keptAbout, keptRun, lockRun } from "./keep.ts";
-import type { History, Kept, News, OpenedCheckpoint, Outlook, TextFacts } from "./news.ts";
+import type { History, Kept, News, OpenedCheckpoint, Outlook, RunRecord, TextFacts, Wanted } from "./news.ts";
 import { buffersOf } from "./pack.ts";
 import { outlookOf, planRun } from "./plan.ts";
 import { Run } from "./run.ts";
@@ -29,7 +29,8 @@ async function resumed(from: From, of: string): Promise<{ bytes: Uint8Array; his
   if (!kept)
     throw new Error("this browser keeps no run any more: another tab may have forgotten it, or needed its place");
   text = kept.text;
-  return { bytes: kept.checkpoint, history: kept.history };
+  // A run that was over wrote and was evaluated behind its last checkpoint too.
+  return { bytes: kept.checkpoint, history: kept.record?.history ?? kept.history };
 }
 
 const requireRun = (): Run => {
@@ -88,6 +89,23 @@ const engine = {
   kept: (own: string | undefined): Promise<Kept | undefined> => keptAbout(own),
   forget: (id: string): Promise<void> => forgetRun(id),
 
+  /** A kept run that is over is shown, unless another one is under way.
+   *  @returns what is shown of it, its text included; undefined for one that can only be gone on with */
+  async look(id: string, tell: (news: News) => void): Promise<RunRecord | undefined> {
+    const kept = await keptRun(id);
+    if (!kept?.record || run?.underWay) return undefined;
+    const { settings } = kept.record;
+    const { tokenizer } = readCheckpoint(kept.checkpoint);
+    const plan = planRun(settings, { text: kept.text.text, tokenizer });
+    const resume = { bytes: kept.checkpoint, history: kept.record.history };
+    run = Run.over({ id, settings, plan, text: kept.text, resume, rateFactor: 1, tell }, kept.record);
+    return kept.record;
+  },
+  /** Nothing is looked at any more. */
+  leave(): void {
+    run = undefined;
+  },
+
   /** @param id of the kept run to go on from, or a new one
    *  Runs to the end, or until it is ended.
    *  @throws UserError where settings, text and checkpoint do not fit each other */
@@ -125,7 +143,7 @@ const engine = {
   trace: (steps: number): void => requireRun().controls.trace(steps),
   sample: (tokens: number): void => requireRun().controls.sample(tokens),
 
-  write: (): Promise<void> => requireRun().write(),
+  write: (wanted: Wanted): Promise<void> => requireRun().write(wanted),
 
   /** Has a checkpoint of now kept in this browser. */
   async keep(): Promise<void> {
