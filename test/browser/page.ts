@@ -18,7 +18,7 @@ const types: Record<string, string> = {
 };
 
 /** SwiftShader on any machine, and none of what a browser does for a person: first-run pages, updates, reports. */
-const browserArguments = [
+export const browserArguments = [
   "--no-sandbox",
   "--enable-unsafe-webgpu",
   "--use-webgpu-adapter=swiftshader",
@@ -58,12 +58,15 @@ async function serve(root: string) {
   return { origin: `http://localhost:${port}`, close: () => server.close() };
 }
 
-/** A browser with a profile of its own, in a temporary folder that goes with it. */
-export function launchBrowser(): Promise<Browser> {
-  const executablePath = process.env.CHROMIUM_PATH;
-  if (!executablePath) throw new Error("CHROMIUM_PATH is not set; npm test sets it to the Chromium it found");
-  return chromium.launch({ executablePath, headless: true, args: browserArguments });
+export function chromiumPath(): string {
+  const path = process.env.CHROMIUM_PATH;
+  if (!path) throw new Error("CHROMIUM_PATH is not set; npm test sets it to the Chromium it found");
+  return path;
 }
+
+/** A browser with a profile of its own, in a temporary folder that goes with it. */
+export const launchBrowser = (): Promise<Browser> =>
+  chromium.launch({ executablePath: chromiumPath(), headless: true, args: browserArguments });
 
 /** Uses of a page: they reject once anything has gone wrong in it from now on; warnings too, where they are to count. */
 export function watchPage(page: Page, { warnings = false } = {}): Pick<OpenPage, "use"> {

@@ -50,10 +50,11 @@ test("every link of the start page leads to its page, by keyboard", async () => 
       await page.keyboard.press("Enter");
       await page.waitForURL(`${demo.origin}/${pathOf(name)}*`);
       await page.getByRole("heading", { level: 1, name: title }).waitFor();
-      // A worker whose modules are still on their way would be told of as requests that failed.
+      // A worker whose modules are still on their way would be told of as requests that failed, and so would a page's icon.
       await page.waitForLoadState("networkidle");
       await page.goBack();
       await page.getByRole("heading", { level: 1, name: "shardgrad" }).waitFor();
+      await page.waitForLoadState("networkidle");
     }
   });
   await close();

@@ -3,6 +3,7 @@
 import type { Page, Worker } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { Window } from "../browser/window.ts";
 import { type Demo, openDemo } from "./demo.ts";
 import { address, keeps, paste, pause, startButton, stepOf, text } from "./train-page.ts";
 
@@ -144,25 +145,28 @@ test("the disk's quota is used up", async () => {
 });
 
 test("a tab that was in the background says how long, and how far the run went", async () => {
-  const { use, close } = await demo.open(address({ steps: 5000 }));
-  await use(async (page) => {
-    // Headless Chromium hides no tab: the page is told that it is hidden, and that it is seen again.
-    const setHidden = (hidden: boolean) =>
-      page.evaluate((now) => {
-        Object.defineProperty(document, "hidden", { configurable: true, get: () => now });
-        document.dispatchEvent(new Event("visibilitychange"));
-      }, hidden);
-    await startButton(page).click();
-    await page.waitForFunction(() => (document.querySelector("progress")?.value ?? 0) > 2);
-    await setHidden(true);
-    await page.getByText(/^This browser keeps the checkpoint of step/).waitFor();
-    const step = await stepOf(page);
-    await page.waitForFunction((at) => document.querySelector("progress")!.value > at, step);
-    await setHidden(false);
-    await page.getByText(/This tab was in the background for \d+ seconds?; the run went on for \d+ steps?\./).waitFor();
-    await page.getByText(/The checkpoint of step \d+ is kept in this browser/).waitFor();
-  });
-  await close();
+  const window = await Window.open();
+  try {
+    const tab = await window.openTab(`${demo.origin}/${address({ steps: 5000 })}`);
+    const progress = 'Number(document.querySelector("[role=progressbar], progress")?.value ?? 0)';
+    const says = (words: string) => tab.until(`/${words}/.test(document.body.innerText)`);
+    const button = '[...document.querySelectorAll("button")].find((each) => each.textContent.trim() === "Train")';
+    await tab.until(`${button} && !${button}.disabled`);
+    await tab.evaluate(`${button}.click()`);
+    await tab.until(`${progress} > 2`);
+    await window.openTab("about:blank");
+    await tab.until("document.hidden");
+    await says("This browser keeps the checkpoint of step");
+    const step = await tab.evaluate<number>(progress);
+    await tab.until(`${progress} > ${step}`);
+    assert.ok(await tab.evaluate("document.hidden"));
+    await tab.toFront();
+    await says("This tab was in the background for \\d+ seconds?; the run went on for \\d+ steps?\\.");
+    await says("The checkpoint of step \\d+ is kept in this browser");
+    assert.equal(window.troubles, []);
+  } finally {
+    await window.close();
+  }
 });
 
 test.run();
