@@ -1,4 +1,5 @@
-// Every test of test/gpu/ once more, in Chromium on its own WebGPU: the same files, bundled for a page.
+// Every test of test/gpu/ once more, in Chromium on its own WebGPU: the same files, bundled for a page. But for tuning's, which choose between
+// kernels meant for GPUs: these run on lavapipe, and tuning.test.ts beside this file shows what a page does otherwise.
 
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -9,7 +10,7 @@ import { openBrowser } from "./page.ts";
 import type { PageResult } from "./uvu.ts";
 
 const root = process.cwd();
-const files = readdirSync("test/gpu").filter((name) => name.endsWith(".test.ts"));
+const files = readdirSync("test/gpu").filter((name) => name.endsWith(".test.ts") && name !== "tuning.test.ts");
 /** For one file of kernel tests: the slowest, products, takes 30 s on two cores. */
 const timeoutMs = 120_000;
 
