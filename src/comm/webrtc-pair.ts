@@ -23,6 +23,16 @@ const maxRefusals = 4;
 /** Of a candidate: host, srflx, prflx or relay. */
 const kindOf = (candidate: string): string => / typ ([a-z]{1,8})/.exec(candidate)?.[1] ?? "";
 
+interface AttemptOptions extends Pick<PairOptions, "create" | "send"> {
+  seen: SeenWays;
+  /** whether the other side may find this one's relays before it is found from there */
+  tellsRelay: boolean;
+}
+
+/** Of a relay, the address without the port: enough for the other side's relay to let this one's through (RFC 8656, 9), whose real port is seen
+ *  then. 1024, which no relay gives out; browsers take no candidate below. */
+const withoutPort = (relay: string): string => relay.replace(/ \d+ typ /, " 1024 typ ");
+
 /** One connection under way. */
 class Attempt {
   readonly number: number;
@@ -37,11 +47,14 @@ class Attempt {
    *  whom to expect: that makes node-datachannel refuse its certificate or miss its first message, which comes
    *  again only after a second. */
   readonly #found: Candidate[] = [];
+  /** Relays of this side, of which the addresses are told. A side that has no relay itself may need the ports: it is told them when no way has
+   *  been found for a while. */
+  readonly #withheld: Candidate[] = [];
   /** the other side's */
   readonly #candidates = new Set<string>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(number: number, { create, send, seen }: Pick<PairOptions, "create" | "send"> & { seen: SeenWays }) {
+  constructor(number: number, { create, send, tellsRelay, seen }: AttemptOptions) {
     this.number = number;
     this.#send = send;
     this.#seen = seen;
@@ -53,14 +66,13 @@ class Attempt {
     this.connection.addEventListener("icecandidate", ({ candidate: found }) => {
       if (!found?.candidate) return;
       seen.own.add(kindOf(found.candidate));
-      const data = {
-        kind: "candidate",
-        attempt: number,
-        candidate: found.candidate,
-        mid: found.sdpMid ?? "0",
-      } as const;
-      if (this.described) this.#say(data);
-      else this.#found.push(data);
+      const { candidate, sdpMid } = found;
+      const data = { kind: "candidate", attempt: number, candidate, mid: sdpMid ?? "0" } as const;
+      const withheld = !tellsRelay && kindOf(candidate) === "relay";
+      if (withheld) this.#withheld.push(data);
+      const told = withheld ? { ...data, candidate: withoutPort(candidate) } : data;
+      if (this.described) this.#say(told);
+      else this.#found.push(told);
     });
   }
 
@@ -99,6 +111,7 @@ class Attempt {
   /** Says all again from time to time. */
   repeat(afterMs = firstRepeatMs): void {
     this.#timer = setTimeout(() => {
+      if (afterMs > firstRepeatMs && this.described) for (const data of this.#withheld.splice(0)) this.#say(data);
       this.sayAgain();
       this.repeat(Math.min(2 * afterMs, longestRepeatMs));
     }, afterMs);
@@ -130,6 +143,8 @@ export interface PairOptions {
   timeoutMs: number;
   /** what to try when there is no way, in words */
   advice(seen: SeenWays): string;
+  /** Where this rank offers, the other is not to find its relay before it has found the other. */
+  findsFirst: boolean;
 }
 
 /** The lower rank offers, and numbers its attempts by its clock: so the other knows what is left of earlier ones,
@@ -172,9 +187,9 @@ export class Pair {
       .finally(() => this.#waiting--);
   }
 
-  get #told() {
-    const { create, send } = this.#options;
-    return { create, send, seen: this.#seen };
+  get #told(): AttemptOptions {
+    const { create, send, findsFirst } = this.#options;
+    return { create, send, seen: this.#seen, tellsRelay: !(findsFirst && this.#offers) };
   }
 
   async #obey(signal: SignalData): Promise<void> {

@@ -8,6 +8,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { CommunicationError } from "../../src/comm/link.ts";
 import { connectRanks, releaseWebRtc, type Signalling } from "../../src/comm/webrtc.ts";
+import type { SignalData } from "../../src/comm/webrtc-signal.ts";
 import { NatsServer } from "../unit/nats-server.ts";
 import { allEnd, type Command, Commands, receivedBytes, sheepAndGoats } from "./command.ts";
 import { relayApart, TurnServer } from "./turn-server.ts";
@@ -78,11 +79,18 @@ for (const [room, place] of [
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);
 
-/** Two ranks of this process, by relays alone; how each ended. */
-async function connectTwo(credentials: readonly [string, string]): Promise<PromiseSettledResult<unknown>[]> {
+/** Two ranks of this process, by relays alone; how each ended.
+ *  @param told what ranks say to each other goes there too */
+async function connectTwo(
+  credentials: readonly [string, string],
+  told?: { rank: number; data: SignalData }[],
+): Promise<PromiseSettledResult<unknown>[]> {
   const listeners: ((from: number, data: unknown) => void)[] = [];
   const signalling = (rank: number): Signalling => ({
-    send: (to, data) => queueMicrotask(() => listeners[to]?.(rank, JSON.parse(JSON.stringify(data)))),
+    send: (to, data) => {
+      told?.push({ rank, data });
+      queueMicrotask(() => listeners[to]?.(rank, JSON.parse(JSON.stringify(data))));
+    },
     listen: (take) => {
       listeners[rank] = take;
     },
@@ -98,6 +106,28 @@ async function connectTwo(credentials: readonly [string, string]): Promise<Promi
   for (const result of results) if (result.status === "fulfilled") for (const channel of result.value) channel?.close();
   return results;
 }
+
+/** of relays, as a rank told them */
+const portsToldBy = (told: readonly { rank: number; data: SignalData }[], rank: number): number[] => {
+  const own = told.filter((each) => each.rank === rank);
+  const ports = own.map(({ data }) => data.kind === "candidate" && / (\d+) typ relay/.exec(data.candidate)?.[1]);
+  return [...new Set(ports.filter((port) => typeof port === "string").map(Number))];
+};
+
+test("who offers tells its relay's address alone, so that it finds the other first; its port when no way is found for a while", async () => {
+  const right = turn.credential;
+  const told: { rank: number; data: SignalData }[] = [];
+  const found = await connectTwo([right, right], told);
+  assert.ok(found.every(({ status }) => status === "fulfilled"));
+  assert.equal(portsToldBy(told, 0), [1024]);
+  const [port, ...others] = portsToldBy(told, 1);
+  assert.ok(port > 1024 && others.length === 0, `${port} ${others}`);
+  const alone: typeof told = [];
+  const lost = await connectTwo([right, "wrong horse"], alone);
+  assert.ok(lost.every(({ status }) => status === "rejected"));
+  const [first, second, ...more] = portsToldBy(alone, 0);
+  assert.ok(first === 1024 && second > 1024 && more.length === 0, `${first} ${second} ${more}`);
+});
 
 test("a password that the TURN server does not take: an error within the time-out that names the rank and the server, and not the password", async () => {
   const right = turn.credential;
