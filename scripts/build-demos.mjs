@@ -4,12 +4,28 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { pages, pathOf } from "../demos/pages.mjs";
 import { bundle } from "./bundle.mjs";
-import { filesBelow, installDependencies, newest, requireNode, root, SetupError, say, script } from "./project.mjs";
+import {
+  commandOf,
+  filesBelow,
+  installDependencies,
+  newest,
+  requireNode,
+  root,
+  SetupError,
+  say,
+  script,
+} from "./project.mjs";
 
 const defaultFolder = "dist/demos";
+
+const help = `npm run build:demos [-- PAGE ... [--out FOLDER]]
+
+Makes the demo pages, or those named, for any host of static files.
+
+  --out FOLDER   ${defaultFolder} by default
+`;
 
 /** What a page may do: nothing of another origin. Threads start from texts of the page's own scripts. */
 export const policy = [
@@ -127,11 +143,11 @@ export async function ensureDemosBuilt() {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await script(async () => {
     requireNode();
+    const options = { out: { type: "string", default: defaultFolder } };
+    const asked = commandOf({ command: "npm run build:demos", help, options });
+    if (!asked) return;
+    const { values, positionals: names } = asked;
     await installDependencies();
-    const { values, positionals: names } = parseArgs({
-      allowPositionals: true,
-      options: { out: { type: "string", default: defaultFolder } },
-    });
     await buildDemos({ names, outdir: values.out });
     say(`${values.out}: open it through a web server; npm run demo is one`);
   });

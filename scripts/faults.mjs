@@ -1,12 +1,10 @@
 // `npm run faults`: puts each fault of links and rooms into 100 runs at random points, with seeds; hours in all. `npm test` does some of each.
 //   npm run faults -- remote --runs 20     only files whose path has the word: remote (channels and programs), room (processes, rendezvous), browser (tabs)
 //   npm run faults -- room --seed 17 --runs 1   one seed again
-//   npm run faults -- --help
 
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
-import { filesBelow, installDependencies, requireNode, root, SetupError, say, script } from "./project.mjs";
+import { commandOf, filesBelow, installDependencies, requireNode, root, SetupError, say, script } from "./project.mjs";
 import { runFile } from "./runner.mjs";
 
 const help = `npm run faults [-- WORD ... [--runs N] [--seed S]]
@@ -18,20 +16,6 @@ Puts each fault of links and rooms into many runs at random points. A run is rep
   --seed S   0 by default
 `;
 
-/** @throws SetupError for options that there are not */
-function parseCommand() {
-  const options = {
-    runs: { type: "string", default: "100" },
-    seed: { type: "string", default: "0" },
-    help: { type: "boolean", short: "h", default: false },
-  };
-  try {
-    return parseArgs({ allowPositionals: true, options });
-  } catch (error) {
-    throw new SetupError(`${error.message.split(". ")[0]}; npm run faults -- --help lists the options`);
-  }
-}
-
 const count = (name, text) => {
   if (/^\d{1,6}$/.test(text)) return text;
   throw new SetupError(`got --${name} ${text}, need a whole number`);
@@ -39,11 +23,10 @@ const count = (name, text) => {
 
 await script(async () => {
   requireNode();
-  const { values, positionals } = parseCommand();
-  if (values.help) {
-    process.stdout.write(help);
-    return 0;
-  }
+  const options = { runs: { type: "string", default: "100" }, seed: { type: "string", default: "0" } };
+  const asked = commandOf({ command: "npm run faults", help, options });
+  if (!asked) return 0;
+  const { values, positionals } = asked;
   const counts = {
     SHARDGRAD_FAULT_RUNS: count("runs", values.runs),
     SHARDGRAD_FAULT_SEED: count("seed", values.seed),

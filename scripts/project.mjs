@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -19,6 +20,20 @@ export function requireNode() {
       `shardgrad needs Node 20 or later and this is ${process.version}; install it from https://nodejs.org`,
     );
   }
+}
+
+/** What follows `command --`, as parseArgs has it; undefined where it asks for help, which is printed.
+ *  @throws SetupError for options that there are not */
+export function commandOf({ command, help, options }) {
+  try {
+    const all = { ...options, help: { type: "boolean", short: "h", default: false } };
+    const parsed = parseArgs({ allowPositionals: true, options: all });
+    if (!parsed.values.help) return parsed;
+  } catch (error) {
+    throw new SetupError(`${error.message.split(". ")[0]}; ${command} -- --help lists the options`);
+  }
+  process.stdout.write(help);
+  return undefined;
 }
 
 /** Runs `main` and ends the process: a SetupError becomes its sentence. */

@@ -3,6 +3,8 @@
 
 import { spawn } from "node:child_process";
 
+const hooks = new URL("./hooks.mjs", import.meta.url).href;
+
 /** The totals uvu prints at the end of a run; undefined when it printed none. */
 export function parseSummary(output) {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes begin with one
@@ -34,7 +36,7 @@ function verdict({ summary, code, signal, timedOut, timeoutMs }) {
 export function runFile({ file, env = {}, cwd, within = [], timeoutMs }) {
   const started = performance.now();
   return new Promise((resolve) => {
-    const [command, ...words] = [...within, process.execPath, "--enable-source-maps", file];
+    const [command, ...words] = [...within, process.execPath, "--enable-source-maps", "--import", hooks, file];
     const child = spawn(command, words, {
       cwd,
       // Of its own process group, so that a time-out also ends what it started (browsers, workers' children).

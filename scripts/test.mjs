@@ -1,14 +1,9 @@
 // `npm test`: sets up, checks, then runs every test file on every adapter it is meant for. Ends with `N passed, N failed`.
-//   npm test -- unit                 one suite
-//   npm test -- gpu products         only files whose path has "products" in it
-//   npm test -- gpu --backend cpu    on one of cpu, plain (its loops for where WebAssembly SIMD is missing), lavapipe, as-gpu (lavapipe, with the kernels meant for GPUs), swiftshader,
-//                                    device (the machine's own driver)
 
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
-import { filesBelow, installDependencies, requireNode, root, SetupError, script } from "./project.mjs";
+import { commandOf, filesBelow, installDependencies, requireNode, root, SetupError, script } from "./project.mjs";
 import { inParallel, runFile } from "./runner.mjs";
 
 /** Two files at a time even on larger machines: software adapters use every core themselves. */
@@ -19,8 +14,21 @@ const timeoutOf = (file) => (suiteOf(file) === "browser" ? 900_000 : 300_000);
 
 const backends = ["cpu", "plain", "lavapipe", "as-gpu", "swiftshader", "device"];
 
+const help = `npm test [-- SUITE WORD ... [--backend NAME]]
+
+Sets up what it needs, checks, and runs every test file on every adapter it is meant for; or those of one suite (a folder of test/), and of these
+the ones whose path has the words.
+
+  --backend NAME   on one alone: cpu, plain (cpu's loops for where WebAssembly SIMD is missing), lavapipe, as-gpu (lavapipe, with the kernels
+                   meant for GPUs), swiftshader, device (the machine's own driver)
+`;
+
+/** @returns undefined where help was asked for, and is printed
+ *  @throws SetupError for what there is not */
 function parseCommand() {
-  const { values, positionals } = parseArgs({ allowPositionals: true, options: { backend: { type: "string" } } });
+  const asked = commandOf({ command: "npm test", help, options: { backend: { type: "string" } } });
+  if (!asked) return undefined;
+  const { values, positionals } = asked;
   if (values.backend && !backends.includes(values.backend)) {
     throw new SetupError(`--backend ${values.backend}: use one of ${backends.join(", ")}`);
   }
@@ -147,8 +155,10 @@ const indented = (text) => text.trimEnd().replace(/^/gm, "    ");
 
 async function main() {
   requireNode();
+  const command = parseCommand();
+  if (!command) return 0;
+  const { wanted, backend, everything } = command;
   await installDependencies();
-  const { wanted, backend, everything } = parseCommand();
   const { natsServer, ownNetwork, setUp, turnServer, vulkanDriver } = await import("./setup.mjs");
   const needsAdapters = wanted.some((file) => !["unit", "network"].includes(suiteOf(file)));
   const found = needsAdapters ? await setUp() : {};

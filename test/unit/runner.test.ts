@@ -49,11 +49,12 @@ test("a failing test fails, and its message is kept", async () => {
   assert.match(output, "expected 3, got 4");
 });
 
-test("a before hook that throws fails every test of the file", async () => {
-  const { passed, failed, reason } = await judge(
+test("a before hook that throws fails every test of the file, and says why", async () => {
+  const { passed, failed, reason, output } = await judge(
     `test.before(() => { throw new Error("no device"); }); test("a", () => {}); test("b", () => {}); test.run();`,
   );
   assert.equal({ passed, failed, reason }, { passed: 0, failed: 2, reason: "2 of 2 did not pass" });
+  assert.match(output, "test.before failed: Error: no device");
 });
 
 test("a forgotten test.run() fails", async () => {
