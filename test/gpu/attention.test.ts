@@ -88,7 +88,7 @@ for (const { name, heads, kvHeads } of kinds) {
       for (const tokens of tokenCounts) await check({ heads, kvHeads, headWidth, batch: batchOf(tokens), tokens });
     });
   }
-  for (const headWidth of [3, 8, 64]) {
+  for (const headWidth of [3, 8]) {
     test(`attention ${name}, head width ${headWidth}, dropout 0.3 with offsets: y, lse and dqkv within the bound of f64`, async () => {
       for (const tokens of [1, 7, 33, 65]) await check({ heads, kvHeads, headWidth, batch: 2, tokens, dropout });
     });

@@ -138,7 +138,9 @@ for (const { name, ...form } of forms)
         const { y } = await compute("matmul", { ...size, a, b, y: vacant(y0.length), bias, accumulate: false });
         assertWithin(y, stored(product(a, b, { ...size, bias })), "y with bias");
         const start = half(y0);
-        assertWithin((await more(start)).y, stored(product(a, b, { ...size, y0: start })), "y, accumulate");
+        // The kernel of the largest takes lavapipe 15 s to compile, and adds to f32 as the same text.
+        if (k !== 444)
+          assertWithin((await more(start)).y, stored(product(a, b, { ...size, y0: start })), "y, accumulate");
         assertWithin((await more(y0, bias)).y, product(a, b, { ...size, bias, y0 }), "y in f32, accumulate");
       }
     },
@@ -273,15 +275,12 @@ const mask: AttentionDropout = {
   ...{ batchOffset: 5, headOffset: 2, globalHeads: 11 },
 };
 const [heads, kvHeads] = [4, 2];
-for (const headWidth of [3, 32, 37])
+// One of them with dropout: which elements it takes knows of no dtype, and a kernel more takes lavapipe 10 s to compile.
+for (const { headWidth, dropout } of [{ headWidth: 3 }, { headWidth: 32, dropout: mask }, { headWidth: 37 }])
   testHalf(
     `attention ${heads}:${kvHeads}, head width ${headWidth}: y, lse and dqkv within the bound of f64`,
     async () => {
-      for (const [tokens, dropout] of [
-        [1, undefined],
-        [7, mask],
-        [65, undefined],
-      ] as const) {
+      for (const tokens of [1, 7, 65]) {
         const c = { heads, kvHeads, headWidth, batch: 2, dropout };
         const scale = 1 / Math.sqrt(headWidth);
         const qkv = random(2 * tokens * fusedWidth(c), 25);
